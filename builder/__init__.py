@@ -1,0 +1,1 @@
+"""Dockerfile stages -> image in the store."""

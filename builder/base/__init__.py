@@ -1,0 +1,1 @@
+"""This machine -> a base image: what its programs need, made from its own files."""

@@ -1,0 +1,1 @@
+"""HTTP: the Engine API over builder and runner; the registry server over store."""

@@ -1,0 +1,1 @@
+"""The .lark files, their compiled tables and the driver that runs them."""

@@ -1,0 +1,60 @@
+"""What a refused system call becomes: an OSError that knows the call, the path and, where there is one, the way out."""
+
+import errno
+import os
+
+_HINTS = {
+    ("unshare", errno.EPERM): "user namespaces are forbidden on this machine; `pybuild doctor` shows what would allow them",
+    ("unshare", errno.ENOSPC): "the limit of namespaces is reached: see /proc/sys/user/max_user_namespaces",
+    ("clone3", errno.EPERM): "namespaces are forbidden on this machine; `pybuild doctor` shows what would allow them",
+    ("clone3", errno.EAGAIN): "the process limit is reached: see `ulimit -u` and the cgroup's pids.max",
+}
+
+
+class SyscallFailed(OSError):
+    """A system call said no. `syscall` is its man page's name, `path` what it was about, `hint` a way out or ""."""
+
+    def __init__(self, number: int, syscall: str, path: str = "") -> None:
+        super().__init__(number, os.strerror(number), path or None)
+        self.syscall = syscall
+        self.path = path
+        self.hint = _HINTS.get((syscall, number), "")
+
+    def __str__(self) -> str:
+        about = f" `{self.path}`" if self.path else ""
+        return f"{self.syscall}{about}: {(self.strerror or '').lower()}"
+
+
+class NotPermitted(SyscallFailed, PermissionError):
+    """EPERM or EACCES."""
+
+
+class Unsupported(SyscallFailed):
+    """ENOSYS or EOPNOTSUPP: this kernel, or this file system, cannot do it."""
+
+
+def failed(number: int, syscall: str, path: str = "") -> SyscallFailed:
+    """The exception for errno `number`; the single place where a number becomes an exception."""
+    if number in (errno.EPERM, errno.EACCES):
+        return NotPermitted(number, syscall, path)
+    if number in (errno.ENOSYS, errno.EOPNOTSUPP):
+        return Unsupported(number, syscall, path)
+    if number == errno.ENOENT:
+        return _Missing(number, syscall, path)
+    if number == errno.EEXIST:
+        return _Exists(number, syscall, path)
+    if number == errno.ENOTDIR:
+        return _NotDirectory(number, syscall, path)
+    return SyscallFailed(number, syscall, path)
+
+
+class _Missing(SyscallFailed, FileNotFoundError):
+    pass
+
+
+class _Exists(SyscallFailed, FileExistsError):
+    pass
+
+
+class _NotDirectory(SyscallFailed, NotADirectoryError):
+    pass

@@ -1,0 +1,1 @@
+"""Dockerfile text -> typed tree with positions; checks."""

@@ -1,0 +1,1 @@
+"""The faces: argv -> one call -> exit status."""

@@ -1,0 +1,1 @@
+"""The commands of pybuild: images and what makes them."""

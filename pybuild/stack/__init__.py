@@ -1,0 +1,1 @@
+"""The commands of pyup: containers, networks, volumes, projects."""

@@ -1,0 +1,1 @@
+"""Compose file -> running containers, networks, volumes."""

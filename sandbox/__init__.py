@@ -1,0 +1,1 @@
+"""SandboxSpec -> isolated process; root, rootless and chroot modes."""

@@ -1,0 +1,1 @@
+"""Digest -> bytes; layers, snapshots, images, references, cache records, registries."""
