@@ -1,0 +1,309 @@
+"""Images: names and IDs -> configs and layers. In: config bytes with layers, names; out: records, and what starting a container needs.
+
+An image's ID is the digest of its config. Names are kept in full ("docker.io/library/busybox:latest"). Going from a name to an ID, and to
+what a container needs (`runtime`), reads two rows and imports no JSON.
+"""
+
+import marshal
+import time
+
+from kernel.value import Value
+from store.digest import Digest, is_digest
+from store.errors import ImageInUse, InvalidImage, InvalidReference, ReferenceAmbiguous, ReferenceMissing
+from store.index import Index
+from store.reference import Reference, parse_reference
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from store.blobs import Blobs
+    from store.oci import ImageConfig
+    from store.snapshots import SnapshotId, Snapshots
+
+CONFIG_LIMIT = 8 << 20
+_HEX = "0123456789abcdef"
+
+
+class Layer(Value):
+    """One layer of an image that is here. `tree` is "" for a foreign one, whose content nobody has hashed; size: bytes of its files."""
+
+    diff_id: Digest
+    tree: "Digest | str"
+    snapshot: "SnapshotId"
+    size: int = 0
+
+
+class ImageRecord(Value):
+    """What the index knows of an image. names: in full, sorted; created: RFC 3339 or ""; size: bytes of all files in all layers."""
+
+    id: Digest
+    names: "tuple[str, ...]"
+    created: str
+    size: int
+    platform: str           # "linux/amd64", "linux/arm64/v8"
+
+
+class Runtime(Value):
+    """What a container of the image begins with. Empty tuples and "" are what the config does not say."""
+
+    entrypoint: "tuple[str, ...]"
+    cmd: "tuple[str, ...]"
+    env: "tuple[str, ...]"                       # "NAME=value"
+    user: str
+    cwd: str
+    volumes: "tuple[str, ...]"
+    ports: "tuple[str, ...]"                     # "80/tcp"
+    stop_signal: str
+    stop_timeout: int                            # seconds, -1: not said
+    healthcheck: "tuple[tuple[str, ...], int, int, int, int, int] | None"      # test; ns: interval, timeout, start period, start interval; retries
+    labels: "tuple[tuple[str, str], ...]"
+    platform: str
+    lowerdirs: "tuple[str, ...]"                 # to mount, topmost first
+
+
+class Removed(Value):
+    """One line of what a removal did: an untagged name, or a deleted ID."""
+
+    action: str             # "untagged" or "deleted"
+    what: str
+
+
+class Images:
+    def __init__(self, index: Index, blobs: "Blobs", snapshots: "Snapshots", emit: "Callable[[str, str, str], None]") -> None:
+        self._index = index
+        self._blobs = blobs
+        self._snapshots = snapshots
+        self._emit = emit                        # (action, id, name): into the event log
+
+    # ------------------------------------------------------------ names
+    def resolve(self, name: str) -> "ImageRecord | None":
+        """The image of this name, full ID, or beginning of an ID; None if there is none.
+
+        Raises InvalidReference for what can be neither, ReferenceAmbiguous for a beginning that several IDs have.
+        """
+        digest = self._find(name)
+        return self.record(digest) if digest else None
+
+    def require(self, name: str) -> ImageRecord:
+        """As resolve; raises ReferenceMissing instead of returning None."""
+        record = self.resolve(name)
+        if record is None:
+            raise ReferenceMissing(name)
+        return record
+
+    def _find(self, name: str) -> "Digest | None":
+        if len(name) == 64 and not name.strip(_HEX):
+            name = "sha256:" + name
+        if is_digest(name):
+            row = self._index.one("SELECT id FROM image WHERE id = ?", name)
+            return Digest(row[0]) if row else None
+        invalid: "InvalidReference | None" = None
+        try:
+            row = self._index.one("SELECT image FROM reference WHERE name = ?", stored_name(parse_reference(name)))
+            if row:
+                return Digest(row[0])
+        except InvalidReference as error:
+            invalid = error
+        start = name.removeprefix("sha256:")
+        if start and not start.strip(_HEX):
+            rows = self._index.query("SELECT id FROM image WHERE id >= ? AND id < ? LIMIT 9", f"sha256:{start}", f"sha256:{start}g")
+            if len(rows) > 1:
+                raise ReferenceAmbiguous(name, tuple(r[0] for r in rows))
+            return Digest(rows[0][0]) if rows else None
+        if invalid:
+            raise invalid
+        return None
+
+    def record(self, image: Digest) -> "ImageRecord | None":
+        """What the index knows of this ID."""
+        row = self._index.one("SELECT created, size, platform, used FROM image WHERE id = ?", image)
+        if row is None:
+            return None
+        self._index.touch("image", image, row[3])
+        names = self._index.query("SELECT name FROM reference WHERE image = ? ORDER BY name", image)
+        return ImageRecord(image, tuple(n[0] for n in names), row[0], row[1], row[2])
+
+    def list(self) -> "tuple[ImageRecord, ...]":
+        """All images, newest first."""
+        names: "dict[str, list[str]]" = {}
+        for name, image in self._index.query("SELECT name, image FROM reference ORDER BY name"):
+            names.setdefault(image, []).append(name)
+        rows = self._index.query("SELECT id, created, size, platform FROM image ORDER BY created DESC, added DESC")
+        return tuple(ImageRecord(Digest(r[0]), tuple(names.get(r[0], ())), r[1], r[2], r[3]) for r in rows)
+
+    def target(self, name: str) -> "Digest | None":
+        """Digest of the manifest or index that the name was pulled, pushed or loaded with; None if it has none yet."""
+        row = self._index.one("SELECT target FROM reference WHERE name = ?", stored_name(parse_reference(name)))
+        return Digest(row[0]) if row and row[0] else None
+
+    # ------------------------------------------------------------ content
+    def config_bytes(self, image: Digest) -> bytes:
+        return self._blobs.read(image, CONFIG_LIMIT)
+
+    def config(self, image: Digest) -> "ImageConfig":
+        from store.oci import ImageConfig, from_json
+
+        return from_json(ImageConfig, self.config_bytes(image), f"the config of image `{image}`")
+
+    def layers(self, image: Digest) -> "tuple[Layer, ...]":
+        """Bottom first, as in the config."""
+        row = self._index.one("SELECT layers FROM image WHERE id = ?", image)
+        if row is None:
+            raise ReferenceMissing(image)
+        return tuple(Layer(*item) for item in marshal.loads(row[0]))
+
+    def lowerdirs(self, image: Digest) -> "tuple[str, ...]":
+        """Directories to mount, topmost first."""
+        return self.directories(self.layers(image))
+
+    def directories(self, layers: "tuple[Layer, ...]") -> "tuple[str, ...]":
+        found: "dict[str, None]" = {}            # a directory that is in two layers is mounted once, where it is on top
+        for layer in layers[::-1]:
+            for directory in self._snapshots.directories(layer.snapshot):
+                found.setdefault(directory)
+        return tuple(found)
+
+    def runtime(self, image: Digest) -> Runtime:
+        """What starting a container needs, without parsing the config. Raises ReferenceMissing."""
+        row = self._index.one("SELECT runtime, platform, used FROM image WHERE id = ?", image)
+        if row is None:
+            raise ReferenceMissing(image)
+        self._index.touch("image", image, row[2])
+        *fields, parts = marshal.loads(row[0])
+        return Runtime(*(*fields, row[1], tuple(self._snapshots.path(part) for part in parts)))
+
+    # ------------------------------------------------------------ changes
+    def add(self, config: bytes, layers: "tuple[Layer, ...]", names: "tuple[str, ...]" = ()) -> Digest:
+        """Make the image known; `names` then lead to it. Idempotent. layers: bottom first, as the config's diff IDs.
+
+        Raises InvalidImage where config and layers disagree.
+        """
+        from store.oci import ImageConfig, from_json
+
+        image = self._blobs.put(config)
+        parsed = from_json(ImageConfig, config, f"the config of image `{image}`")
+        if parsed.diff_ids != tuple(layer.diff_id for layer in layers):
+            raise InvalidImage(f"the config of image `{image}`", f"its {len(parsed.diff_ids)} diff IDs are not those of the {len(layers)} layers")
+        flat = list(dict.fromkeys(part for layer in layers[::-1] for part in self._snapshots.stack(layer.snapshot)))
+        size = sum(layer.size for layer in layers)
+        now = int(time.time())
+        with self._index as index:
+            index.query("SELECT 1")              # opens it, so that `boot` is known
+            index.run(
+                "INSERT OR REPLACE INTO image VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0)", image, parsed.created or "", size, str(parsed.platform),
+                marshal.dumps([tuple(layer) for layer in layers], 2), marshal.dumps((*_runtime(parsed), flat), 2), now, now, index.boot)
+        for name in names:
+            self.tag(image, name)
+        return image
+
+    def tag(self, image: Digest, name: str, target: "Digest | str" = "") -> Reference:
+        """Let `name` lead to the image, wherever it led before. What it leads to is flushed to the disk first.
+
+        target: manifest or index that it stands for. Raises ReferenceMissing, InvalidReference.
+        """
+        reference = parse_reference(name)
+        stored = stored_name(reference)
+        self._index.sync()
+        with self._index as index:
+            if not index.one("SELECT 1 FROM image WHERE id = ?", image):
+                raise ReferenceMissing(image)
+            row = index.one("SELECT image, target FROM reference WHERE name = ?", stored)
+            if row and row[0] == image and (not target or row[1] == target):
+                return reference
+            index.run("INSERT OR REPLACE INTO reference VALUES (?, ?, ?, ?)", stored, image, target, int(time.time()))
+        self._emit("tag", image, stored)
+        return reference
+
+    def untag(self, name: str) -> "Digest | None":
+        """Take the name away; the image stays. Returns what it led to."""
+        stored = stored_name(parse_reference(name))
+        with self._index as index:
+            row = index.one("SELECT image FROM reference WHERE name = ?", stored)
+            if row is None:
+                return None
+            index.run("DELETE FROM reference WHERE name = ?", stored)
+        self._emit("untag", row[0], stored)
+        return Digest(row[0])
+
+    def remove(self, name: str, force: bool = False) -> "tuple[Removed, ...]":
+        """`rmi`: of a name, take it away, and delete the image with its last one; of an ID, delete the image with its only name.
+
+        Raises ReferenceMissing; ImageInUse if an ID has several names, or a container uses the image (force: names go, what a container uses
+        stays without a name). What only the image needed is freed by the next collection.
+        """
+        image = self._find(name)
+        if image is None:
+            raise ReferenceMissing(name)
+        done: "tuple[Removed, ...]" = ()
+        with self._index as index:
+            names = tuple(r[0] for r in index.query("SELECT name FROM reference WHERE image = ? ORDER BY name", image))
+            users = self.users(image)
+            going = self._going(name, image, names)
+            if not going and len({parse_reference(n).name for n in names}) > 1 and not force:
+                raise ImageInUse(name, names, "remove the names one by one, or use --force")
+            going = going or names
+            last = len(going) == len(names)
+            if last and users and not force:
+                raise ImageInUse(name, users, "remove the container first, or use --force")
+            for stored in going:
+                index.run("DELETE FROM reference WHERE name = ?", stored)
+                done += (Removed("untagged", stored),)
+            if last and not users:
+                self.delete(image)
+                done += (Removed("deleted", image),)
+        for item in done:
+            self._emit("untag" if item.action == "untagged" else "delete", image, item.what)
+        return done
+
+    def _going(self, name: str, image: Digest, names: "tuple[str, ...]") -> "tuple[str, ...]":
+        """Names that go when the user says `name`; none if it is an ID. With the last tag of a repository its digest names go too."""
+        try:
+            reference = parse_reference(name)
+        except InvalidReference:
+            return ()
+        stored = stored_name(reference)
+        if stored not in names:
+            return ()
+        siblings = tuple(n for n in names if n != stored and n.startswith((reference.name + ":", reference.name + "@")))
+        if not reference.digest and all("@" in n for n in siblings):
+            return (stored, *siblings)
+        return (stored,)
+
+    def delete(self, image: Digest) -> None:
+        """Forget the image and every name of it, whoever uses it."""
+        with self._index as index:
+            index.run("DELETE FROM reference WHERE image = ?", image)
+            index.run("DELETE FROM image WHERE id = ?", image)
+
+    # ------------------------------------------------------------ who uses it
+    def hold(self, image: Digest, owner: str) -> None:
+        """Keep the image for `owner` ("container ID"), across processes and restarts, until `let_go`. Raises ReferenceMissing."""
+        with self._index as index:
+            if not index.one("SELECT 1 FROM image WHERE id = ?", image):
+                raise ReferenceMissing(image)
+            index.run("INSERT OR IGNORE INTO hold VALUES (?, ?)", owner, image)
+
+    def let_go(self, owner: str) -> None:
+        self._index.run("DELETE FROM hold WHERE owner = ?", owner)
+
+    def users(self, image: Digest) -> "tuple[str, ...]":
+        """Owners that hold it, sorted."""
+        return tuple(r[0] for r in self._index.query("SELECT owner FROM hold WHERE image = ? ORDER BY owner", image))
+
+
+def stored_name(reference: Reference) -> str:
+    """The key under which a name is kept: a digest stands for itself, whatever the tag beside it."""
+    return f"{reference.name}@{reference.digest}" if reference.digest else str(reference)
+
+
+def _runtime(config: "ImageConfig") -> "tuple[Any, ...]":
+    """The fields of `Runtime` up to the labels."""
+    c = config.config
+    if c is None:
+        return (), (), (), "", "", (), (), "", -1, None, ()
+    h = c.healthcheck
+    check = (h.test or (), h.interval, h.timeout, h.start_period, h.start_interval, h.retries) if h else None
+    return (c.entrypoint or (), c.cmd or (), c.env or (), c.user, c.working_dir, tuple(sorted(c.volumes or ())), tuple(sorted(c.exposed_ports or ())),
+            c.stop_signal, -1 if c.stop_timeout is None else c.stop_timeout, check, tuple(sorted((c.labels or {}).items())))

@@ -1,0 +1,205 @@
+"""The index: what the store has and under which names. In: SQL of this room's modules; out: rows.
+
+One SQLite file in WAL mode; one connection a process, opened at the first question and again after a fork. Anything here can be
+rebuilt or thrown away but the references; so a record that a power cut could have outrun (`synced` 0, another boot) is dropped on opening.
+"""
+
+import os
+import time
+from _thread import RLock
+
+from kernel.locks import Lock
+from store.errors import IndexDamaged
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import sqlite3 as _sqlite3
+    from types import TracebackType
+    from typing import Any
+else:
+    import _sqlite3  # the package around it costs 2 ms and adds nothing that is used here
+
+VERSION = 1
+_STALE_S = 600                           # use times are kept to this; a hit within it costs no write
+_SCHEMA = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE reference (name TEXT PRIMARY KEY, image TEXT NOT NULL, target TEXT NOT NULL, moved INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX reference_image ON reference (image);
+CREATE TABLE image (id TEXT PRIMARY KEY, created TEXT NOT NULL, size INTEGER NOT NULL, platform TEXT NOT NULL, layers BLOB NOT NULL,
+  runtime BLOB NOT NULL, added INTEGER NOT NULL, used INTEGER NOT NULL, boot TEXT NOT NULL, synced INTEGER NOT NULL);
+CREATE TABLE hold (owner TEXT NOT NULL, image TEXT NOT NULL, PRIMARY KEY (owner, image)) WITHOUT ROWID;
+CREATE INDEX hold_image ON hold (image);
+CREATE TABLE layer (key TEXT PRIMARY KEY, diff_id TEXT NOT NULL, tree TEXT NOT NULL, snapshot TEXT NOT NULL, size INTEGER NOT NULL,
+  boot TEXT NOT NULL, synced INTEGER NOT NULL);
+CREATE INDEX layer_snapshot ON layer (snapshot);
+CREATE TABLE blob (digest TEXT PRIMARY KEY, diff_id TEXT NOT NULL, media_type TEXT NOT NULL, size INTEGER NOT NULL, unpacked INTEGER NOT NULL,
+  pieces BLOB NOT NULL);
+CREATE INDEX blob_diff ON blob (diff_id);
+CREATE TABLE record (key TEXT PRIMARY KEY, op TEXT NOT NULL, result TEXT NOT NULL, tree TEXT NOT NULL, snapshot TEXT NOT NULL, diff_id TEXT NOT NULL,
+  size INTEGER NOT NULL, created TEXT NOT NULL, slot TEXT NOT NULL, boot TEXT NOT NULL, synced INTEGER NOT NULL, used INTEGER NOT NULL);
+CREATE INDEX record_tree ON record (op, tree);
+CREATE INDEX record_slot ON record (slot);
+CREATE INDEX record_snapshot ON record (snapshot);
+CREATE INDEX record_unsynced ON record (synced) WHERE synced = 0;
+CREATE INDEX layer_unsynced ON layer (synced) WHERE synced = 0;
+CREATE INDEX image_unsynced ON image (synced) WHERE synced = 0;
+CREATE TABLE parts (key TEXT PRIMARY KEY, parts BLOB NOT NULL);
+CREATE TABLE build (key TEXT PRIMARY KEY, value BLOB NOT NULL, used INTEGER NOT NULL);
+"""
+_DURABLE = ("record", "layer", "image")  # tables whose rows speak of files
+_TABLES = {"image": "id", "record": "key", "build": "key"}       # those with a use time, and their key
+
+_abandoned: "list[Any]" = []             # connections of a parent process: never closed here, that would touch the parent's locks
+
+
+class Index:
+    """`query`, `one` and `run` are single statements; `with index:` makes a transaction of several. Safe from several threads."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._db: "Any" = None
+        self._pid = 0
+        self._lock = RLock()
+        self._depth = 0
+        self._used: "dict[tuple[str, str], int]" = {}
+        self.boot = ""
+
+    # ------------------------------------------------------------ statements
+    def query(self, sql: str, *values: "Any") -> "list[Any]":
+        with self._lock:
+            try:
+                rows: "list[Any]" = self._connection().execute(sql, values).fetchall()
+            except _sqlite3.Error as error:
+                raise IndexDamaged(self.path, str(error)) from error
+        return rows
+
+    def one(self, sql: str, *values: "Any") -> "Any":
+        """The first row, or None."""
+        rows = self.query(sql, *values)
+        return rows[0] if rows else None
+
+    def run(self, sql: str, *values: "Any") -> int:
+        """Number of rows changed."""
+        with self._lock:
+            try:
+                return int(self._connection().execute(sql, values).rowcount)
+            except _sqlite3.Error as error:
+                raise IndexDamaged(self.path, str(error)) from error
+
+    def __enter__(self) -> "Index":
+        """Begin a transaction (IMMEDIATE: what is read in it stays true until it ends). They nest; the outermost one counts."""
+        self._lock.acquire()
+        if not self._depth:
+            try:
+                self.run("BEGIN IMMEDIATE")
+            except BaseException:
+                self._lock.release()
+                raise
+        self._depth += 1
+        return self
+
+    def __exit__(self, kind: "type[BaseException] | None", error: "BaseException | None", trace: "TracebackType | None") -> None:
+        try:
+            self._depth -= 1
+            if not self._depth:
+                self.run("ROLLBACK" if kind else "COMMIT")
+        finally:
+            self._lock.release()
+
+    # ------------------------------------------------------------ use times
+    def touch(self, table: str, key: str, used: int) -> None:
+        """Note that `key` of `table` was used now; `used` is what its row says. Written by close(), all at once."""
+        now = int(time.time())
+        if now - used > _STALE_S:
+            self._used[table, key] = now
+
+    def close(self) -> None:
+        """Write the use times and let go of the file. The index opens again when it is asked again."""
+        with self._lock:
+            if self._used:
+                used, self._used = self._used, {}
+                with self:
+                    for (table, key), now in used.items():
+                        self.run(f"UPDATE {table} SET used = ? WHERE {_TABLES[table]} = ?", now, key)
+            if self._db is not None and self._pid == os.getpid():
+                self._db.close()
+            self._db = None
+
+    # ------------------------------------------------------------ durability
+    def sync(self) -> None:
+        """Flush the store's file system if a record, layer or image is not known to be on the disk, then say that it is.
+
+        Called before a reference moves: what has a name survives a power cut.
+        """
+        rows = {table: self.query(f"SELECT rowid FROM {table} WHERE synced = 0") for table in _DURABLE}
+        if not any(rows.values()):
+            return
+        from kernel.syscalls import syncfs
+
+        fd = os.open(os.path.dirname(self.path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            syncfs(fd)
+        finally:
+            os.close(fd)
+        with self:
+            for table, numbers in rows.items():
+                for number, in numbers:
+                    self.run(f"UPDATE {table} SET synced = 1 WHERE rowid = ?", number)
+
+    # ------------------------------------------------------------ the connection
+    def _connection(self) -> "Any":
+        if self._pid == os.getpid() and self._db is not None:
+            return self._db
+        if self._db is not None:
+            _abandoned.append(self._db)
+            self._depth = 0
+            self._used = {}
+        self._db = self._open()
+        self._pid = os.getpid()
+        return self._db
+
+    def _open(self) -> "Any":
+        db = _sqlite3.connect(self.path, timeout=30, isolation_level=None, check_same_thread=False)
+        db.execute("PRAGMA synchronous=NORMAL")
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        if not version:
+            self._create(db)
+        elif version > VERSION:
+            raise IndexDamaged(self.path, f"it has version {version}, and this program knows {VERSION}")
+        self.boot = _boot_id()
+        if db.execute("SELECT value FROM meta WHERE key = 'boot'").fetchone() != (self.boot,):
+            self._drop_unsynced(db)
+        return db
+
+    def _create(self, db: "Any") -> None:
+        with Lock(f"{os.path.dirname(self.path)}/lock"):             # a change of the journal mode does not wait for others, it fails
+            os.chmod(self.path, 0o600)
+            db.execute("PRAGMA journal_mode=WAL")
+            db.execute("BEGIN IMMEDIATE")
+            if not db.execute("PRAGMA user_version").fetchone()[0]:  # else another process was first
+                for statement in _SCHEMA.split(";\n"):
+                    if statement.strip():
+                        db.execute(statement)
+                db.execute(f"PRAGMA user_version={VERSION}")
+            db.execute("COMMIT")
+
+    def _drop_unsynced(self, db: "Any") -> None:
+        """First opening since the machine started: what was recorded, but never known to be on the disk, did not survive."""
+        db.execute("BEGIN IMMEDIATE")
+        for table in _DURABLE:
+            db.execute(f"DELETE FROM {table} WHERE synced = 0 AND boot != ?", (self.boot,))
+        db.execute("DELETE FROM reference WHERE image NOT IN (SELECT id FROM image)")
+        db.execute("DELETE FROM parts WHERE key NOT IN (SELECT key FROM record)")
+        db.execute("INSERT OR REPLACE INTO meta VALUES ('boot', ?)", (self.boot,))
+        db.execute("COMMIT")
+
+
+def _boot_id() -> str:
+    try:
+        fd = os.open("/proc/sys/kernel/random/boot_id", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return "?"
+    try:
+        return os.read(fd, 64).decode().strip()
+    finally:
+        os.close(fd)

@@ -1,0 +1,161 @@
+"""Snapshots: directories in overlay's form, one a layer, that nobody writes to again. In: drafts; out: IDs, and directories to mount.
+
+A draft lies under tmp/ until `commit` renames it to snapshots/ID: `fs` is overlay's upper directory, `tree` its rows (marshal), `below` the
+IDs of earlier snapshots that it is stacked on (a part of the same layer: see architecture.md section 5, "Stack, never hard-link").
+"""
+
+import marshal
+import os
+
+from kernel.value import Value
+from store.errors import SnapshotMissing
+from store.temporary import Temporary
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NewType
+
+    from store.tree import Tree
+
+    SnapshotId = NewType("SnapshotId", str)
+else:
+    SnapshotId = str
+
+
+class Draft(Value):
+    """A snapshot in the making. `directory` is what will be mounted; `work` is overlay's work directory, and goes away."""
+
+    id: "SnapshotId"
+    path: str
+    directory: str
+    work: str
+
+
+class Snapshots:
+    def __init__(self, directory: str, temporary: Temporary, owners: str) -> None:
+        self.directory = directory
+        self._temporary = temporary
+        self._owners = owners
+        self._stacks: "dict[str, tuple[str, ...]]" = {}
+
+    # ------------------------------------------------------------ making one
+    def begin(self, like: str = "") -> Draft:
+        """A new empty draft, which lives as long as this process. like: directory whose mode, owner and times its root gets.
+
+        (What is mounted on top decides about `/`, so a step's upper directory has to look like the root below it.)
+        """
+        name = self._temporary.name()
+        path = self._temporary.path(name)
+        draft = Draft(SnapshotId(name), path, f"{path}/fs", f"{path}/work")
+        os.mkdir(path, 0o700)
+        os.mkdir(draft.directory, 0o755)
+        os.mkdir(draft.work, 0o700)
+        if like:
+            status = os.stat(like)
+            if (status.st_uid, status.st_gid) != (os.geteuid(), os.getegid()):
+                os.chown(draft.directory, status.st_uid, status.st_gid)
+            os.chmod(draft.directory, status.st_mode & 0o7777)
+            os.utime(draft.directory, ns=(status.st_mtime_ns, status.st_mtime_ns))
+        else:
+            os.chmod(draft.directory, 0o755)           # whatever the umask
+        return draft
+
+    def commit(self, draft: Draft, *, below: "tuple[SnapshotId, ...]" = (), tree: "Tree | None" = None) -> "SnapshotId":
+        """Make the draft a snapshot: no process of the step is left, nothing is mounted. The draft is used up.
+
+        below: earlier snapshots that it is stacked on, topmost first; with what they are stacked on themselves, they follow it in `directories`.
+        tree: rows of the draft's own directory, kept with it so that they need not be scanned again.
+        """
+        self._temporary.remove(f"{draft.id}/work")
+        if tree is not None:
+            _write(f"{draft.path}/tree", marshal.dumps(tree, 2))
+        if below:
+            _write(f"{draft.path}/below", " ".join(self._flat(below)).encode())
+        os.rename(draft.path, f"{self.directory}/{draft.id}")
+        return draft.id
+
+    def discard(self, draft: Draft) -> None:
+        self._temporary.remove(draft.id)
+
+    # ------------------------------------------------------------ using one
+    def has(self, snapshot: "SnapshotId") -> bool:
+        return bool(snapshot) and "/" not in snapshot and os.path.isdir(f"{self.directory}/{snapshot}/fs")
+
+    def stack(self, snapshot: "SnapshotId") -> "tuple[SnapshotId, ...]":
+        """The snapshot and what it is stacked on, topmost first: the parts of one layer. Raises SnapshotMissing."""
+        known = self._stacks.get(snapshot)
+        if known is None:
+            try:
+                with open(f"{self.directory}/{snapshot}/below", "rb", buffering=0) as file:
+                    known = (snapshot, *file.read().decode().split())
+            except FileNotFoundError:
+                if not self.has(snapshot):
+                    raise SnapshotMissing(snapshot) from None
+                known = (snapshot,)
+            self._stacks[snapshot] = known
+        return known    # type: ignore[return-value]  # str from a file of ours
+
+    def _flat(self, snapshots: "tuple[SnapshotId, ...]") -> "list[SnapshotId]":
+        found: "list[SnapshotId]" = []
+        for snapshot in snapshots:
+            found += [part for part in self.stack(snapshot) if part not in found]
+        return found
+
+    def path(self, snapshot: "SnapshotId") -> str:
+        """Directory of this part alone."""
+        return f"{self.directory}/{snapshot}/fs"
+
+    def directories(self, snapshot: "SnapshotId") -> "tuple[str, ...]":
+        """What to mount for this layer, topmost first."""
+        return tuple(f"{self.directory}/{part}/fs" for part in self.stack(snapshot))
+
+    def has_tree(self, snapshot: "SnapshotId") -> bool:
+        """Whether the rows of this part are kept, so that `own_tree` reads no file of it."""
+        return os.path.exists(f"{self.directory}/{snapshot}/tree")
+
+    def own_tree(self, snapshot: "SnapshotId") -> "Tree":
+        """Rows of this part alone: as kept, or scanned (and kept) now."""
+        path = f"{self.directory}/{snapshot}"
+        try:
+            with open(f"{path}/tree", "rb", buffering=0) as file:
+                tree: "Tree" = marshal.loads(file.read())
+                return tree
+        except (OSError, ValueError, EOFError, TypeError):
+            pass
+        from store.tree import scan
+
+        try:
+            tree = scan(f"{path}/fs", owners=self._owners)
+        except FileNotFoundError:
+            raise SnapshotMissing(snapshot) from None
+        name = self._temporary.name()
+        _write(self._temporary.path(name), marshal.dumps(tree, 2))
+        os.rename(self._temporary.path(name), f"{path}/tree")
+        return tree
+
+    def tree(self, snapshot: "SnapshotId") -> "Tree":
+        """Rows of the whole layer: of the snapshot stacked on what lies below it."""
+        first, *rest = self.stack(snapshot)
+        tree = self.own_tree(first)
+        if rest:
+            from store.tree import stack
+        for part in rest:
+            tree = stack(tree, self.own_tree(part))
+        return tree
+
+    # ------------------------------------------------------------ removing
+    def delete(self, snapshot: "SnapshotId") -> None:
+        """Remove it from the disk; whether somebody needs it is the collector's question, not asked here."""
+        self._stacks.pop(snapshot, None)
+        if "/" not in snapshot:
+            self._temporary.remove_from(f"{self.directory}/{snapshot}")
+
+    def all(self) -> "list[SnapshotId]":
+        return [SnapshotId(name) for name in sorted(os.listdir(self.directory))]
+
+
+def _write(path: str, data: bytes) -> None:
+    with open(path, "xb", buffering=0) as file:
+        view = memoryview(data)
+        while view:
+            view = view[file.write(view):]

@@ -1,0 +1,99 @@
+"""The opened store: everything that a root directory holds, each part made when it is first asked for.
+
+`Store(open_root(path, run))`; close it at the end of the command, so that use times are written and leases go.
+"""
+
+from store.index import Index
+from store.lease import Leases
+from store.root import Root
+from store.temporary import Temporary
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from store.blobs import Blobs
+    from store.cache import Cache
+    from store.events import Events
+    from store.images import Images, Layer
+    from store.snapshots import Snapshots
+    from store.view import View
+
+
+class Store:
+    __slots__ = ("_blobs", "_cache", "_events", "_images", "_snapshots", "index", "index", "leases", "root", "temporary")
+
+    def __init__(self, root: Root) -> None:
+        self.root = root
+        self.index = Index(f"{root.path}/index.db")
+        self.leases = Leases(f"{root.path}/leases")
+        self.temporary = Temporary(f"{root.path}/tmp", self.leases)
+        self._blobs: "Blobs | None" = None
+        self._cache: "Cache | None" = None
+        self._events: "Events | None" = None
+        self._images: "Images | None" = None
+        self._snapshots: "Snapshots | None" = None
+
+    @property
+    def snapshots(self) -> "Snapshots":
+        if self._snapshots is None:
+            from store.snapshots import Snapshots
+
+            self._snapshots = Snapshots(f"{self.root.path}/snapshots", self.temporary, self.root.owners)
+        return self._snapshots
+
+    @property
+    def blobs(self) -> "Blobs":
+        if self._blobs is None:
+            from store.blobs import Blobs
+
+            self._blobs = Blobs(f"{self.root.path}/blobs", self.temporary)
+        return self._blobs
+
+    @property
+    def cache(self) -> "Cache":
+        if self._cache is None:
+            from store.cache import Cache
+
+            self._cache = Cache(self.index, self.root.path)
+        return self._cache
+
+    @property
+    def images(self) -> "Images":
+        if self._images is None:
+            from store.images import Images
+
+            self._images = Images(self.index, self.blobs, self.snapshots, self._image_event)
+        return self._images
+
+    @property
+    def events(self) -> "Events":
+        if self._events is None:
+            from store.events import Events
+
+            self._events = Events(f"{self.root.path}/logs")
+        return self._events
+
+    def view(self, layers: "Sequence[Layer]") -> "View":
+        """The merged look at these layers (bottom first, as images list them); the caller closes it."""
+        from functools import partial
+
+        from store.view import View
+
+        parts = list(dict.fromkeys(part for layer in reversed(layers) for part in self.snapshots.stack(layer.snapshot)))
+        trees = [partial(self.snapshots.own_tree, part) if self.snapshots.has_tree(part) else None for part in parts]
+        return View([self.snapshots.path(part) for part in parts], owners=self.root.owners, trees=trees)
+
+    def close(self) -> None:
+        """Write what is due and let go of everything. Idempotent."""
+        self.index.close()
+        self.leases.release()
+
+    def __enter__(self) -> "Store":
+        return self
+
+    def __exit__(self, *what: object) -> None:
+        self.close()
+
+    def _image_event(self, action: str, image: str, name: str) -> None:
+        self.events.emit("image", action, image, {"name": name})

@@ -1,0 +1,50 @@
+"""Unfinished things: files and directories under tmp/, on the store's own file system, so that finishing them is a rename.
+
+Their names begin with their maker's lease: what belongs to no living lease is debris of a killed process, and `sweep` removes it.
+"""
+
+import os
+
+from store.lease import Leases
+
+
+class Temporary:
+    def __init__(self, directory: str, leases: Leases) -> None:
+        self.directory = directory
+        self.leases = leases
+
+    def name(self) -> str:
+        """A new name, not yet there."""
+        return self.leases.current().fresh()
+
+    def path(self, name: str) -> str:
+        return f"{self.directory}/{name}"
+
+    def remove(self, name: str) -> None:
+        """Remove a file or a tree; missing is fine. name: may be "name/part" of something that lies here."""
+        from kernel.paths import DIRECTORY, remove_tree  # needs ctypes, which a cached build does without
+
+        head, _, part = name.rpartition("/")
+        fd = os.open(self.path(head), DIRECTORY)
+        try:
+            remove_tree(fd, part)
+        finally:
+            os.close(fd)
+
+    def remove_from(self, path: str) -> None:
+        """Remove what lies elsewhere in the store: it is gone at once (renamed to here), its space a little later."""
+        name = self.name()
+        try:
+            os.rename(path, self.path(name))
+        except FileNotFoundError:
+            return
+        self.remove(name)
+
+    def sweep(self) -> int:
+        """Remove what no living process is working on; returns how many there were."""
+        removed = 0
+        for name in os.listdir(self.directory):
+            if not self.leases.is_alive(name.partition("-")[0]):
+                self.remove(name)
+                removed += 1
+        return removed
