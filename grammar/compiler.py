@@ -18,7 +18,7 @@ from lark.parsers.lalr_analysis import Shift
 from grammar.driver import FORMAT, HERE, MACHINE
 
 # the rules that a text may begin with
-STARTS = {"interpolation": ["template"]}
+STARTS = {"dockerfile": ["instruction", "assignments", "array"], "interpolation": ["template"], "words": ["word", "body"]}
 
 
 def names() -> list[str]:

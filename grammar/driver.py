@@ -33,13 +33,17 @@ MACHINE = f"{sys.implementation.cache_tag} {_sre.MAGIC} {_sre.CODESIZE}"
 
 
 class Unexpected(Exception):
-    """No rule goes on with what stands at `offset`: `found` is the token's kind, END, or "" where no token begins."""
+    """No rule goes on with what stands at `offset`: `found` is the token's kind, END, or "" where no token begins.
 
-    def __init__(self, offset: int, found: str, expected: "frozenset[str]") -> None:
+    pending: the tokens and values that had been read and not yet joined: what was open.
+    """
+
+    def __init__(self, offset: int, found: str, expected: "frozenset[str]", pending: "tuple[Any, ...]") -> None:
         super().__init__(offset, found, expected)
         self.offset = offset
         self.found = found
         self.expected = expected
+        self.pending = pending
 
     def __str__(self) -> str:
         return f"unexpected {self.found or 'character'} at {self.offset}, expected {', '.join(sorted(self.expected))}"
@@ -133,7 +137,7 @@ def run(table: Table, text: str, actions: "Mapping[str, Callable[..., Any]] | No
             match, keywords = scanners[scanner_of[state]] or table.scanner(state)
             found = match(text, offset)
             if found is None:
-                raise Unexpected(offset, "", _terminals(states[state]))
+                raise Unexpected(offset, "", _terminals(states[state]), tuple(values))
             kind, word = found.lastgroup, found.group()
             following = offset + len(word)
             if kind in ignored:
@@ -145,7 +149,7 @@ def run(table: Table, text: str, actions: "Mapping[str, Callable[..., Any]] | No
             kind, word, following = END, "", offset
         while (action := states[state].get(kind)) is None or action < 0:
             if action is None:
-                raise Unexpected(offset, kind, _terminals(states[state]))
+                raise Unexpected(offset, kind, _terminals(states[state]), tuple(values))
             origin, name, length, keep, single = rules[~action]
             children: list[Any] = []
             if length:

@@ -1,0 +1,74 @@
+"""What is wrong with a Dockerfile. Every error knows its place; facts are attributes, the sentence is made in `__str__`."""
+
+from lang.diagnostic import Diagnostic
+from lang.source import Source, Span
+
+LIMIT = 20                                                # errors that one run reports
+
+
+class LangError(Exception):
+    """A Dockerfile that says something impossible at `span` of `source`. `help`: the way out in one line, or ""."""
+
+    def __init__(self, source: Source, span: Span, message: str, help: str = "") -> None:
+        super().__init__(message)
+        self.source = source
+        self.span = span
+        self.help = help
+
+    def diagnostics(self) -> tuple[Diagnostic, ...]:
+        """What to show: one for each error, in the order of their places."""
+        return (Diagnostic("error", str(self), self.source, self.span, self.help),)
+
+
+class LangErrors(LangError):
+    """Several errors found in one run."""
+
+    def __init__(self, errors: tuple[LangError, ...]) -> None:
+        self.errors = tuple(sorted(errors, key=lambda error: error.span.start))[:LIMIT]
+        first = self.errors[0]
+        super().__init__(first.source, first.span, str(first), first.help)
+
+    def diagnostics(self) -> tuple[Diagnostic, ...]:
+        return tuple(diagnostic for error in self.errors for diagnostic in error.diagnostics())
+
+
+class SyntaxFault(LangError):
+    """Text that fits no rule of the language."""
+
+
+class UnknownInstruction(SyntaxFault):
+    """A line that begins with no instruction's name."""
+
+    def __init__(self, source: Source, span: Span, word: str, help: str = "") -> None:
+        super().__init__(source, span, f"unknown instruction `{word}`" if word else "no instruction in this line", help)
+        self.word = word
+
+
+class UnknownFlag(SyntaxFault):
+    """A flag that its instruction does not have."""
+
+    def __init__(self, source: Source, span: Span, instruction: str, flag: str, help: str = "") -> None:
+        super().__init__(source, span, f"{instruction} has no flag `--{flag}`", help)
+        self.instruction = instruction
+        self.flag = flag
+
+
+class BadWord(LangError):
+    """A word whose quotes or `$` do not add up, or a `${name:?message}` that fired."""
+
+
+class UndefinedStage(LangError):
+    """A name or index that no stage has."""
+
+    def __init__(self, source: Source, span: Span, stage: str, help: str = "") -> None:
+        super().__init__(source, span, f"no stage named `{stage}`", help)
+        self.stage = stage
+
+
+class CircularStage(LangError):
+    """A stage that needs itself, perhaps by way of others."""
+
+
+def together(errors: "list[LangError]") -> LangError:
+    """The one error, or all of them as one. `errors` is not empty."""
+    return errors[0] if len(errors) == 1 else LangErrors(tuple(errors))
