@@ -19,9 +19,9 @@ class ElfFault(BaseError):
 class ProgramMissing(BaseError):
     """A program that was asked for is not on this machine."""
 
-    def __init__(self, program: str, looked_in: tuple[str, ...] = ()) -> None:
+    def __init__(self, program: str, looked_in: tuple[str, ...] = (), help: str = "") -> None:
         super().__init__(f"there is no program `{program}` on this machine",
-                         help=f"looked in {', '.join(looked_in)}" if looked_in else "")
+                         help=help or (f"looked in {', '.join(looked_in)}" if looked_in else ""))
         self.program = program
         self.looked_in = looked_in
 

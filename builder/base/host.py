@@ -28,6 +28,13 @@ class Place(Value):
     hops: tuple[Hop, ...]
 
 
+class Named(Value):
+    """An entry of a directory. kind: "directory", "file", "link" or "" (none that an image copies)."""
+
+    name: str
+    kind: str
+
+
 _NOWHERE = Place("", ())
 
 
@@ -41,7 +48,7 @@ class Host:
         self.seen: set[str] = set()              # paths whose lstat decided something
         self._places: dict[str, Place] = {"/": Place("/", ())}
         self._statuses: dict[str, os.stat_result | None] = {}
-        self._directories: dict[str, tuple[str, ...]] = {}
+        self._directories: dict[str, tuple[Named, ...]] = {}
         self._elves: dict[str, Elf | None] = {}
 
     def outer(self, path: str) -> str:
@@ -69,7 +76,7 @@ class Host:
         unsettled: list[tuple[int, str]] = []    # links whose target is being walked: (how much is then left to do, path)
         while todo:
             part = todo.pop()
-            here = os.path.dirname(real).rstrip("/") if part == ".." else f"{real}/{part}"
+            here = os.path.dirname(real).rstrip("/") if part == ".." else real if part == "." else f"{real}/{part}"
             while unsettled and unsettled[-1][0] == len(todo):
                 hops.append(Hop(unsettled.pop()[1], here or "/"))
             status = self._lstat(here)
@@ -121,18 +128,23 @@ class Host:
         return stat.S_ISREG(mode) and bool(mode & 0o111)
 
     # ---------------------------------------------------------------- what is there
-    def names(self, path: str) -> tuple[str, ...]:
-        """Names in the directory that `path` leads to, sorted; () if there is none or it may not be read."""
+    def entries(self, path: str) -> tuple[Named, ...]:
+        """What the directory that `path` leads to holds, by name; () if there is none or it may not be read. Noted as a whole."""
         real = self.place(path).real
         if not real:
             return ()
         if real not in self._directories:
             self.seen.add(real)
             try:
-                self._directories[real] = tuple(sorted(os.listdir(self.outer(real))))
+                with os.scandir(self.outer(real)) as found:
+                    self._directories[real] = tuple(sorted(Named(item.name, _kind(item)) for item in found))
             except (NotADirectoryError, PermissionError):
                 self._directories[real] = ()
         return self._directories[real]
+
+    def names(self, path: str) -> tuple[str, ...]:
+        """Names in the directory that `path` leads to, sorted."""
+        return tuple(item.name for item in self.entries(path))
 
     def read(self, path: str, limit: int) -> bytes:
         """The bytes of the regular file `path`; b"" if there is none, or it may not be read, or it is larger than `limit` bytes."""
@@ -168,6 +180,12 @@ class Host:
             return os.open(self.outer(real), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         except PermissionError as error:
             raise NotReadable((real,)) from error
+
+
+def _kind(item: "os.DirEntry[str]") -> str:
+    if item.is_symlink():
+        return "link"
+    return "directory" if item.is_dir() else "file" if item.is_file() else ""
 
 
 def _direct(hops: list[Hop]) -> tuple[Hop, ...]:

@@ -42,7 +42,7 @@ class Loader:
 
         Raises LibraryMissing, ElfFault, NotReadable.
         """
-        musl = _is_musl(elf)
+        musl = is_musl(elf)
         loaded: dict[str, Library] = {}
         order: dict[Library, None] = {}
         if elf.interpreter:
@@ -73,7 +73,7 @@ class Loader:
 
     def find(self, name: str, like: Elf) -> Library | None:
         """The library that dlopen(`name`) in a program `like` this one would find in the machine's own places."""
-        return self._find(name, like, _is_musl(like), ())
+        return self._find(name, like, is_musl(like), ())
 
     def _find(self, name: str, facts: Elf, musl: bool, directories: tuple[str, ...]) -> Library | None:
         key = (name, facts.kind, facts.no_default, directories)
@@ -136,7 +136,7 @@ def default_directories(kind: Kind) -> tuple[str, ...]:
             *(("/lib64", "/usr/lib64") if kind.bits == 64 else ()), "/lib", "/usr/lib")
 
 
-def _is_musl(elf: Elf) -> bool:
+def is_musl(elf: Elf) -> bool:
     if elf.interpreter:
         return os.path.basename(elf.interpreter).startswith("ld-musl-")
     return any(name.startswith("libc.musl-") for name in elf.needed)

@@ -18,14 +18,13 @@ ps top free kill pgrep pidof pkill pmap pwdx skill slabtop snice sysctl tload up
 """
 _UTIL_LINUX = """
 choom chrt dmesg fallocate findmnt flock getopt hostname domainname dnsdomainname ionice ipcmk ipcrm ipcs logger losetup lsblk lscpu lsipc
-lslocks lsns mcookie more mount mountpoint namei nsenter pivot_root prlimit rename.ul renice rev runuser script setarch setpriv setsid
+lslocks lsns mcookie more mount mountpoint namei nsenter pivot_root prlimit rename.ul renice rev script setarch setpriv setsid
 switch_root taskset uclampset umount unshare whereis
 """
 _SYSTEM = """
 getconf getent iconv ldconfig ldd locale
-useradd userdel usermod groupadd groupdel groupmod nologin su chage
+useradd userdel usermod groupadd groupdel groupmod nologin
 clear tput reset tset
-busybox apk
 """
 
 OPTIONAL = tuple(dict.fromkeys((_COREUTILS + _TEXT_AND_FILES + _PROCESSES + _UTIL_LINUX + _SYSTEM).split()))

@@ -1,0 +1,95 @@
+"""A plan -> files in a directory: the only part of a base image's making that writes.
+
+Owner, times and modes are the same whoever makes it: everything belongs to the maker (root, in the view of an image), has the mtime 0, no
+extended attributes, and no set-user-ID or set-group-ID bit.
+"""
+
+import errno
+import os
+import stat
+
+from builder.base.bytecode import compiled
+from builder.base.errors import NotReadable, NotUsable
+from builder.base.host import Host
+from builder.base.plan import Bytecode, Directory, File, Link, Plan, Text
+
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_PIECE = 8 << 20                 # bytes copied by one call
+
+
+def write_tree(plan: Plan, host: Host, directory: str) -> int:
+    """Write `plan` into the empty directory; the bytes of all its files. Raises NotReadable (with all paths), NotUsable, OSError."""
+    os.chmod(directory, 0o755)
+    fds = {"/": os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)}
+    closed: list[str] = []
+    total = 0
+    try:
+        for entry in plan.entries:
+            above, name = os.path.split(entry.path)
+            fd = fds[above]
+            if isinstance(entry, Directory):
+                os.mkdir(name, 0o700, dir_fd=fd)
+                fds[entry.path] = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd)
+                os.fchmod(fds[entry.path], entry.mode)
+            elif isinstance(entry, Link):
+                os.symlink(entry.target, name, dir_fd=fd)
+                os.utime(name, ns=(0, 0), dir_fd=fd, follow_symlinks=False)
+            elif isinstance(entry, Text):
+                total += _write(fd, name, entry.data, entry.mode)
+            elif isinstance(entry, Bytecode):
+                total += _write(fd, name, compiled(host.outer(entry.source), entry.module), 0o644)
+            else:
+                try:
+                    total += _copy(entry, host, fd, name)
+                except PermissionError:
+                    closed.append(entry.source)
+        for fd in fds.values():
+            os.utime(fd, ns=(0, 0))
+    finally:
+        for fd in fds.values():
+            os.close(fd)
+    if closed:
+        raise NotReadable(tuple(closed))
+    return total
+
+
+def _write(fd: int, name: str, data: bytes, mode: int) -> int:
+    with open(os.open(name, _NEW, 0o600, dir_fd=fd), "wb", buffering=0) as file:
+        view = memoryview(data)
+        while view:
+            view = view[file.write(view):]
+        os.fchmod(file.fileno(), mode)
+        os.utime(file.fileno(), ns=(0, 0))
+    return len(data)
+
+
+def _copy(entry: File, host: Host, fd: int, name: str) -> int:
+    source = os.open(host.outer(entry.source), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        status = os.fstat(source)
+        if not stat.S_ISREG(status.st_mode):
+            raise NotUsable(entry.source, "is no regular file any more")
+        target = os.open(name, _NEW, 0o600, dir_fd=fd)
+        try:
+            size = _pour(source, target)
+            os.fchmod(target, 0o755 if status.st_mode & 0o111 else 0o644)
+            os.utime(target, ns=(0, 0))
+        finally:
+            os.close(target)
+    finally:
+        os.close(source)
+    return size
+
+
+def _pour(source: int, target: int) -> int:
+    """Copy to the end of `source`: in the kernel, by reference where the file system can; bytes copied."""
+    size = 0
+    try:
+        while count := os.copy_file_range(source, target, _PIECE):
+            size += count
+    except OSError as error:
+        if size or error.errno not in (errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS, errno.EPERM):
+            raise
+        while count := os.sendfile(target, source, None, _PIECE):
+            size += count
+    return size
