@@ -30,6 +30,7 @@ OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _OPEN_AT_ONCE = 128
 _BUFFER = 1 << 20
+_PATH = 1000                                                                  # characters of a path given to the kernel at once: below 4096 bytes
 
 
 # ---------------------------------------------------------------- directory -> rows
@@ -119,6 +120,24 @@ def hash_file(fd: int, buffer: bytearray) -> bytes:
         read = os.readv(fd, [buffer])
         total.update(view[:read])
     return total.digest()
+
+
+def open_below(root_fd: int, path: str) -> int:
+    """An fd of the directory "" or "a/b" or "a/b/" below an open one, however long; symlinks on the way are errors (OSError)."""
+    from kernel.paths import open_beneath
+
+    path, fd = path.rstrip("/"), root_fd
+    try:
+        while len(path) > _PATH:
+            cut = path.rindex("/", 0, _PATH)
+            following = open_beneath(fd, path[:cut], OPEN_DIRECTORY)
+            if fd != root_fd:
+                os.close(fd)
+            fd, path = following, path[cut + 1:]
+        return open_beneath(fd, path, OPEN_DIRECTORY) if path else os.open(".", OPEN_DIRECTORY, dir_fd=fd)
+    finally:
+        if fd != root_fd:
+            os.close(fd)
 
 
 def stat_row(s: os.stat_result) -> "Stat":

@@ -6,7 +6,6 @@ chain, as in a chroot. What is below is never written to, so what was found once
 
 import os
 
-from kernel.paths import open_beneath
 from kernel.value import Value
 from store.errors import StoreError
 from store.tree import (
@@ -22,6 +21,7 @@ from store.tree import (
     hash_file,
     is_whiteout,
     marked_owner,
+    open_below,
     read_xattrs,
     sorted_names,
     stat_row,
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from store.tree import Row, Stat, Tree
 
 LINKS = 40                                              # symlinks on one way before it counts as a loop, as in the kernel
-_PATH = 4000                                            # bytes of a path that the kernel takes at once
 
 
 class NotInView(StoreError):
@@ -260,22 +259,7 @@ class View:
             os.close(fd)
 
     def _open_directory(self, index: int, path: str) -> int:
-        fd = self._roots[index]
-        if not path:
-            return os.open(".", OPEN_DIRECTORY, dir_fd=fd)
-        opened = -1
-        while len(path) > _PATH:                       # deeper than the kernel takes at once
-            cut = path.rindex("/", 0, _PATH)
-            following = open_beneath(fd, path[:cut], OPEN_DIRECTORY)
-            if opened >= 0:
-                os.close(opened)
-            opened = fd = following
-            path = path[cut + 1:]
-        try:
-            return open_beneath(fd, path, OPEN_DIRECTORY)
-        finally:
-            if opened >= 0:
-                os.close(opened)
+        return open_below(self._roots[index], path)
 
     # ------------------------------------------------------------ rows
     def _merged(self, path: str, hashed: bool) -> "list[Row]":
