@@ -37,7 +37,8 @@ def write_tree(plan: Plan, host: Host, directory: str) -> int:
             elif isinstance(entry, Text):
                 total += _write(fd, name, entry.data, entry.mode)
             elif isinstance(entry, Bytecode):
-                total += _write(fd, name, compiled(host.outer(entry.source), entry.module), 0o644)
+                code = compiled(host.outer(entry.source), entry.module)
+                total += _write(fd, name, code, 0o644) if code else 0
             else:
                 try:
                     total += _copy(entry, host, fd, name)
