@@ -51,7 +51,7 @@ def make_directories(root_fd: int, path: str, mode: int = 0o755, uid: int = 0, g
     fd = os.open(".", DIRECTORY, dir_fd=root_fd)
     walked = ""
     try:
-        for part in _parts(root_fd, path):
+        for part in resolve(root_fd, path):
             walked = f"{walked}/{part}"
             try:
                 os.mkdir(part, 0o700, dir_fd=fd)
@@ -70,8 +70,11 @@ def make_directories(root_fd: int, path: str, mode: int = 0o755, uid: int = 0, g
     return fd
 
 
-def _parts(root_fd: int, path: str) -> list[str]:
-    """Components of `path` with every symlink replaced by where it leads in root, so that a dangling one can be made."""
+def resolve(root_fd: int, path: str) -> list[str]:
+    """Components of `path` with every symlink replaced by where it leads in root, so that a dangling one can be made.
+
+    A statement about now: what is opened by them must be opened with no symlinks allowed.
+    """
     done: list[str] = []
     todo = _reversed_parts(path)
     budget = 40                                        # symlinks followed before it counts as a loop, as in the kernel

@@ -257,14 +257,16 @@ def open_tree(dir_fd: int, path: bytes, flags: int = OPEN_TREE_CLONE | OPEN_TREE
 def move_mount(mount_fd: int, to_dir_fd: int, to_path: bytes = b"") -> None:
     """Attach a detached mount at `to_path` below `to_dir_fd`; on `to_dir_fd` itself if the path is empty."""
     flags = MOVE_MOUNT_F_EMPTY_PATH | (0 if to_path else MOVE_MOUNT_T_EMPTY_PATH)
-    _check(_syscall(_NR_MOVE_MOUNT, c_int(mount_fd), c_char_p(b""), c_int(to_dir_fd), c_char_p(to_path), c_uint(flags)), "move_mount", to_path or to_dir_fd)
+    result = _syscall(_NR_MOVE_MOUNT, c_int(mount_fd), c_char_p(b""), c_int(to_dir_fd), c_char_p(to_path), c_uint(flags))
+    _check(result, "move_mount", to_path or to_dir_fd)
 
 
 class _MountAttributes(ctypes.Structure):
     _fields_ = [(name, c_uint64) for name in ("attr_set", "attr_clr", "propagation", "userns_fd")]
 
 
-def mount_setattr(fd: int, path: bytes = b"", *, set_: int = 0, clear: int = 0, propagation: int = 0, userns_fd: int = 0, recursive: bool = False) -> None:
+def mount_setattr(fd: int, path: bytes = b"", *, set_: int = 0, clear: int = 0, propagation: int = 0, userns_fd: int = 0,
+                  recursive: bool = False) -> None:
     attributes = _MountAttributes(set_, clear, propagation, userns_fd)
     flags = (0 if path else AT_EMPTY_PATH) | (AT_RECURSIVE if recursive else 0)
     _check(_syscall(_NR_MOUNT_SETATTR, c_int(fd), c_char_p(path), c_uint(flags), byref(attributes), c_size_t(32)), "mount_setattr", path or fd)
@@ -289,7 +291,8 @@ def openat2(dir_fd: int, path: "str | bytes", flags: int, mode: int = 0, resolve
 
 
 def renameat2(old_dir_fd: int, old: "str | bytes", new_dir_fd: int, new: "str | bytes", flags: int = 0) -> None:
-    _check(_syscall(_NR["renameat2"], c_int(old_dir_fd), c_char_p(os.fsencode(old)), c_int(new_dir_fd), c_char_p(os.fsencode(new)), c_uint(flags)), "renameat2", new)
+    result = _syscall(_NR["renameat2"], c_int(old_dir_fd), c_char_p(os.fsencode(old)), c_int(new_dir_fd), c_char_p(os.fsencode(new)), c_uint(flags))
+    _check(result, "renameat2", new)
 
 
 def syncfs(fd: int) -> None:

@@ -1,0 +1,257 @@
+"""From a SandboxSpec to a running process: the command's end of the zygote, which it starts when there is none.
+
+Loaded by every command that runs something, so it imports almost nothing. `connect` finds or starts the zygote, `Client.spawn` has it make a
+sandbox, `Running` is that sandbox: it lives no longer than its connection.
+"""
+
+import _signal  # type: ignore[import-not-found]
+import _socket
+import os
+import sys
+
+from kernel.value import Value
+from sandbox import wire
+from sandbox.errors import KINDS, InvalidSpec, SandboxError, ZygoteLost
+from sandbox.spec import SandboxSpec
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+    from typing import Any
+
+    _Answer = tuple[_socket.socket, tuple[Any, ...] | None, list[int]]
+
+IDLE_S = 60.0
+_SOCKET_PATH_MAX = 107
+
+
+class Exit(Value):
+    """How the sandbox's process ended. signal is 0 unless one killed it; CPU seconds; peak memory in bytes; oom: the kernel ran out for it."""
+
+    status: int
+    signal: int
+    user_s: float = 0.0
+    system_s: float = 0.0
+    peak_memory: int = 0
+    oom: bool = False
+
+    @property
+    def code(self) -> int:
+        """As a shell gives it: 128 + the signal, or the status."""
+        return 128 + self.signal if self.signal else self.status
+
+
+class Running:
+    """A sandbox whose command has been executed. Closing it, or leaving `with`, kills what is still there."""
+
+    __slots__ = ("_exit", "_socket", "pid", "pidfd", "terminal")
+
+    def __init__(self, socket: "_socket.socket", pid: int, pidfd: int, terminal: int) -> None:
+        self._socket = socket
+        self._exit: Exit | None = None
+        self.pid = pid
+        self.pidfd = pidfd
+        self.terminal = terminal
+
+    def fileno(self) -> int:
+        """Readable when it has ended."""
+        return self._socket.fileno()
+
+    def wait(self) -> Exit:
+        """Block until it has ended; every process of its pid namespace is then gone and its root unmounted. Raises ZygoteLost."""
+        if self._exit is None:
+            message, _ = wire.receive(self._socket)
+            if message is None:
+                self.kill()                               # what could outlive the zygote: a set-uid program drops the death signal
+                raise ZygoteLost("go on", reason="the fork server of the sandboxes is gone; what it ran was stopped")
+            self._exit = Exit(*message[1:])
+        return self._exit
+
+    def kill(self, signal: int = 9) -> None:
+        """Signal the first process; SIGKILL takes all of them. Fine if it is gone."""
+        try:
+            _signal.pidfd_send_signal(self.pidfd, signal)
+        except ProcessLookupError:
+            pass
+
+    def close(self) -> None:
+        """Idempotent; kills it if it still runs."""
+        if self.pidfd >= 0:
+            self._socket.close()
+            os.close(self.pidfd)
+            if self.terminal >= 0:
+                os.close(self.terminal)
+            self.pidfd = self.terminal = -1
+
+    def __enter__(self) -> "Running":
+        return self
+
+    def __exit__(self, kind: "type[BaseException] | None", error: "BaseException | None", trace: "TracebackType | None") -> None:
+        self.close()
+
+
+class Client:
+    """A zygote that can be asked. Safe to keep: it is found again, or started again, when it has gone meanwhile."""
+
+    __slots__ = ("_idle_s", "_main", "_path", "_run_directory", "_spare")
+
+    def __init__(self, run_directory: str, main: str, idle_s: float) -> None:
+        self._run_directory = run_directory
+        self._main = main
+        self._idle_s = idle_s
+        self._path = f"{run_directory}/z-{_fingerprint(main)}"
+        if len(os.fsencode(self._path)) > _SOCKET_PATH_MAX:
+            raise SandboxError("use the run directory", path=run_directory, reason="its path is too long for a socket")
+        self._spare: _socket.socket | None = self._dial()
+
+    def spawn(self, spec: SandboxSpec, stdin: int = 0, stdout: int = 1, stderr: int = 2) -> Running:
+        """A sandbox of `spec` with these standard streams (the caller's to close); returns when its command has been executed.
+
+        Raises SandboxError: CommandMissing or CommandFailed if only the command is at fault, UserMissing, InvalidSpec, ZygoteLost.
+        """
+        spec.check()
+        caller = os.open("/proc/self/ns/mnt", os.O_RDONLY)
+        opened: list[int] = []
+        try:
+            try:
+                packed, fds, opened = wire.pack(spec, first=4)
+            except OSError as error:
+                raise SandboxError("open the source of a mount", error.errno or 0, str(error.filename or "")) from error
+            if len(fds) > wire.FDS_MAX - 8:
+                raise InvalidSpec("sandbox", reason=f"has more than {wire.FDS_MAX - 8} mounts from the host")
+            socket, message, received = self._ask(("spawn", packed), [stdin, stdout, stderr, caller, *fds])
+        finally:
+            for fd in (caller, *opened):
+                os.close(fd)
+        terminal = -1
+        while message and message[0] != "started":
+            if message[0] == "terminal":
+                terminal = received[0]
+            else:
+                socket.close()
+                if terminal >= 0:
+                    os.close(terminal)
+                raise _failure(message)
+            message, received = wire.receive(socket)
+        if message is None:
+            raise ZygoteLost("start the sandbox", reason="the fork server is gone")
+        return Running(socket, message[1], received[0], terminal)
+
+    def user_namespace(self) -> tuple[int, bool]:
+        """(fd of the zygote's user namespace, whether it has a single id)."""
+        socket, message, received = self._ask(("namespaces",), [])
+        socket.close()
+        if message is None or message[0] != "namespaces":
+            raise _failure(message)
+        return received[0], message[2]
+
+    def retire(self) -> None:
+        """Ask the zygote to leave as soon as nothing runs."""
+        socket, _, _ = self._ask(("retire",), [], answered=False)
+        socket.close()
+
+    def ask_shim(self, request: "tuple[Any, ...]", fds: "Sequence[int]") -> "_socket.socket":
+        """Have the zygote fork a shim that is given `request` and `fds`; the connection to it."""
+        return self._ask(("shim", *request), fds, answered=False)[0]
+
+    def _ask(self, request: "tuple[Any, ...]", fds: "Sequence[int]", *, answered: bool = True) -> "_Answer":
+        """(connection, first answer, its fds). A zygote that left before it took the connection is started again."""
+        for last in (False, True):
+            socket = self._spare or self._dial()
+            self._spare = None
+            try:
+                wire.send(socket, request, fds)
+                hello, _ = wire.receive(socket)
+                if hello is not None:
+                    if hello[:2] != ("hello", wire.PROTOCOL):
+                        raise ZygoteLost("talk to the fork server", reason=f"it says {hello[:2]}")
+                    return (socket, *wire.receive(socket)) if answered else (socket, None, [])
+            except (BrokenPipeError, ConnectionResetError):
+                pass
+            socket.close()
+            if last:
+                break
+        raise ZygoteLost("start the fork server of the sandboxes", reason=_last_words(self._run_directory))
+
+    def _dial(self) -> "_socket.socket":
+        socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+        try:
+            socket.connect(self._path)
+        except (FileNotFoundError, ConnectionRefusedError):
+            start(self._run_directory, self._path, self._main, self._idle_s)
+            socket.connect(self._path)
+        return socket
+
+
+def connect(run_directory: str, *, main: str = "sandbox.zygote", idle_s: float = IDLE_S) -> Client:
+    """The zygote of `run_directory` (an existing 0700 directory of the user), started if there is none.
+
+    main: the module whose `main()` the zygote's process runs; it calls sandbox.zygote.main with what else it may run.
+    """
+    return Client(run_directory, main, idle_s)
+
+
+def start(run_directory: str, path: str, main: str, idle_s: float) -> None:
+    """Start a zygote that serves the socket `path`, unless one does. The socket is ours and listens before the zygote runs: nobody waits."""
+    from kernel.locks import Lock
+    with Lock(f"{run_directory}/zygote.lock"):
+        listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+        try:
+            try:
+                listener.connect(path)
+                return                                    # somebody was faster
+            except (FileNotFoundError, ConnectionRefusedError):
+                pass
+            listener.close()
+            listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+            fresh = f"{path}.{os.getpid()}"
+            listener.bind(fresh)
+            listener.listen(128)
+            os.rename(fresh, path)
+            _launch(listener.fileno(), run_directory, main, idle_s)
+        finally:
+            listener.close()
+
+
+def _launch(listener: int, run_directory: str, main: str, idle_s: float) -> None:
+    """A small interpreter of its own: nothing of this process is in it. It forks at once; the one that we started ends and is reaped here."""
+    home = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    program = f"import sys\nsys.path.append({home!r})\nfrom {main} import main\nmain()"
+    arguments = [sys.executable, "-I", "-S", "-X", "utf8", "-c", program, run_directory, "3", str(idle_s)]
+    log = os.open(f"{run_directory}/zygote.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+    null = os.open("/dev/null", os.O_RDWR)
+    actions = [(os.POSIX_SPAWN_DUP2, null, 0), (os.POSIX_SPAWN_DUP2, null, 1), (os.POSIX_SPAWN_DUP2, log, 2), (os.POSIX_SPAWN_DUP2, listener, 3)]
+    try:
+        os.posix_spawn(sys.executable, arguments, {"PATH": os.environ.get("PATH", os.defpath)}, file_actions=actions,
+                       setsigmask=(), setsigdef=range(1, 32))
+    finally:
+        os.close(log)
+        os.close(null)
+
+
+def _fingerprint(main: str) -> str:
+    """Eight hex digits that change with the code the zygote would run: another version is another socket."""
+    home = os.path.dirname(os.path.abspath(__file__))
+    found = [sys.hexversion, wire.PROTOCOL, int.from_bytes(main.encode(), "big")]
+    for directory in (home, f"{os.path.dirname(home)}/kernel"):
+        for name in sorted(os.listdir(directory)):
+            if name.endswith(".py"):
+                status = os.stat(f"{directory}/{name}")
+                found += [status.st_size, status.st_mtime_ns]
+    return f"{hash(tuple(found)) & 0xFFFFFFFF:08x}"       # a tuple of ints hashes alike in every process
+
+
+def _failure(message: "tuple[Any, ...] | None") -> SandboxError:
+    if message is None:
+        return ZygoteLost("start the sandbox", reason="the fork server is gone")
+    _, kind, step, number, path, reason, help = message
+    return KINDS[kind](step, number, path, reason, help)
+
+
+def _last_words(run_directory: str) -> str:
+    try:
+        with open(f"{run_directory}/zygote.log", "rb") as file:
+            return file.read()[-2000:].decode(errors="replace").strip().rpartition("\n")[2] or "it ended without a word"
+    except OSError:
+        return "it ended without a word"

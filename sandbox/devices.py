@@ -1,0 +1,111 @@
+"""/dev of a sandbox: a tmpfs without device rights on which the harmless nodes of the host are bound one by one.
+
+So CAP_MKNOD inside is harmless, without any device cgroup: what a process makes there cannot be opened.
+"""
+
+import os
+import stat
+
+from kernel.paths import make_directories
+from kernel.syscalls import (
+    AT_FDCWD,
+    MOUNT_ATTR_NODEV,
+    MOUNT_ATTR_NOEXEC,
+    MOUNT_ATTR_NOSUID,
+    fsconfig_create,
+    fsconfig_flag,
+    fsconfig_string,
+    fsmount,
+    fsopen,
+    mount_setattr,
+    move_mount,
+    open_tree,
+)
+from sandbox.errors import InvalidSpec
+from sandbox.spec import Device
+
+NODES = ("null", "zero", "full", "random", "urandom", "tty")
+LINKS = (("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"), ("stdout", "/proc/self/fd/1"), ("stderr", "/proc/self/fd/2"),
+         ("ptmx", "pts/ptmx"), ("core", "/proc/kcore"))
+SECURE = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC
+TTY_GID = 5
+
+
+def new_mount(fstype: bytes, attributes: int, options: tuple[tuple[bytes, bytes], ...] = ()) -> int:
+    """A detached mount of a new file system; an option with an empty value is a flag."""
+    context = fsopen(fstype)
+    try:
+        for key, value in options:
+            if value:
+                fsconfig_string(context, key, value)
+            else:
+                fsconfig_flag(context, key)
+        fsconfig_create(context)
+        return fsmount(context, attributes)
+    finally:
+        os.close(context)
+
+
+def attach(mount_fd: int, directory_fd: int, name: bytes = b"") -> None:
+    """Attach a detached mount and close its fd."""
+    try:
+        move_mount(mount_fd, directory_fd, name)
+    finally:
+        os.close(mount_fd)
+
+
+def make_dev(stage_fd: int, shm_size: int, *, tty_group: bool, own_ipc: bool) -> None:
+    """Mount a complete /dev on `dev` below `stage_fd`. tty_group: gid 5 is mapped here. own_ipc: mqueue of this ipc namespace may be mounted."""
+    old_mask = os.umask(0)
+    dev = new_mount(b"tmpfs", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, ((b"mode", b"755"), (b"size", b"65536k")))
+    move_mount(dev, stage_fd, b"dev")
+    for name in NODES:
+        bind_node(f"/dev/{name}", dev, name)
+    for name, target in LINKS:
+        os.symlink(target, name, dir_fd=dev)
+    for name in ("pts", "shm", "mqueue"):
+        os.mkdir(name, 0o755, dir_fd=dev)
+    group = ((b"gid", b"%d" % TTY_GID),) if tty_group else ()
+    attach(new_mount(b"devpts", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC,
+                     ((b"newinstance", b""), (b"ptmxmode", b"0666"), (b"mode", b"620"), *group)), dev, b"pts")
+    attach(new_mount(b"tmpfs", SECURE, ((b"mode", b"1777"), (b"size", b"%d" % shm_size))), dev, b"shm")
+    if own_ipc:
+        attach(new_mount(b"mqueue", SECURE), dev, b"mqueue")
+    os.close(dev)
+    os.umask(old_mask)
+
+
+def bind_node(source: str, directory_fd: int, name: str) -> None:
+    """Bind the device node `source` on a new empty file `name`."""
+    os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o666, dir_fd=directory_fd))
+    node = open_tree(AT_FDCWD, os.fsencode(source))
+    mount_setattr(node, set_=MOUNT_ATTR_NOSUID)
+    attach(node, directory_fd, os.fsencode(name))
+
+
+def add(device: Device, dev_fd: int) -> None:
+    """Bind a node of the host below the sandbox's /dev, with its parents; `dev_fd` is that /dev."""
+    name = device.target.removeprefix("/dev/")
+    if not device.target.startswith("/dev/") or ".." in name.split("/"):
+        raise InvalidSpec("device target", path=device.target, reason="is not below /dev")
+    parent, _, leaf = name.rpartition("/")
+    at = make_directories(dev_fd, parent)
+    try:
+        bind_node(device.source, at, leaf)
+    except FileExistsError:
+        pass
+    finally:
+        os.close(at)
+
+
+def host_nodes() -> list[Device]:
+    """Every device node of the host's /dev, but for terminals of others."""
+    found = []
+    for directory, _, names in os.walk("/dev", onerror=None):
+        if directory.startswith(("/dev/pts", "/dev/shm", "/dev/mqueue")):
+            continue
+        for name in names:
+            path = f"{directory}/{name}"
+            if stat.S_IFMT(os.lstat(path).st_mode) in (stat.S_IFCHR, stat.S_IFBLK) and name not in (*NODES, "console", "ptmx"):
+                found.append(Device(path, path))
+    return found

@@ -1,0 +1,306 @@
+"""What a unit does between its birth in new namespaces and execve: prepare, wait for the request, mount, become who it is to be, execute.
+
+The order is the point. Everything that reads or writes paths happens while the host's files are still in reach, by fds and scoped walks;
+then the root is changed; then privileges go, the last needed last. Nothing here returns: a unit executes or exits.
+"""
+
+import marshal
+import os
+
+from kernel.paths import make_directories
+from kernel.syscalls import (
+    AT_FDCWD,
+    AT_RECURSIVE,
+    CLONE_NEWCGROUP,
+    CLONE_NEWIPC,
+    CLONE_NEWNET,
+    CLONE_NEWNS,
+    CLONE_NEWPID,
+    MNT_DETACH,
+    MOUNT_ATTR_NOSUID,
+    MOUNT_ATTR_RDONLY,
+    MS_REMOUNT,
+    OPEN_TREE_CLOEXEC,
+    OPEN_TREE_CLONE,
+    PR_SET_DUMPABLE,
+    PR_SET_PDEATHSIG,
+    RESOLVE_NO_MAGICLINKS,
+    close_range,
+    keyctl,
+    mount,
+    mount_setattr,
+    move_mount,
+    open_tree,
+    openat2,
+    pivot_root,
+    prctl,
+    setdomainname,
+    sethostname,
+    setns,
+    umount2,
+    unshare,
+)
+from kernel.value import plain
+from sandbox import account, devices, privileges, wire
+from sandbox.command import execute
+from sandbox.devices import SECURE, attach, make_dev, new_mount
+from sandbox.errors import SandboxError
+from sandbox.limits import adjust_oom_score, set_rlimits, set_sysctls
+from sandbox.machine import Machine
+from sandbox.mounts import Mounter, by_depth, content_size, open_source
+from sandbox.namespaces import Shape, held_by, joined
+from sandbox.network import bring_up_loopback
+from sandbox.overlay import open_root
+from sandbox.spec import MIB, Directory, Overlay, SandboxSpec
+from sandbox.targets import Targets
+from sandbox.terminal import make_controlling, open_terminal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import _socket
+    from typing import NoReturn
+
+_CLONE = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC
+_CLOSE_RANGE_CLOEXEC = 4
+_CONTROL = 3                          # the control socket's fd in every unit
+_JOIN_SESSION_KEYRING = 1
+_SHM_DEFAULT = 64 * MIB
+_SIGKILL = 9
+
+
+def live(control: "_socket.socket", machine: Machine, shape: Shape) -> "NoReturn":
+    """The whole life of a unit. Failures are told on `control`; its closing by execve says that the command runs."""
+    unit = None
+    try:
+        os.dup2(control.fileno(), _CONTROL, inheritable=False)
+        close_range(_CONTROL + 1)
+        unit = _Unit(machine, shape, wire.socket_of(_CONTROL))
+        unit.prepare()
+        unit.run()
+    except SandboxError as error:
+        _tell(error)
+    except OSError as error:
+        path = error.filename if isinstance(error.filename, str) else ""
+        _tell(SandboxError(unit.step if unit else "start", error.errno or 0, path))
+    except BaseException as error:
+        _tell(SandboxError(unit.step if unit else "start", reason=f"{type(error).__name__}: {error}"))
+    finally:
+        os._exit(125)
+
+
+def _tell(error: SandboxError) -> None:
+    control = wire.socket_of(_CONTROL)
+    try:
+        wire.send(control, ("failed", type(error).__name__, error.step, error.number, error.path, error.reason, error.help))
+    except OSError:
+        pass                                              # nobody is there to hear it
+
+
+class _Unit:
+    """State of the one unit that this process is."""
+
+    __slots__ = ("_control", "_fds", "_home", "_machine", "_program", "_shape", "_spec", "_stage", "step")
+    _spec: SandboxSpec
+
+    def __init__(self, machine: Machine, shape: Shape, control: "_socket.socket") -> None:
+        self.step = "prepare the sandbox"
+        self._machine = machine
+        self._shape = shape
+        self._control = control
+
+    # ---------------------------------------------------------------- before the request
+    def prepare(self) -> None:
+        """All that does not depend on the request; in a warm unit it is paid for before anybody waits."""
+        os.setsid()
+        prctl(PR_SET_PDEATHSIG, _SIGKILL)
+        if not self._shape.namespaces & CLONE_NEWPID:
+            prctl(PR_SET_DUMPABLE, 0)                     # processes that are already there must not look into this one
+        self._home = os.open("/proc/self/ns/mnt", os.O_RDONLY)
+        stage = new_mount(b"tmpfs", SECURE, ((b"mode", b"700"), (b"size", b"1m")))
+        move_mount(stage, AT_FDCWD, os.fsencode(self._machine.stage))
+        self._stage = stage
+        for name in ("root", "proc", "sys", "dev"):
+            os.mkdir(name, dir_fd=stage)
+        own_ipc = bool(self._shape.namespaces & CLONE_NEWIPC)
+        self._mount_proc()
+        if self._shape.namespaces & CLONE_NEWNET:
+            self._mount_sys()
+            bring_up_loopback()
+        make_dev(stage, _SHM_DEFAULT, tty_group=not self._machine.single, own_ipc=own_ipc)
+        if self._shape.masked:
+            self._mask("proc")
+        try:
+            keyctl(_JOIN_SESSION_KEYRING, 0)
+        except OSError:
+            pass                                          # no keyrings here, or a quota: the old one is the zygote's own
+        privileges.bound(self._shape.bounding, self._machine.last_capability)
+
+    def _mount_proc(self) -> None:
+        try:
+            attach(new_mount(b"proc", SECURE), self._stage, b"proc")
+        except PermissionError:
+            if self._shape.namespaces & CLONE_NEWPID:
+                raise
+            attach(open_tree(AT_FDCWD, b"/proc", _CLONE | AT_RECURSIVE), self._stage, b"proc")      # the host's pids, from a user namespace
+
+    def _mount_sys(self) -> None:
+        read_only = ((b"ro", b""),) if self._shape.masked else ()
+        attributes = SECURE | (MOUNT_ATTR_RDONLY if read_only else 0)
+        try:
+            tree = new_mount(b"sysfs", attributes, read_only)
+        except PermissionError:                           # a network that is not this user namespace's
+            tree = open_tree(AT_FDCWD, b"/sys", _CLONE | AT_RECURSIVE)
+            mount_setattr(tree, set_=attributes, recursive=True)
+        attach(tree, self._stage, b"sys")
+        if self._shape.masked:
+            self._mask("sys")
+
+    def _mask(self, top: str) -> None:
+        """Hide and write-protect below `top`. Only what is known to be there: closing a clone that was never attached waits for RCU."""
+        machine, stage = self._machine, self._stage
+        for path in machine.read_only:
+            if path.startswith(top):
+                tree = open_tree(stage, path.encode(), _CLONE | AT_RECURSIVE)
+                mount_setattr(tree, set_=SECURE | MOUNT_ATTR_RDONLY, recursive=True)
+                attach(tree, stage, path.encode())
+        for path in machine.hidden_files:
+            if path.startswith(top):
+                tree = open_tree(AT_FDCWD, b"/dev/null")
+                mount_setattr(tree, set_=MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID)
+                attach(tree, stage, path.encode())
+        for path in machine.hidden_directories:
+            if path.startswith(top):
+                attach(new_mount(b"tmpfs", SECURE | MOUNT_ATTR_RDONLY, ((b"mode", b"555"), (b"size", b"4k"))), stage, path.encode())
+
+    # ---------------------------------------------------------------- the request
+    def run(self) -> "NoReturn":
+        data, self._fds = wire.receive_bytes(self._control)
+        if not data:
+            os._exit(0)
+        packed, self._program = marshal.loads(data)
+        self._spec = spec = wire.unpack(packed, self._fds)
+        self.step = "join the namespaces"
+        for fd, flag in joined(spec):
+            setns(fd, flag)
+        if not self._shape.namespaces & CLONE_NEWNET:
+            self._mount_sys()
+        if spec.cgroup_namespace == "private":
+            unshare(CLONE_NEWCGROUP)
+        root_fd, upper_fd, sources = self._open_sources()
+        self.step = "mount the root"
+        move_mount(root_fd, self._stage, b"root")
+        upper = spec.rootfs.upper if isinstance(spec.rootfs, Overlay) else "" if spec.rootfs.readonly else spec.rootfs.path
+        targets = Targets(root_fd, upper_fd, upper)
+        dev_fd = self._mount_system(targets)
+        mounter = Mounter(targets, self._stage)
+        self.step = "mount"
+        size = content_size(spec.mounts)
+        for operation in by_depth(spec.mounts):
+            mounter.perform(operation, sources.get(id(operation), -1), size)
+        stdio = self._fds[:3]
+        if spec.terminal:
+            self.step = "make the terminal"
+            outer, inner = open_terminal(dev_fd, *spec.terminal)
+            wire.send(self._control, ("terminal",), (outer,))
+            stdio = [inner] * 3
+        self.step = "look up the user"
+        who = account.find(root_fd, spec.user, spec.groups)
+        self._settle(targets)
+        self.step = "enter the root"
+        os.fchdir(root_fd)
+        pivot_root(b".", b".")
+        umount2(b".", MNT_DETACH)
+        self._name_host()
+        self.step = "set limits"
+        set_sysctls(spec)
+        set_rlimits(spec.rlimits)
+        if spec.oom_score_adj:
+            adjust_oom_score(spec.oom_score_adj)
+        self._enter_directory()
+        self.step = "set up the standard streams"
+        privileges.own_streams(stdio, who.uid, who.gid)
+        for number, fd in enumerate(stdio):
+            os.dup2(fd, number)
+        if spec.terminal:
+            make_controlling(0)
+        self.step = "drop privileges"
+        close_range(_CONTROL + 1, flags=_CLOSE_RANGE_CLOEXEC)
+        privileges.default_signals()
+        os.umask(spec.umask)
+        privileges.become(who, held_by(spec), spec.ambient, self._program,
+                          no_new_privileges=spec.no_new_privileges, machine=self._machine, bounding=self._shape.bounding)
+        environment = {name.encode("utf-8", "surrogateescape"): value.encode("utf-8", "surrogateescape") for name, value in spec.env}
+        environment.setdefault(b"HOME", who.home.encode())
+        self.step = "execute"
+        execute(spec.argv, environment)
+
+    def _open_sources(self) -> tuple[int, int, dict[int, int]]:
+        """(root, upper directory or -1, operation's id -> its detached mount), opened as the caller of the sandbox sees its files."""
+        spec, caller = self._spec, self._fds[3]
+        self.step = "enter the caller's mount namespace"
+        setns(caller, CLONE_NEWNS)
+        self.step = "mount the root"
+        root = spec.rootfs
+        upper_fd = -1
+        if isinstance(root, Overlay) and root.upper:
+            upper_fd = os.open(root.upper, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW)
+        elif isinstance(root, Directory) and not root.readonly:
+            upper_fd = os.open(root.path, os.O_PATH | os.O_DIRECTORY)
+        root_fd = open_root(root, self._machine.rootless)
+        self.step = "open the sources of mounts"
+        sources = {id(operation): open_source(operation, self._machine.rootless) for operation in spec.mounts}
+        setns(self._home, CLONE_NEWNS)
+        return root_fd, upper_fd, sources
+
+    def _mount_system(self, targets: Targets) -> int:
+        """Bring /proc, /sys and /dev into the root; returns an fd of /dev."""
+        dev_fd = -1
+        for name in ("proc", "sys", "dev"):
+            self.step = f"mount /{name}"
+            at = targets.plain_directory(name)
+            tree = os.open(name, os.O_PATH | os.O_DIRECTORY, dir_fd=self._stage)
+            move_mount(tree, at)
+            os.close(at)
+            if name == "dev":
+                dev_fd = tree
+            else:
+                os.close(tree)
+        spec = self._spec
+        for device in (*spec.devices, *(devices.host_nodes() if spec.privileged else ())):
+            self.step = "add a device"
+            devices.add(device, dev_fd)
+        if spec.shm_size != _SHM_DEFAULT:
+            os.fchdir(dev_fd)
+            mount(None, b"shm", None, MS_REMOUNT | 0xE, b"size=%d" % spec.shm_size)
+        return dev_fd
+
+    def _settle(self, targets: Targets) -> None:
+        """The root is complete: say what is only there for us, and write-protect it if so wanted."""
+        self.step = "finish the root"
+        spec = self._spec
+        if not spec.readonly_root:
+            try:
+                os.close(make_directories(targets.root_fd, spec.cwd))
+            except OSError as error:
+                raise SandboxError("make the working directory", error.errno or 0, spec.cwd) from error
+        stubs = targets.settle()
+        if stubs:
+            wire.send(self._control, ("stubs", plain(stubs)))
+        if spec.readonly_root:
+            mount_setattr(targets.root_fd, set_=MOUNT_ATTR_RDONLY)
+
+    def _name_host(self) -> None:
+        self.step = "set the host name"
+        if self._spec.uts != "host":
+            sethostname(self._spec.hostname.encode() or b"localhost")
+            if self._spec.domainname:
+                setdomainname(self._spec.domainname.encode())
+
+    def _enter_directory(self) -> None:
+        """Go to the working directory: no magic link may lead out, and where we are must have a name in the new root."""
+        self.step = "enter the working directory"
+        fd = openat2(AT_FDCWD, self._spec.cwd, os.O_PATH | os.O_DIRECTORY, 0, RESOLVE_NO_MAGICLINKS)
+        os.fchdir(fd)
+        os.close(fd)
+        if not os.getcwd().startswith("/"):
+            raise SandboxError(self.step, path=self._spec.cwd, reason="it is outside of the root")

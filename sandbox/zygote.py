@@ -1,0 +1,337 @@
+"""The fork server: a small process without threads that keeps sandboxes half made and finishes one in a millisecond when it is asked to.
+
+One per user and run directory, started on demand by sandbox.client, gone when idle. A connection is one sandbox: it ends with it, and closing
+it kills it. Read `Server.run`, then the `_on_...` methods in the order of a request.
+"""
+
+import gc
+import os
+import select
+import sys
+
+from kernel.syscalls import CLONE_NEWNS, MNT_DETACH, MS_REC, MS_SLAVE, clone3, close_range, mount, umount2, unshare
+from kernel.value import Value
+from sandbox import process, userns, wire
+from sandbox.errors import SandboxError
+from sandbox.machine import Machine, look
+from sandbox.namespaces import JOINED, PRIVATE, Shape, shape_of
+from sandbox.process import Unit
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import _socket
+    from collections.abc import Callable
+    from typing import Any
+
+    # a shim is given (machine, connection to whoever asked, request, fds) in a fork of the zygote, and never returns to it
+    Shim = Callable[[Machine, "_socket.socket", tuple[Any, ...], list[int]], None]
+
+IDLE_S = 60.0
+WARM = 2                      # units kept ready of a shape that has been asked for
+_SO_PEERCRED, _SOL_SOCKET = 17, 1
+
+
+class Setting(Value):
+    """What the zygote found out about itself: `failure` is why it can make no sandbox, if it cannot."""
+
+    run_directory: str
+    machine: Machine | None
+    failure: SandboxError | None
+
+
+def main(shim: "Shim | None" = None) -> None:
+    """Entry of the process that sandbox.client starts: arguments are the run directory, the listening socket's fd, the idle time in seconds."""
+    run_directory, door, idle_s = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
+    if os.fork():
+        os._exit(0)                                       # whoever started us reaps that one; we belong to nobody
+    os.setsid()
+    serve(wire.socket_of(door), run_directory, shim, idle_s)
+    os._exit(0)
+
+
+def serve(door: "_socket.socket", run_directory: str, shim: "Shim | None" = None, idle_s: float = IDLE_S) -> None:
+    """Serve connections until idle. `door`: a listening socket, or one over which connections are sent (sandbox.client, private server)."""
+    setting = _settle(run_directory)
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    Server(door, setting, shim, idle_s).run()
+
+
+def _settle(run_directory: str) -> Setting:
+    """Become root of a user namespace if need be, and get a mount namespace with little to copy."""
+    os.chdir("/")
+    os.umask(0o022)
+    stage = f"{run_directory}/stage"
+    try:
+        os.makedirs(stage, 0o700, exist_ok=True)
+        if os.geteuid():
+            userns.create()
+        unshare(CLONE_NEWNS)
+        mount(None, b"/", None, MS_REC | MS_SLAVE)
+        machine = look(stage)
+        if not machine.rootless:
+            _trim(run_directory)
+        return Setting(run_directory, machine, None)
+    except SandboxError as error:
+        return Setting(run_directory, None, error)
+    except OSError as error:
+        return Setting(run_directory, None, SandboxError("use namespaces", error.errno or 0, reason=str(error), help=getattr(error, "hint", "")))
+
+
+def _trim(run_directory: str) -> None:
+    """Unmount what no unit looks at here: every clone of the namespace copies each mount. Sources are opened in the caller's namespace."""
+    with open("/proc/self/mountinfo") as file:
+        targets = [line.split(" ", 5)[4].encode().decode("unicode_escape") for line in file]
+    for target in reversed(targets):
+        if target not in ("/", "/proc", "/dev") and not f"{run_directory}/".startswith(f"{target}/"):
+            try:
+                umount2(os.fsencode(target), MNT_DETACH)
+            except OSError:
+                pass                                      # below one that is gone already
+
+
+class _Connection:
+    """One sandbox and who asked for it."""
+
+    __slots__ = ("failed", "socket", "started", "unit")
+
+    def __init__(self, socket: "_socket.socket") -> None:
+        self.socket = socket
+        self.unit: Unit | None = None
+        self.started = False
+        self.failed = False
+
+    def say(self, *message: "Any", fds: tuple[int, ...] = ()) -> None:
+        try:
+            wire.send(self.socket, message, fds)
+        except OSError:
+            pass                                          # gone: its end of file is on the way
+
+
+class Server:
+    """The event loop. Every fd it watches has a handler that is called when it is readable."""
+
+    def __init__(self, door: "_socket.socket", setting: Setting, shim: "Shim | None", idle_s: float) -> None:
+        self._door = door
+        self._setting = setting
+        self._shim = shim
+        self._idle_s = idle_s
+        self._epoll = select.epoll()
+        self._handlers: dict[int, Callable[[], None]] = {}
+        self._pool: dict[Shape, list[Unit]] = {}
+        self._busy = 0                                    # connections, and shims that live
+        self._retiring = False
+
+    def run(self) -> None:
+        self._watch(self._door.fileno(), self._on_door)
+        while True:
+            short = self._short_of()
+            events = self._epoll.poll(0 if short else None if self._busy else self._idle_s)
+            for fd, _ in events:
+                handler = self._handlers.get(fd)          # an earlier event may have unregistered it
+                if handler:
+                    handler()
+            if events:
+                continue
+            if short:
+                self._refill(short)
+            elif not self._busy and not self._retire():
+                return
+
+    def _watch(self, fd: int, handler: "Callable[[], None]") -> None:
+        self._handlers[fd] = handler
+        self._epoll.register(fd, select.EPOLLIN)
+
+    def _forget(self, fd: int) -> None:
+        del self._handlers[fd]
+        self._epoll.unregister(fd)
+
+    # ---------------------------------------------------------------- connections
+    def _on_door(self) -> None:
+        """A new connection: accepted from a listener, or received as an fd from our one master, whose end is ours too."""
+        accepting = self._door.getsockopt(_SOL_SOCKET, wire.SO_ACCEPTCONN)
+        if accepting:
+            try:
+                fd = self._door._accept()[0]              # type: ignore[attr-defined]
+            except BlockingIOError:
+                return
+        else:
+            message, fds = wire.receive(self._door)
+            if message is None:
+                os._exit(0)
+            fd = fds[0]
+        connection = _Connection(wire.socket_of(fd))
+        if _peer(connection.socket) != os.geteuid():
+            connection.socket.close()
+            return
+        self._busy += 1
+        connection.say("hello", wire.PROTOCOL, os.getpid())
+        self._watch(fd, lambda: self._on_message(connection))
+
+    def _close(self, connection: _Connection) -> None:
+        self._forget(connection.socket.fileno())
+        connection.socket.close()
+        self._busy -= 1
+
+    def _on_message(self, connection: _Connection) -> None:
+        message, fds = wire.receive(connection.socket)
+        try:
+            if message is None:
+                self._on_hang_up(connection)
+            elif self._setting.failure:
+                self._refuse(connection, self._setting.failure)
+            elif message[0] == "spawn" and not connection.unit:
+                self._spawn(connection, message[1], fds)
+            elif message[0] == "namespaces":
+                self._show_namespaces(connection)
+            elif message[0] == "shim" and self._shim:
+                self._fork_shim(connection, message, fds)
+            elif message[0] == "retire":
+                self._retiring = True
+                self._idle_s = 0
+            else:
+                self._refuse(connection, SandboxError("understand the request", path=str(message[0])))
+        except SandboxError as error:
+            self._refuse(connection, error)
+        except OSError as error:
+            self._refuse(connection, SandboxError("start the sandbox", error.errno or 0, reason=str(error), help=getattr(error, "hint", "")))
+        finally:
+            for fd in fds:
+                os.close(fd)
+
+    def _refuse(self, connection: _Connection, error: SandboxError) -> None:
+        connection.failed = True
+        connection.say("failed", type(error).__name__, error.step, error.number, error.path, error.reason, error.help)
+
+    def _on_hang_up(self, connection: _Connection) -> None:
+        if connection.unit:
+            connection.unit.kill()                        # its end comes as an event of its pidfd
+        self._close(connection)
+
+    # ---------------------------------------------------------------- sandboxes
+    def _spawn(self, connection: _Connection, packed: "tuple[Any, ...]", fds: list[int]) -> None:
+        spec = wire.unpack(packed, fds)
+        assert self._setting.machine
+        if isinstance(spec.pid, int):
+            unit = process.prepare(self._setting.machine, shape_of(spec), pid_namespace=spec.pid)
+        else:
+            unit = self._take(shape_of(spec))
+        unit.start(packed, process.program_of(spec), fds)
+        connection.unit = unit
+        self._watch(unit.control.fileno(), lambda: self._on_word(connection, unit))
+        self._watch(unit.pidfd, lambda: self._on_end(connection, unit))
+
+    def _on_word(self, connection: _Connection, unit: Unit) -> None:
+        """The unit says something, or says by closing its control socket that it has become the command."""
+        message, fds = unit.hear()
+        if message is None:
+            self._forget(unit.control.fileno())
+            connection.started = True
+            if not connection.failed:
+                connection.say("started", unit.pid, fds=(unit.pidfd,))
+        elif message[0] == "failed":
+            connection.failed = True
+            connection.say(*message)
+        elif message[0] == "terminal":
+            connection.say("terminal", fds=(fds[0],))
+        for fd in fds:
+            os.close(fd)
+
+    def _on_end(self, connection: _Connection, unit: Unit) -> None:
+        while not connection.started:                     # what it said before it ended comes first
+            self._on_word(connection, unit)
+        self._forget(unit.pidfd)
+        ended = unit.bury()
+        connection.unit = None
+        if not connection.failed:
+            connection.say("exit", *ended)
+
+    def _take(self, shape: Shape) -> Unit:
+        ready = self._pool.setdefault(shape, []) if shape in (PRIVATE, JOINED) else []
+        if ready:
+            unit = ready.pop()
+            self._forget(unit.pidfd)
+            return unit
+        assert self._setting.machine
+        return process.prepare(self._setting.machine, shape)
+
+    def _short_of(self) -> Shape | None:
+        return next((shape for shape, ready in self._pool.items() if len(ready) < WARM), None)
+
+    def _refill(self, shape: Shape) -> None:
+        assert self._setting.machine
+        try:
+            unit = process.prepare(self._setting.machine, shape)
+        except OSError:
+            del self._pool[shape]                         # no room for spare ones; the next request will say so itself if it matters
+            return
+        self._pool[shape].insert(0, unit)
+        self._watch(unit.pidfd, lambda: self._on_early_end(shape, unit))
+
+    def _on_early_end(self, shape: Shape, unit: Unit) -> None:
+        """A warm unit died, or could not prepare itself: keep none of this shape, a request will meet the same trouble and report it."""
+        self._forget(unit.pidfd)
+        unit.bury()
+        self._pool[shape].remove(unit)
+        for other in self._pool.pop(shape):
+            self._forget(other.pidfd)
+            other.kill()
+            other.bury()
+
+    # ---------------------------------------------------------------- the rest
+    def _show_namespaces(self, connection: _Connection) -> None:
+        """Fds of our user namespace, for a command that wants to be in it (sandbox.userns.enter)."""
+        machine = self._setting.machine
+        assert machine
+        fd = os.open("/proc/self/ns/user", os.O_RDONLY)
+        connection.say("namespaces", machine.rootless, machine.single, fds=(fd,))
+        os.close(fd)
+
+    def _fork_shim(self, connection: _Connection, request: "tuple[Any, ...]", fds: list[int]) -> None:
+        """The connection is the shim's from here on."""
+        assert self._shim and self._setting.machine
+        pid, pidfd = clone3(0)
+        if not pid:
+            try:
+                self._become_shim(connection, request, fds)
+            finally:
+                os._exit(125)
+        self._busy += 1
+        self._close(connection)
+        self._watch(pidfd, lambda: self._on_shim_end(pid, pidfd))
+
+    def _become_shim(self, connection: _Connection, request: "tuple[Any, ...]", fds: list[int]) -> None:
+        """In the child: keep nothing open of the zygote's but what came with the request."""
+        assert self._shim and self._setting.machine
+        os.setsid()
+        kept = sorted({0, 1, 2, connection.socket.fileno(), *fds})
+        for low, high in zip(kept, [*kept[1:], 1 << 31]):
+            if high > low + 1:
+                close_range(low + 1, high - 1)
+        self._shim(self._setting.machine, connection.socket, request, fds)
+        os._exit(0)
+
+    def _on_shim_end(self, pid: int, pidfd: int) -> None:
+        self._forget(pidfd)
+        os.waitpid(pid, 0)
+        os.close(pidfd)
+        self._busy -= 1
+
+    def _retire(self) -> bool:
+        """Stop listening; whether somebody came in at the last moment (then they are still served, and it is tried again later)."""
+        if self._door.getsockopt(_SOL_SOCKET, wire.SO_ACCEPTCONN):
+            try:
+                os.unlink(self._door.getsockname())
+            except OSError:
+                pass                                      # removed with its directory, or an earlier try
+            self._door.setblocking(False)
+            before = self._busy
+            self._on_door()
+            return self._busy > before
+        return False
+
+
+def _peer(socket: "_socket.socket") -> int:
+    """User id of who connected."""
+    return int.from_bytes(socket.getsockopt(_SOL_SOCKET, _SO_PEERCRED, 12)[4:8], sys.byteorder)
