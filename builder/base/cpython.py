@@ -10,6 +10,7 @@ from builder.base.ambient import BUNDLE
 from builder.base.bytecode import compiled_text
 from builder.base.contents import Contents
 from builder.base.errors import NotUsable
+from builder.base.host import Place
 from builder.base.layout import Move, relative
 from builder.base.plan import Bytecode, Directory, File, Link, Text
 from kernel.value import Value
@@ -111,9 +112,12 @@ def _library(contents: Contents, python: Python, directory: str) -> None:
 
 def _module(contents: Contents, python: Python, path: str, kind: str) -> None:
     name = os.path.basename(path)
-    real = path if kind == "file" else contents.host.place(path).real
-    if kind == "link" and (not contents.host.is_file(path) or real.startswith(python.library + "/")):
-        contents.file(path)                      # a link among modules stays one; a dangling one stays behind
+    place = contents.host.place(path) if kind == "link" else Place(path, ())
+    real = place.real
+    if not real or (kind == "link" and not contents.host.is_file(path)):
+        return
+    if kind == "link" and real.startswith(python.library + "/"):
+        contents.planner.copy((), place.hops)    # what it leads to has its own turn
     elif name.startswith("_sysconfigdata"):
         _relocated(contents, python, path)
     elif name.endswith(".so"):

@@ -21,7 +21,7 @@ def write_tree(plan: Plan, host: Host, directory: str) -> int:
     """Write `plan` into the empty directory; the bytes of all its files. Raises NotReadable (with all paths), NotUsable, OSError."""
     os.chmod(directory, 0o755)
     fds = {"/": os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)}
-    closed: list[str] = []
+    closed: dict[str, None] = {}
     total = 0
     try:
         for entry in plan.entries:
@@ -36,14 +36,11 @@ def write_tree(plan: Plan, host: Host, directory: str) -> int:
                 os.utime(name, ns=(0, 0), dir_fd=fd, follow_symlinks=False)
             elif isinstance(entry, Text):
                 total += _write(fd, name, entry.data, entry.mode)
-            elif isinstance(entry, Bytecode):
-                code = compiled(host.outer(entry.source), entry.module)
-                total += _write(fd, name, code, 0o644) if code else 0
             else:
                 try:
-                    total += _copy(entry, host, fd, name)
+                    total += _bytecode(entry, host, fd, name) if isinstance(entry, Bytecode) else _copy(entry, host, fd, name)
                 except PermissionError:
-                    closed.append(entry.source)
+                    closed[entry.source] = None
         for fd in fds.values():
             os.utime(fd, ns=(0, 0))
     finally:
@@ -52,6 +49,11 @@ def write_tree(plan: Plan, host: Host, directory: str) -> int:
     if closed:
         raise NotReadable(tuple(closed))
     return total
+
+
+def _bytecode(entry: Bytecode, host: Host, fd: int, name: str) -> int:
+    code = compiled(host.outer(entry.source), entry.module)
+    return _write(fd, name, code, 0o644) if code else 0
 
 
 def _write(fd: int, name: str, data: bytes, mode: int) -> int:

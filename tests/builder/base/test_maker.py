@@ -2,8 +2,6 @@
 
 import os
 import stat
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -85,21 +83,6 @@ def test_bytecode_is_written_beside_its_source(tmp_path: Path) -> None:
     put(tmp_path / "host", "/m.py", "x = 1\n", 0o644)
     tree = written(tmp_path, File("/lib/m.py", "/m.py"), Bytecode("/lib/__pycache__/m.pyc", "/m.py", "/lib/m.py"))
     assert (tree / "lib/__pycache__/m.pyc").read_bytes()[8:16] == bytes(4) + (6).to_bytes(4, "little")
-
-
-@pytest.fixture
-def as_nobody() -> Iterator[Path]:
-    """A directory, and for the time of the test the rights of an ordinary user in it."""
-    with tempfile.TemporaryDirectory() as name:
-        if os.geteuid():
-            yield Path(name)
-            return
-        os.chown(name, 65534, 65534)
-        os.seteuid(65534)
-        try:
-            yield Path(name)
-        finally:
-            os.seteuid(0)
 
 
 def test_what_cannot_be_compiled_has_no_bytecode(tmp_path: Path) -> None:
