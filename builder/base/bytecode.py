@@ -19,15 +19,14 @@ _HEADER = 16                     # bytes: magic number, flags, and for flags 0: 
 _MTIME = 0                       # of every file of the image
 
 
-def compiled(source: str, module: str) -> bytes:
-    """The .pyc of the file `source` for an image where it is `module`, with the mtime 0; b"" if it cannot be compiled.
+def compiled(fd: int, source: str, module: str) -> bytes:
+    """The .pyc of the file `source`, open as `fd`, for an image where it is `module`, with the mtime 0; b"" if it cannot be compiled.
 
-    Law: compiled(source, module) == compiled_text(its bytes, module).
+    Law: compiled(fd, source, module) == compiled_text(bytes of fd, module).
     """
-    with open(source, "rb") as file:
+    with open(fd, "rb", closefd=False) as file:
         text = file.read()
-        status = os.fstat(file.fileno())
-    code = _found(source, status)
+    code = _found(source, os.fstat(fd))
     return compiled_text(text, module) if code is None else _pyc(text, _renamed(code, module))
 
 

@@ -51,3 +51,12 @@ class NotUsable(BaseError):
         super().__init__(f"`{path}` {fault}", help=help)
         self.path = path
         self.fault = fault
+
+
+class NotWritten(BaseError):
+    """A file of the image cannot be written; `__cause__` is the system's error."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"`{path}` of the base image cannot be written: {reason.lower()}")
+        self.path = path
+        self.reason = reason

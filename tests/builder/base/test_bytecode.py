@@ -12,6 +12,12 @@ import pytest
 
 from builder.base.bytecode import compiled, compiled_text
 
+
+def made(path: Path, module: str) -> bytes:
+    with open(path, "rb") as file:
+        return compiled(file.fileno(), str(path), module)
+
+
 SOURCE = '''
 """A module."""
 NAMES = {"a", "b", "c"}
@@ -30,37 +36,38 @@ def module(tmp_path: Path) -> Path:
 
 
 def test_the_same_with_and_without_the_machines_own(module: Path) -> None:
-    without = compiled(str(module), "/lib/m.py")
+    without = made(module, "/lib/m.py")
     py_compile.compile(str(module), doraise=True)
-    assert compiled(str(module), "/lib/m.py") == without == compiled_text(SOURCE.encode(), "/lib/m.py")
+    assert made(module, "/lib/m.py") == without == compiled_text(SOURCE.encode(), "/lib/m.py")
 
 
 def test_a_stale_file_of_the_machine_is_not_believed(module: Path) -> None:
-    expected = compiled(str(module), "/lib/m.py")
+    expected = made(module, "/lib/m.py")
     other = module.with_name("other.py")
     other.write_text("x = 1\n")
     py_compile.compile(str(other), cfile=importlib.util.cache_from_source(str(module)), doraise=True)
-    assert compiled(str(module), "/lib/m.py") == expected
+    assert made(module, "/lib/m.py") == expected
 
 
 @pytest.mark.parametrize("damage", [b"", b"\0" * 16, b"broken code"])
 def test_a_broken_file_of_the_machine_is_not_believed(module: Path, damage: bytes) -> None:
-    expected = compiled(str(module), "/lib/m.py")
+    expected = made(module, "/lib/m.py")
     cache = Path(str(py_compile.compile(str(module), doraise=True)))
     cache.write_bytes(cache.read_bytes()[:16] + damage)
-    assert compiled(str(module), "/lib/m.py") == expected
+    assert made(module, "/lib/m.py") == expected
 
 
 def test_the_same_in_another_process(module: Path) -> None:
-    program = "import sys; from builder.base.bytecode import compiled; sys.stdout.buffer.write(compiled(sys.argv[1], '/lib/m.py'))"
+    program = ("import sys; from builder.base.bytecode import compiled; f = open(sys.argv[1]); "
+               "sys.stdout.buffer.write(compiled(f.fileno(), sys.argv[1], '/lib/m.py'))")
     outputs = {subprocess.run([sys.executable, "-c", f"{first}; {program}", str(module)], capture_output=True, check=True,
                               env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(sys.path)}).stdout
                for first, seed in (("pass", "0"), ("import json, typing", "1"))}
-    assert outputs == {compiled(str(module), "/lib/m.py")}
+    assert outputs == {made(module, "/lib/m.py")}
 
 
 def test_it_says_where_the_module_is_in_the_image(module: Path) -> None:
-    code = marshal.loads(compiled(str(module), "/lib/m.py")[16:])
+    code = marshal.loads(made(module, "/lib/m.py")[16:])
     inner = [constant for constant in code.co_consts if hasattr(constant, "co_filename")]
     assert {code.co_filename, *(item.co_filename for item in inner)} == {"/lib/m.py"}
 
@@ -69,7 +76,7 @@ def test_the_interpreter_takes_it_for_a_source_of_mtime_zero(tmp_path: Path, mod
     os.utime(module, ns=(0, 0))
     cache = Path(importlib.util.cache_from_source(str(module)))
     cache.parent.mkdir()
-    cache.write_bytes(compiled(str(module), str(module)))
+    cache.write_bytes(made(module, str(module)))
     shown = subprocess.run([sys.executable, "-v", "-c", "import m"], capture_output=True, text=True, check=True, cwd=tmp_path).stderr
     assert f"matches {module}" in shown
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.base.errors import NotReadable, NotUsable
+from builder.base.errors import NotReadable, NotUsable, NotWritten
 from builder.base.host import Host
 from builder.base.maker import write_tree
 from builder.base.plan import Bytecode, Directory, Entry, File, Link, Plan, Planner, Text
@@ -68,8 +68,19 @@ def test_extended_attributes_stay_behind(tmp_path: Path) -> None:
 def test_what_became_a_link_is_not_followed(tmp_path: Path) -> None:
     put(tmp_path / "host", "/etc/secret", "s")
     (tmp_path / "host/x").symlink_to("etc/secret")
-    with pytest.raises(OSError):
+    with pytest.raises(NotUsable, match="`/x` has changed while the image was made"):
         written(tmp_path, File("/x", "/x"))
+
+
+def test_what_is_gone_is_named(tmp_path: Path) -> None:
+    with pytest.raises(NotUsable, match="`/gone` has changed while the image was made"):
+        written(tmp_path, File("/x", "/gone"))
+
+
+def test_what_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "x").touch()
+    with pytest.raises(NotWritten, match="`/x` of the base image cannot be written: file exists"):
+        write_tree(Plan((Text("/x", b""),)), Host(), str(tmp_path))
 
 
 def test_what_became_a_fifo_does_not_hang(tmp_path: Path) -> None:
