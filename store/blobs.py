@@ -70,9 +70,9 @@ class Blobs:
                 writer.write(chunk)
             return writer.commit(want), writer.size
 
-    def writer(self, want: "Digest | None" = None, size: "int | None" = None) -> "BlobWriter":
-        """For those who have the bytes bit by bit; `with` it, and `commit`."""
-        return BlobWriter(self, self._temporary, want, size)
+    def writer(self, want: "Digest | None" = None, size: "int | None" = None, *, hashed: bool = True) -> "BlobWriter":
+        """For those who have the bytes bit by bit; `with` it, and `commit`. hashed: False for those who hash themselves, and `adopt`."""
+        return BlobWriter(self, self._temporary, want, size, hashed)
 
     def hold(self, digest: Digest) -> None:
         """Keep it as long as this process lives; ask afterwards whether it is there."""
@@ -91,32 +91,35 @@ class Blobs:
 class BlobWriter:
     """A blob that is being written. Leaving the `with` without a commit throws it away."""
 
-    def __init__(self, blobs: Blobs, temporary: Temporary, want: "Digest | None", size: "int | None") -> None:
+    def __init__(self, blobs: Blobs, temporary: Temporary, want: "Digest | None", size: "int | None", hashed: bool) -> None:
         self._blobs = blobs
         self._name = temporary.name()
         self._temporary = temporary
         self._want, self._size = want, size
-        self._hasher = Hasher()
+        self._hasher = Hasher() if hashed else None
+        self.size = 0                                  # bytes written
         self.path = temporary.path(self._name)
         self.fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
 
-    @property
-    def size(self) -> int:
-        return self._hasher.size
-
     def write(self, data: "bytes | bytearray | memoryview") -> None:
         """Raises SizeMismatch as soon as more comes than was promised."""
-        self._hasher.update(data)
-        if self._size is not None and self._hasher.size > self._size:
-            raise SizeMismatch(self._want or "the content", self._size, self._hasher.size)
+        self.size += len(data)
+        if self._size is not None and self.size > self._size:
+            raise SizeMismatch(self._want or "the content", self._size, self.size)
+        if self._hasher:
+            self._hasher.update(data)
         write_all(self.fd, data)
 
     def commit(self, want: "Digest | None" = None) -> Digest:
         """Check against what was promised and give the file its name."""
+        assert self._hasher is not None
+        return self.adopt(self._hasher.digest(), self.size, want)
+
+    def adopt(self, digest: Digest, size: int, want: "Digest | None" = None) -> Digest:
+        """As commit, of bytes whose digest and number the caller has worked out itself while it wrote them."""
         want = want or self._want
-        digest = self._hasher.digest()
-        if self._size is not None and self._hasher.size != self._size:
-            raise SizeMismatch(want or digest, self._size, self._hasher.size)
+        if self._size is not None and size != self._size:
+            raise SizeMismatch(want or digest, self._size, size)
         if want and want != digest:
             raise DigestMismatch(want, digest)
         self._blobs.hold(digest)                       # before it has its name: no collection may come between

@@ -6,6 +6,8 @@ Made of `_thread` and `_queue` alone: `concurrent.futures` would cost 25 ms of s
 from _queue import SimpleQueue
 from _thread import allocate_lock, start_new_thread
 
+from store.digest import Hasher
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
@@ -111,10 +113,8 @@ def ahead(chunks: "Iterable[bytes]", depth: int = 8) -> "Generator[bytes, None, 
 class HashingThread:
     """sha256 of what is given to `update`, computed beside the caller; the buffers given must not be changed afterwards."""
 
-    def __init__(self, depth: int = 8) -> None:
-        from store.digest import Hasher
-
-        self._hasher = Hasher()
+    def __init__(self, hasher: "Hasher | None" = None, depth: int = 8) -> None:
+        self._hasher = hasher or Hasher()
         self._crew = Crew(1)
         self._waiting: "list[Job[None]]" = []
         self._depth = depth

@@ -32,7 +32,7 @@ CREATE INDEX hold_image ON hold (image);
 CREATE TABLE layer (key TEXT PRIMARY KEY, diff_id TEXT NOT NULL, tree TEXT NOT NULL, snapshot TEXT NOT NULL, size INTEGER NOT NULL,
   boot TEXT NOT NULL, synced INTEGER NOT NULL);
 CREATE INDEX layer_snapshot ON layer (snapshot);
-CREATE TABLE blob (digest TEXT PRIMARY KEY, diff_id TEXT NOT NULL, media_type TEXT NOT NULL, size INTEGER NOT NULL, unpacked INTEGER NOT NULL,
+CREATE TABLE blob (digest TEXT PRIMARY KEY, diff_id TEXT NOT NULL, compression TEXT NOT NULL, size INTEGER NOT NULL, unpacked INTEGER NOT NULL,
   pieces BLOB NOT NULL);
 CREATE INDEX blob_diff ON blob (diff_id);
 CREATE TABLE record (key TEXT PRIMARY KEY, op TEXT NOT NULL, result TEXT NOT NULL, tree TEXT NOT NULL, snapshot TEXT NOT NULL, diff_id TEXT NOT NULL,

@@ -32,7 +32,7 @@ from store.tree import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from store.crew import Job
     from store.tree import Row, Stat, Tree
@@ -72,12 +72,12 @@ class Packed(Value):
 
 
 # ---------------------------------------------------------------- what the tar holds
-def plan(tree: "Tree", *, epoch: "int | None" = None) -> "tuple[Piece, ...]":
+def plan(tree: "Tree") -> "tuple[Piece, ...]":
     """The tar's pieces in order. Directories before what is in them, names sorted; overlay's marks become whiteouts of the image spec.
 
-    epoch: seconds that no time may be above. Raises InvalidLayer for a name that a layer cannot carry.
+    Raises InvalidLayer for a name that a layer cannot carry.
     """
-    planner = _Planner(epoch)
+    planner = _Planner()
     for rel in sorted_names(list(tree)):
         for row in tree[rel]:
             planner.add(rel, row)
@@ -90,8 +90,7 @@ def tar_size(pieces: "tuple[Piece, ...]") -> int:
 
 
 class _Planner:
-    def __init__(self, epoch: "int | None") -> None:
-        self._epoch = epoch
+    def __init__(self) -> None:
         self._links: "dict[int, bytes]" = {}             # inode -> the first path that has it
         self._pieces: "list[Piece]" = []
         self._items: "list[Item]" = []
@@ -107,17 +106,17 @@ class _Planner:
         head, body = b"", 0
         if kind == CHARACTER and stat[DEVICE] == 0:
             path = os.fsencode(f"{rel}.wh.{name}")
-            head = header(path, _GONE, epoch=self._epoch)
+            head = header(path, _GONE)
         elif kind == DIRECTORY:
             path += b"/"
             carried = tuple(x for x in xattrs if x != OPAQUE)
-            head = header(path, stat, xattrs=carried, epoch=self._epoch)
+            head = header(path, stat, xattrs=carried)
             if len(carried) < len(xattrs):
-                head += header(path + b".wh..wh..opq", _GONE, epoch=self._epoch)
+                head += header(path + b".wh..wh..opq", _GONE)
         elif stat[LINKS] > 1 and (first := self._links.setdefault(stat[INODE], path)) is not path:
-            head = header(path, stat, first, LINK, epoch=self._epoch)
+            head = header(path, stat, first, LINK)
         else:
-            head = header(path, stat, os.fsencode(link), b"", xattrs, self._epoch)
+            head = header(path, stat, os.fsencode(link), b"", xattrs)
             body = stat[SIZE] if kind == REGULAR else 0
         self._put(rel, name, path, head, body, content)
 
@@ -226,14 +225,14 @@ class _Source:
 
 
 # ---------------------------------------------------------------- digests and blobs
-def diff_id(tree: "Tree", directories: "Sequence[str]", *, epoch: "int | None" = None) -> Digest:
+def diff_id(tree: "Tree", directories: "Sequence[str]") -> Digest:
     """Digest of the layer's tar, which is made for this and not kept. directories: of the snapshot, topmost first."""
-    return write_tar(tree, directories, None, epoch=epoch)[0]
+    return write_tar(tree, directories, None)[0]
 
 
-def write_tar(tree: "Tree", directories: "Sequence[str]", write: "Sink | None", *, epoch: "int | None" = None) -> "tuple[Digest, int]":
+def write_tar(tree: "Tree", directories: "Sequence[str]", write: "Sink | None") -> "tuple[Digest, int]":
     """Give the tar to `write`, piece by piece. Returns (diff ID, bytes)."""
-    pieces = plan(tree, epoch=epoch)
+    pieces = plan(tree)
     size = tar_size(pieces)
     with _Source(directories) as source:
         hasher = Hasher() if size <= _INLINE else HashingThread()
@@ -249,49 +248,67 @@ def write_tar(tree: "Tree", directories: "Sequence[str]", write: "Sink | None", 
 
 
 def write_blob(tree: "Tree", directories: "Sequence[str]", write: "Sink", compression: str = "gzip", level: "int | None" = None, *,
-               earlier: "tuple[int, Pieces] | None" = None, epoch: "int | None" = None, threads: int = 0) -> Packed:
+               earlier: "tuple[int, Pieces] | None" = None, threads: int = 0) -> Packed:
     """Give the compressed tar to `write`, in order. The same tree, compression and level give the same bytes.
 
     earlier: (fd of another blob, its pieces): what they share is copied from it. threads: 0 = as many as there are processors.
     """
-    from store.compression import default_level, head, tail
+    pieces = plan(tree)
+    with _Source(directories) as source:
+        return _pack(((piece.key, source.fill(piece)) for piece in pieces), write, compression, level, earlier, threads)
+
+
+def repack(chunks: "Iterable[bytes]", write: "Sink", compression: str, level: "int | None" = None, threads: int = 0) -> Packed:
+    """Compress a tar that is given as a stream, in pieces of 4 MiB."""
+    return _pack(((b"%d" % number, data) for number, data in enumerate(_even(chunks))), write, compression, level, None, threads)
+
+
+def _even(chunks: "Iterable[bytes]") -> "Iterator[bytearray]":
+    buffer = bytearray()
+    for chunk in chunks:
+        buffer += chunk
+        while len(buffer) >= PIECE_MAX:
+            yield buffer[:PIECE_MAX]
+            buffer = buffer[PIECE_MAX:]
+    yield buffer
+
+
+def _pack(pieces: "Iterable[tuple[bytes, bytearray]]", write: "Sink", compression: str, level: "int | None",
+          earlier: "tuple[int, Pieces] | None", threads: int) -> Packed:
+    from store.compression import crc32_combine, default_level, head, tail
 
     level = default_level(compression) if level is None else level
-    pieces = plan(tree, epoch=epoch)
-    size = tar_size(pieces)
     known = earlier[1].table if earlier and earlier[1][:2] == (compression, level) else {}
     out = _Out(write)
     out.put(head(compression))
     table: "dict[bytes, tuple[int, int, int, int]]" = {}
-    crc = 0
+    crc = size = 0
     threads = threads or min(os.cpu_count() or 1, 8)
-    waiting: "list[tuple[Piece, Job[tuple[bytes, int]]]]" = []
+    waiting: "list[tuple[bytes, int, Job[tuple[bytes, int]]]]" = []
 
     def land() -> None:
         nonlocal crc
-        piece, job = waiting.pop(0)
+        key, length, job = waiting.pop(0)
         packed, piece_crc = job.result()
-        table[piece.key] = out.size, len(packed), piece_crc, piece.size
-        crc = _combined(crc, piece_crc, piece.size)
+        table[key] = out.size, len(packed), piece_crc, length
+        crc = crc32_combine(crc, piece_crc, length)
         out.put(packed)
 
-    with _Source(directories) as source, Crew(threads) as crew:
-        hashing = HashingThread()
-        try:
-            for piece in pieces:
-                data = source.fill(piece)
+    hashing = HashingThread()
+    try:
+        with Crew(threads) as crew:
+            for key, data in pieces:
                 hashing.update(data)
-                at = known.get(piece.key)
-                if at and earlier:
-                    waiting.append((piece, crew.submit(_copier(earlier[0], at))))
-                else:
-                    waiting.append((piece, crew.submit(_packer(data, compression, level))))
+                size += len(data)
+                at = known.get(key)
+                call = _copier(earlier[0], at) if at and earlier else _packer(data, compression, level)
+                waiting.append((key, len(data), crew.submit(call)))
                 if len(waiting) > threads + 2:
                     land()
             while waiting:
                 land()
-        finally:
-            tar_digest = Digest(hashing.finish())
+    finally:
+        tar_digest = Digest(hashing.finish())
     out.put(tail(compression, crc, size))
     return Packed(tar_digest, size, out.hasher.digest(), out.size, Pieces(compression, level, table))
 
@@ -327,9 +344,3 @@ def _copier(fd: int, at: "tuple[int, int, int, int]") -> "Callable[[], tuple[byt
             raise StoreError("a blob of the store has become shorter")
         return data, crc
     return copy
-
-
-def _combined(crc: int, following: int, size: int) -> int:
-    from store.compression import crc32_combine
-
-    return crc32_combine(crc, following, size)

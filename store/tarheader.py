@@ -22,14 +22,12 @@ _TAIL_SUM = sum(_TAIL) + 8 * 32                        # the checksum counts its
 _owners: "dict[tuple[int, int, int], tuple[bytes, int]]" = {}
 
 
-def header(name: bytes, stat: "Stat", link: bytes = b"", kind: bytes = b"", xattrs: "Xattrs" = (), epoch: "int | None" = None) -> bytes:
-    """kind: FILE or LINK to say otherwise than the mode does; epoch: seconds that no time may be above."""
+def header(name: bytes, stat: "Stat", link: bytes = b"", kind: bytes = b"", xattrs: "Xattrs" = ()) -> bytes:
+    """kind: FILE or LINK to say otherwise than the mode does."""
     mode = stat[MODE]
     kind = kind or _TYPE[mode & FORMAT]
     size = stat[SIZE] if kind == FILE else 0
     mtime = stat[MTIME] // 1_000_000_000
-    if epoch is not None and mtime > epoch:
-        mtime = epoch
     uid, gid = stat[UID], stat[GID]
     if (len(name) > 100 or len(link) > 100 or size > _MAX_SIZE or xattrs or uid > _MAX_ID or gid > _MAX_ID or not 0 <= mtime <= _MAX_SIZE
             or kind in b"34" or not name.isascii() or not link.isascii()):

@@ -34,20 +34,20 @@ _PATH = 1000                                                                  # 
 
 
 # ---------------------------------------------------------------- directory -> rows
-def scan(directory: "str | int", *, owners: str = "real", hashed: bool = True) -> "Tree":
+def scan(directory: "str | int", *, owners: str = "real", hashed: bool = True, known: "Mapping[int, bytes] | None" = None) -> "Tree":
     """Rows of everything in `directory` (path or fd): a layer in overlay's form, of either flavour. Nothing is followed, nothing special opened.
 
     owners: as in store.root: "xattr" where the owner of a file is told by an attribute.
-    hashed: False leaves the sha256 of files empty.
+    hashed: False leaves the sha256 of files empty. known: inode -> sha256 of files that need not be read.
     """
-    marked = owners == "xattr"
+    marked, known = owners == "xattr", known or {}
     buffer = bytearray(_BUFFER)
     tree: "Tree" = {}
     top = os.open(".", OPEN_DIRECTORY, dir_fd=directory) if isinstance(directory, int) else os.open(directory, OPEN_DIRECTORY)
     # one frame a level: [directory, fd, names of subdirectories still to visit]; of a very deep tree the upper fds are closed meanwhile
     stack: "list[tuple[str, int, list[str]]]" = []
     try:
-        tree[""], below = scan_directory(top, buffer, marked, hashed)
+        tree[""], below = _scan_directory(top, buffer, marked, hashed, known)
         stack.append(("", top, below[::-1]))
         while stack:
             rel, fd, todo = stack[-1]
@@ -67,7 +67,7 @@ def scan(directory: "str | int", *, owners: str = "real", hashed: bool = True) -
             child = os.open(name, OPEN_DIRECTORY, dir_fd=fd)
             sub = f"{rel}{name}/"
             stack.append((sub, child, []))
-            tree[sub], below = scan_directory(child, buffer, marked, hashed)
+            tree[sub], below = _scan_directory(child, buffer, marked, hashed, known)
             stack[-1] = sub, child, below[::-1]
     finally:
         for _, fd, _ in stack:
@@ -76,7 +76,7 @@ def scan(directory: "str | int", *, owners: str = "real", hashed: bool = True) -
     return tree
 
 
-def scan_directory(fd: int, buffer: bytearray, marked: bool = False, hashed: bool = True) -> "tuple[list[Row], list[str]]":
+def _scan_directory(fd: int, buffer: bytearray, marked: bool, hashed: bool, known: "Mapping[int, bytes]") -> "tuple[list[Row], list[str]]":
     """(rows, names of subdirectories) of one open directory."""
     rows: "list[Row]" = []
     below: "list[str]" = []
@@ -84,7 +84,7 @@ def scan_directory(fd: int, buffer: bytearray, marked: bool = False, hashed: boo
         stat = stat_row(os.stat(name, dir_fd=fd, follow_symlinks=False))
         kind = stat[MODE] & FORMAT
         if kind == REGULAR:
-            rows.append(_file_row(fd, name, stat, buffer, marked, hashed))
+            rows.append(_file_row(fd, name, stat, buffer, marked, hashed, known))
         elif kind == DIRECTORY:
             below.append(name)
             child = os.open(name, OPEN_DIRECTORY, dir_fd=fd)
@@ -100,11 +100,11 @@ def scan_directory(fd: int, buffer: bytearray, marked: bool = False, hashed: boo
     return rows, below
 
 
-def _file_row(dir_fd: int, name: str, stat: "Stat", buffer: bytearray, marked: bool, hashed: bool) -> "Row":
+def _file_row(dir_fd: int, name: str, stat: "Stat", buffer: bytearray, marked: bool, hashed: bool, known: "Mapping[int, bytes]") -> "Row":
     fd = os.open(name, OPEN_FILE, dir_fd=dir_fd)
     try:
         xattrs, owner = read_xattrs(fd)
-        content = hash_file(fd, buffer) if hashed else b""
+        content = (known.get(stat[INODE]) or hash_file(fd, buffer)) if hashed else b""
     finally:
         os.close(fd)
     return name, marked_owner(stat, owner) if marked and owner else stat, "", xattrs, content
@@ -272,6 +272,13 @@ def size_of(tree: "Tree") -> int:
                     seen.add(stat[INODE])
                 total += stat[SIZE]
     return total
+
+
+def clamp(tree: "Tree", epoch: int) -> "Tree":
+    """The same rows with no modification time after `epoch` (seconds): what a reproducible layer is written from, and kept with the snapshot."""
+    limit = epoch * 1_000_000_000
+    return {rel: [row if row[1][MTIME] <= limit else (row[0], (*row[1][:MTIME], limit, *row[1][CTIME:]), *row[2:]) for row in rows]
+            for rel, rows in tree.items()}
 
 
 # ---------------------------------------------------------------- one part of a layer over another

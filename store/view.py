@@ -13,6 +13,7 @@ from store.tree import (
     DIRECTORY,
     FORMAT,
     MODE,
+    OPAQUE,
     OPEN_DIRECTORY,
     OPEN_FILE,
     REGULAR,
@@ -149,6 +150,16 @@ class View:
         self._merged(entry.path, False)
         return [self._open_directory(index, entry.path) for index in self._sharing[entry.path]]
 
+    def xattrs(self, entry: Entry) -> "tuple[tuple[str, bytes], ...]":
+        """Attributes that a layer carries, of an entry that `lookup` returned; no mark of overlay's."""
+        if entry.kind not in (REGULAR, DIRECTORY):
+            return ()
+        fd = self.open_entry(entry)
+        try:
+            return tuple(x for x in read_xattrs(fd)[0] if x != OPAQUE)
+        finally:
+            os.close(fd)
+
     def rows(self, path: str, hashed: bool = False) -> "list[Row]":
         """Rows of one merged directory, whiteouts gone. hashed: with the sha256 of files and all attributes."""
         entry = self.lookup(path)
@@ -283,13 +294,13 @@ class View:
                         if is_whiteout(row[1]):
                             gone.add(name)
                             continue
-                        rows[name] = (*row[:3], tuple(x for x in row[3] if x[0] != "overlay.opaque"), row[4])
+                        rows[name] = (*row[:3], tuple(x for x in row[3] if x != OPAQUE), row[4])
                     elif kind != DIRECTORY:
                         closed.add(name)
                         continue
                     if kind == DIRECTORY:
                         sharing.setdefault(name, []).append(index)
-                    if kind != DIRECTORY or ("overlay.opaque", b"y") in row[3]:
+                    if kind != DIRECTORY or OPAQUE in row[3]:
                         closed.add(name)
             finally:
                 os.close(fd)
