@@ -32,6 +32,14 @@ def announced(line: str) -> "list[Mark]":
     return found
 
 
+def is_alone(line: str) -> bool:
+    """Whether a command line is the announcement of one heredoc and nothing else."""
+    digits, rest = _digits(line)
+    if rest.startswith("<<") and rest[2:3].isspace():
+        return _mark(digits, "", rest[2:].strip()) is not None
+    return parse_mark(line) is not None
+
+
 def parse_mark(word: str) -> "Mark | None":
     """The heredoc that a word announces, None if it announces none."""
     digits, rest = _digits(word)

@@ -43,6 +43,17 @@ def expand_body(text: str, env: "Mapping[str, str]", unset: "list[str] | None" =
     return _join(_run(text, env, "\\", unset, start="body")[1], "", False)
 
 
+def show(text: str, env: "Mapping[str, str]", escape: str, keep: bool) -> str:
+    """An instruction's text with the values of its variables, for people; as it is if it does not add up.
+
+    keep: leave quotes and variables that are not set.
+    """
+    try:
+        return _join(_run(text, env, escape, None, keep=keep)[1], "'\"" if keep else "", False)
+    except BadWord:
+        return text
+
+
 def raw_words(text: str, quotes: bool = True, escapes: bool = True) -> "list[str]":
     """The words of a command line as the shell would see them, before it does anything: for finding heredocs.
 
