@@ -33,14 +33,18 @@ def compiled(fd: int, source: str, module: str) -> bytes:
 def compiled_text(text: bytes, module: str) -> bytes:
     """The .pyc of a source that is at hand. Law: equal text, module and Python give equal bytes."""
     try:
-        return _pyc(text, compile(text, module, "exec", dont_inherit=True, optimize=0))
+        code = compile(text, module, "exec", dont_inherit=True, optimize=0)
     except (SyntaxError, ValueError):            # templates, and tests of the compiler
         return b""
+    return _pyc(text, code)
 
 
 def _pyc(text: bytes, code: CodeType) -> bytes:
     header = MAGIC_NUMBER + bytes(4) + _MTIME.to_bytes(4, "little") + (len(text) & 0xFFFFFFFF).to_bytes(4, "little")
-    return header + dumps(code, _FORMAT)
+    try:
+        return header + dumps(code, _FORMAT)
+    except ValueError:                           # a constant that the format has no form for: Python 3.14's slices
+        return b""
 
 
 def _found(source: str, status: os.stat_result) -> CodeType | None:

@@ -46,9 +46,6 @@ class Elf(Value):
     runpath: tuple[str, ...] | None
     no_default: bool             # linked with -z nodefaultlib: cache and default directories are not searched
 
-    def is_dynamic(self) -> bool:
-        return bool(self.interpreter or self.needed)
-
 
 class _Segment(Value):
     type: int

@@ -40,7 +40,7 @@ class NotReadable(BaseError):
 
     def __init__(self, paths: tuple[str, ...]) -> None:
         shown = ", ".join(f"`{path}`" for path in paths[:5]) + (f" and {len(paths) - 5} more" if len(paths) > 5 else "")
-        super().__init__(f"{shown} may not be read by this user")
+        super().__init__(f"{shown} may not be read by this user", help="root can read them; an ordinary user's image is made of what all may read")
         self.paths = paths
 
 

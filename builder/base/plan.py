@@ -96,9 +96,6 @@ class Planner:
             if link is not None:
                 self._entries.setdefault(link.path, Link(*link))
 
-    def has(self, path: str) -> bool:
-        return path in self._entries
-
     def done(self) -> Plan:
         """The plan, with the directories that its paths imply."""
         entries = dict(self._entries)

@@ -145,6 +145,16 @@ def test_python_installs_where_it_looks(python: Path) -> None:
     assert run(python, "python3", "-c", program) == "/usr/local/bin True\n"
 
 
+def test_libraries_are_found_after_ldconfig_too(python: Path) -> None:
+    if not (python / "usr/sbin/ldconfig").exists():
+        pytest.skip("this machine has no ldconfig")
+    try:
+        assert run(python, "sh", "-c", "ldconfig && python3 -c 'import ssl, sqlite3; print(42)' && ls -d /etc") == "42\n/etc\n"
+    finally:
+        (python / "etc/ld.so.cache").unlink()
+    assert run(python, "ls", "-d", "/etc") == "/etc\n"      # and without a cache, in the usual places
+
+
 def test_busybox_can(tmp_path: Path) -> None:
     if not Host().is_executable("/bin/busybox"):
         pytest.skip("busybox is not installed")
