@@ -3,6 +3,7 @@
 One tree a kind is made for the whole file; each is entered as root of a user namespace of its own.
 """
 
+import glob
 import os
 import re
 import subprocess
@@ -26,9 +27,10 @@ ENTER = ('mount --bind /dev/null "$1/dev/null" && mount --bind /dev/urandom "$1/
 
 def other_pythons() -> list[str]:
     """CPythons of this machine beside the running one, the oldest and the newest: each makes a host/python of its own."""
-    home = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    home = os.environ.get("PYENV_ROOT", os.path.expanduser("~/.pyenv"))
     running = Path(os.path.realpath(sys.executable))
-    found = [path for path in (Path("/usr/bin/python3"), *home.glob("versions/3.*/bin/python3")) if path.exists() and path.resolve() != running]
+    candidates = ("/usr/bin/python3", *sorted(glob.glob(f"{home}/versions/3.*/bin/python3")))
+    found = [path for path in map(Path, candidates) if path.exists() and path.resolve() != running]
     usable = sorted((str(path) for path in found if is_usable(path)), key=lambda path: [int(n) for n in re.findall(r"\d+", path)])
     return list(dict.fromkeys((*usable[:1], *usable[-1:])))
 
