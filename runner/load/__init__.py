@@ -1,0 +1,1 @@
+"""Compose files -> Project: YAML, interpolation, include, extends, merge, checks."""
