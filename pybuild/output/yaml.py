@@ -1,6 +1,6 @@
 """Mappings, lists and scalars -> YAML as compose prints it: block style, two spaces, lists indented below their key."""
 
-from runner.load.scalar import plain
+from runner.load.scalar import float_text, plain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -79,7 +79,8 @@ def scalar(value: "Any") -> str:
             return ".nan"
         if value in (float("inf"), float("-inf")):
             return ".inf" if value > 0 else "-.inf"
-    return repr(value)
+        return float_text(value)
+    return str(value)
 
 
 def _escaped(character: str) -> str:

@@ -6,6 +6,7 @@ from runner.load.kind import plain
 from runner.load.mapping import to_mapping
 from runner.load.project import LoadOptions, load, load_tree
 from runner.load.report import Report
+from runner.load.scalar import float_text
 from runner.load.template import TemplateFault, Variable, variables
 from runner.load.tree import Map, Seq
 
@@ -31,12 +32,14 @@ def resolved(options: LoadOptions, json: bool = False) -> "tuple[dict[str, Any],
     """
     if options.interpolate:
         loaded = load(options)
-        return to_mapping(loaded.project, json), loaded.warnings
+        mapping = to_mapping(loaded.project, json)
+        return _countable(mapping) if json else mapping, loaded.warnings
     tree, warnings = load_tree(options)
     for secret in (tree.root.get("secrets") or {}).values():
         if secret.__class__ is Map:
             secret.drop(HIDDEN)
-    return _sorted(plain(tree.root)), warnings
+    mapping = _sorted(plain(tree.root))
+    return _countable(mapping) if json else mapping, warnings
 
 
 def listed(options: LoadOptions, what: str) -> "tuple[list[str], Warnings]":
@@ -138,3 +141,12 @@ def _sorted(node: "Any") -> "Any":
     if isinstance(node, dict):
         return {key: _sorted(node[key]) for key in sorted(node)}
     return [_sorted(item) for item in node] if isinstance(node, list) else node
+
+
+def _countable(node: "Any") -> "Any":
+    """`node` with the numbers that JSON does not have as words."""
+    if isinstance(node, dict):
+        return {key: _countable(item) for key, item in node.items()}
+    if isinstance(node, list):
+        return [_countable(item) for item in node]
+    return float_text(node) if node.__class__ is float and (node != node or abs(node) == float("inf")) else node

@@ -155,8 +155,9 @@ class _Check:
         for service in self.project.services:
             name = service.container_name
             if name and name in taken:
-                self.fault(("services", service.name, "container_name"), f"service `{service.name}` has the container name \"{name}\", "
-                           f"as has service `{taken[name]}`", "leave it out, or choose another")
+                self.fault(("services", service.name, "container_name"),
+                           f"`services.{service.name}` has the container name \"{name}\", as has service `{taken[name]}`",
+                           "leave it out, or choose another")
             taken.setdefault(name, service.name)
 
     def secrets(self) -> None:

@@ -47,7 +47,7 @@ class Context:
 
     def shown(self, path: str) -> str:
         """`path` as messages have it: relative if that is below the directory we are in."""
-        return path[len(self.cwd):].lstrip("/") if path.startswith(self.cwd.rstrip("/") + "/") else path
+        return path[len(self.cwd) + 1:] if path.startswith(self.cwd + "/") else path
 
     def read(self, path: str, mark: "Mark | None" = None) -> "Source":
         """The file at `path`, which was named at `mark`, or on the command line.

@@ -179,7 +179,7 @@ class _Composer:
             key = self.key(event, start, end)
             value_event = next(self.events)
             place: Mark = (source, start, end, start, end)
-            if value_event.__class__ is _Scalar:
+            if value_event.__class__ is _Scalar and value_event.start_mark.index != value_event.end_mark.index:
                 place = (source, start, end, value_event.start_mark.index, value_event.end_mark.index)
             before = merged[1] if joins and merged is not None else marks.get(key) if not joins else None
             if before is not None:
@@ -258,6 +258,8 @@ def _explained(error: yaml.YAMLError, text: str) -> "tuple[int, int, str, str]":
     help = ""
     if text[index:index + 1] == "\t":
         help = "YAML indents with spaces only; this is a tab"
+    elif text[index - 1:index + 1] == "${":
+        help = "in `[]` and `{}` a value with a variable stands in quotes: \"${...}\""
     elif "mapping values are not allowed" in problem:
         help = "a value with `: ` in it stands in quotes"
     return index, index + 1, f"{context}: {problem}" if context else problem, help

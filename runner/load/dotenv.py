@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runner.load.template import Lookup
 
-LARGEST = 10 << 20                                        # characters of a file, and of all values it makes
+LARGEST = 4 << 20                                         # characters of a file, and of all values it makes
 _BLANK = " \t\v\f\r\x85\xa0"
 _BLANKS = frozenset(_BLANK)
 _ESCAPES = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "\\": "\\", '"': '"', "$": "$$"}
@@ -26,6 +26,9 @@ def parse(source: Source, known: "dict[str, str]", lookup: "Lookup", report: Rep
     format: "" or "raw": a line is `KEY=value` to its end, nothing is quoted, expanded or cut off.
     Raises InvalidCompose.
     """
+    if len(source.text) > LARGEST:
+        report.fault((source, 0, 0, 0, 0), f"a file of variables larger than {LARGEST >> 20} MiB")
+        report.stop()
     if format not in ("", "raw"):
         report.fault((source, 0, 0, 0, 0), f"unsupported env_file format `{format}`", "the one format with a name is `raw`")
         report.stop()

@@ -1,7 +1,5 @@
 """The identity of a service's configuration: what must change for its containers to be made anew."""
 
-from hashlib import sha256
-
 from runner.load.fields import write
 
 TYPE_CHECKING = False
@@ -23,6 +21,7 @@ def config_hash(service: "Service", contents: "Iterable[tuple[str, bytes]]" = ()
     service = service._replace(build=None, pull_policy="", pull_refresh_after="", scale=None, depends_on=(), profiles=(), deploy=deploy,
                                env_file=(), label_file=(), extends=None)
     import json
+    from hashlib import sha256
     text = json.dumps(write(service, True), ensure_ascii=False, separators=(",", ":")).translate(_ESCAPES)
     digest = sha256(text.encode("utf-8", "surrogatepass"))
     for target, content in sorted(contents):

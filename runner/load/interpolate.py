@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from runner.load.tree import Mark, Path
 
 ROOM = 64 << 20                                           # characters that all values of a file may become
+WORK = 4 << 20                                            # characters of a file that stand in values with variables
 
 
 def interpolate(root: Map, shape: Shape, lookup: "Lookup", report: "Report") -> None:
@@ -24,10 +25,10 @@ def interpolate(root: Map, shape: Shape, lookup: "Lookup", report: "Report") -> 
 
 
 class _Walk:
-    __slots__ = ("lookup", "report", "room")
+    __slots__ = ("lookup", "report", "room", "work")
 
     def __init__(self, lookup: "Lookup", report: "Report") -> None:
-        self.lookup, self.report, self.room = lookup, report, ROOM
+        self.lookup, self.report, self.room, self.work = lookup, report, ROOM, WORK
 
     def mapping(self, node: Map, shape: Shape, path: "Path") -> None:
         keys, rest, marks = shape.keys or {}, shape.rest or ANY, node.marks
@@ -56,6 +57,10 @@ class _Walk:
 
     def scalar(self, value: str, shape: Shape, path: "Path", mark: "Mark | None") -> "Any":
         report = self.report
+        self.work -= len(value)
+        if self.work < 0:
+            report.fault(mark, f"the file has more than {WORK >> 20} MiB of values with variables")
+            report.stop()
 
         def missing(name: str, offset: int) -> None:
             place = _inside(mark, value, offset, offset + len(name))

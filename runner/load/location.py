@@ -61,11 +61,11 @@ class Place(Value):
     def expanded(self, text: str) -> str:
         return os.path.normpath(f"{self.home}/{text[1:]}") if text[:1] == "~" and self.home else text
 
-    def forbids(self, path: str) -> bool:
-        """Whether `path` leaves the directory that must not be left, links followed."""
-        if not self.inside or is_remote(path):
+    def forbids(self, text: str) -> bool:
+        """Whether the path `text`, as the file says it, leaves the directory that must not be left, links followed."""
+        if not self.inside or is_remote(text):
             return False
-        real, root = os.path.realpath(os.path.join(self.real, path)), os.path.realpath(self.inside)
+        real, root = os.path.realpath(self.file(text)), os.path.realpath(self.inside)
         return real != root and not real.startswith(root.rstrip("/") + "/")
 
 
@@ -78,12 +78,12 @@ def resolve(root: Map, place: Place, report: "Report") -> None:
     """Make the paths of a canonical tree start at `place`, in place. Idempotent if `place.directory` is absolute."""
     def at(node: Map, key: str, convert: "Callable[[str], str]", path: "Path") -> None:
         if node.get(key).__class__ is str:
-            node[key] = allowed(convert(node[key]), node.marks.get(key), (*path, key))
+            node[key] = converted(node[key], convert, node.marks.get(key), (*path, key))
 
-    def allowed(text: str, mark: "Mark | None", path: "Path") -> str:
-        if place.inside and place.forbids(text):
+    def converted(text: str, convert: "Callable[[str], str]", mark: "Mark | None", path: "Path") -> str:
+        if place.forbids(text):
             report.fault(mark, f"`{show(path)}` is `{text}`, outside of the remote project that asks for it", FORBIDDEN)
-        return text
+        return convert(text)
 
     for name, service in (root.get("services") or {}).items():
         if service.__class__ is not Map:
@@ -99,7 +99,7 @@ def resolve(root: Map, place: Place, report: "Report") -> None:
             at(file, "path", place.path, (*path, "env_file", index))
         labels = service.get("label_file")
         if labels.__class__ is Seq:
-            labels[:] = [allowed(place.path(one), mark, (*path, "label_file")) for one, mark in zip(labels, labels.marks)]
+            labels[:] = [converted(one, place.path, mark, (*path, "label_file")) for one, mark in zip(labels, labels.marks)]
         if service.get("extends").__class__ is Map:
             at(service["extends"], "file", place.context, (*path, "extends"))
         for index, rule in enumerate((service.get("develop") or {}).get("watch") or ()):

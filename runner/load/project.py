@@ -11,7 +11,7 @@ from runner.load.context import Context
 from runner.load.location import Place, resolve
 from runner.load.normalise import normalise
 from runner.load.report import Report
-from runner.load.surroundings import project_name, surroundings
+from runner.load.surroundings import checked_name, project_name, surroundings
 from runner.load.tree import mark_of
 
 TYPE_CHECKING = False
@@ -120,9 +120,10 @@ def _context(options: LoadOptions) -> Context:
 
 
 def _tree(options: LoadOptions, context: Context) -> Tree:
+    asked = checked_name(options.project_name, "-p")
     around = surroundings(context, options.files, options.project_directory, options.env_files, options.profiles, options.environment)
     files = [context.compose(path) for path in around.files]
-    name = project_name(context, options.project_name, files, around)
+    name = project_name(context, asked, files, around)
     around.environment["COMPOSE_PROJECT_NAME"] = name
     place = Place(around.directory, around.directory, options.environment.get("HOME", ""))
     root = file.model(context, files, place, around.environment)

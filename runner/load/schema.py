@@ -34,6 +34,10 @@ def _not_negative(value: "int | float") -> str:
     return "is negative" if value < 0 else ""
 
 
+def _percent(value: "int | float") -> str:
+    return "" if 0 <= value <= 100 and value == int(value) else f"is {value}, not a whole number from 0 to 100"
+
+
 TEXTS = many(TEXT)
 DISTINCT = many(TEXT, unique=True)
 WORDS = either(TEXT, TEXTS)
@@ -41,21 +45,20 @@ PAIRS = either(TEXTS, table(either(SCALAR, NULL)))
 OPTIONS = table(Shape((str, int, float)))
 COMMAND = either(NULL, TEXT, TEXTS)
 COUNT = INTEGER._replace(refuse=_not_negative)
-HOSTS = either(TEXTS, table(either(TEXT, TEXTS, NULL)))
+HOSTS = either(TEXTS, table(WORDS))
 ULIMITS = table(either(INTEGER, keyed({"soft": INTEGER, "hard": INTEGER}, "soft", "hard")))
 FILE_MOUNTS = many(either(TEXT, keyed({
     "source": TEXT, "target": TEXT, "uid": TEXT, "gid": TEXT, "mode": Shape((int, str))})))
 DEVICE_REQUEST = {"capabilities": DISTINCT, "count": Shape((int, str)), "device_ids": DISTINCT, "driver": TEXT, "options": PAIRS}
 HOOK = {"command": COMMAND, "user": TEXT, "privileged": FLAG, "working_dir": TEXT, "environment": PAIRS}
 EXTERNAL = either(FLAG, keyed({"name": TEXT}))
-LIMITS = {"cpus": NUMBER, "memory": TEXT, "pids": INTEGER}
 UPDATE = keyed({"parallelism": COUNT, "delay": TEXT, "failure_action": TEXT, "monitor": TEXT, "max_failure_ratio": NUMBER,
                 "order": one_of("start-first", "stop-first")})
 THROTTLES = many(keyed({"path": TEXT, "rate": Shape((int, str))}))
 
 BUILD = keyed({
     "context": TEXT, "dockerfile": TEXT, "dockerfile_inline": TEXT, "entitlements": TEXTS, "args": PAIRS, "ssh": PAIRS, "labels": PAIRS,
-    "cache_from": WORDS, "cache_to": WORDS, "no_cache": FLAG, "no_cache_filter": WORDS, "additional_contexts": PAIRS, "network": TEXT,
+    "cache_from": TEXTS, "cache_to": TEXTS, "no_cache": FLAG, "no_cache_filter": WORDS, "additional_contexts": PAIRS, "network": TEXT,
     "provenance": Shape((str, bool)), "sbom": Shape((str, bool)), "pull": FLAG, "target": TEXT, "shm_size": Shape((int, str)),
     "extra_hosts": HOSTS, "isolation": TEXT, "privileged": FLAG, "secrets": FILE_MOUNTS, "tags": TEXTS, "ulimits": ULIMITS,
     "platforms": TEXTS})
@@ -63,8 +66,8 @@ BUILD = keyed({
 DEPLOY = keyed({
     "mode": TEXT, "endpoint_mode": TEXT, "replicas": COUNT, "labels": PAIRS, "rollback_config": UPDATE, "update_config": UPDATE,
     "resources": keyed({
-        "limits": keyed(LIMITS),
-        "reservations": keyed({**LIMITS, "devices": many(keyed(DEVICE_REQUEST, "capabilities")),
+        "limits": keyed({"cpus": NUMBER, "memory": TEXT, "pids": INTEGER}),
+        "reservations": keyed({"cpus": NUMBER, "memory": TEXT, "devices": many(keyed(DEVICE_REQUEST, "capabilities")),
                                "generic_resources": many(keyed({"discrete_resource_spec": keyed({"kind": TEXT, "value": NUMBER})}))})}),
     "restart_policy": keyed({"condition": TEXT, "delay": TEXT, "max_attempts": COUNT, "window": TEXT}),
     "placement": keyed({"constraints": TEXTS, "preferences": many(keyed({"spread": TEXT})), "max_replicas_per_node": COUNT})})
@@ -103,8 +106,7 @@ SERVICE = keyed({
                            "device_read_bps": THROTTLES, "device_read_iops": THROTTLES, "device_write_bps": THROTTLES,
                            "device_write_iops": THROTTLES}),
     "cgroup": one_of("host", "private"), "cgroup_parent": TEXT, "command": COMMAND, "configs": FILE_MOUNTS,
-    "container_name": text(_container_name), "cpu_count": COUNT, "cpu_percent": NUMBER._replace(
-        refuse=lambda value: "" if 0 <= value <= 100 else f"is {value}, not from 0 to 100"),
+    "container_name": text(_container_name), "cpu_count": COUNT, "cpu_percent": NUMBER._replace(refuse=_percent),
     "cpu_shares": NUMBER._replace(cast=INTEGER.cast), "cpu_quota": NUMBER._replace(cast=INTEGER.cast),
     "cpu_period": NUMBER._replace(cast=INTEGER.cast), "cpu_rt_period": Shape((int, float, str)), "cpu_rt_runtime": Shape((int, float, str)),
     "cpus": NUMBER, "cpuset": TEXT, "credential_spec": keyed({"config": TEXT, "file": TEXT, "registry": TEXT}),
@@ -118,7 +120,7 @@ SERVICE = keyed({
     "group_add": many(Shape((str, int, float)), unique=True), "healthcheck": HEALTHCHECK, "hostname": TEXT, "image": TEXT, "init": FLAG,
     "ipc": TEXT, "isolation": TEXT, "label_file": WORDS, "labels": PAIRS, "links": TEXTS,
     "logging": keyed({"driver": TEXT, "options": table(Shape((str, int, float, type(None))))}), "mac_address": TEXT, "mem_limit": SIZE,
-    "mem_reservation": SIZE, "mem_swappiness": INTEGER, "memswap_limit": SIZE,
+    "mem_reservation": Shape((int, str)), "mem_swappiness": INTEGER, "memswap_limit": SIZE,
     "models": either(DISTINCT, table(either(NULL, keyed({"endpoint_var": TEXT, "model_var": TEXT})), _key)), "network_mode": TEXT,
     "networks": either(DISTINCT, table(ENDPOINT, _key)), "oom_kill_disable": FLAG, "oom_score_adj": between(-1000, 1000),
     "pid": either(TEXT, NULL), "pids_limit": NUMBER._replace(cast=INTEGER.cast), "platform": TEXT, "ports": many(PORT),

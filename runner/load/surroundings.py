@@ -7,6 +7,7 @@ compose files are chosen (they may say COMPOSE_FILE), those beside the chosen fi
 import os
 
 from kernel.value import Value
+from lang.source import Source
 from runner.errors import FileUnreadable, InvalidProjectName, NoComposeFile
 from runner.load import reading
 from runner.load.template import TemplateFault, substitute
@@ -54,7 +55,7 @@ def surroundings(context: "Context", files: "tuple[str, ...]", directory: str, e
     chosen = files
     if not chosen and known.get("COMPOSE_FILE"):
         chosen = tuple(known["COMPOSE_FILE"].split(known.get("COMPOSE_PATH_SEPARATOR") or ":"))
-    chosen = tuple(one if one == "-" else os.path.normpath(os.path.join(cwd, one)) for one in chosen) or _default(cwd)
+    chosen = tuple(one if one == "-" else os.path.normpath(os.path.join(cwd, one)) for one in chosen) or _default(context, home(()))
     project = os.path.normpath(home(chosen))
     if default:
         read = _variables(context, (), project, True, known) or read
@@ -77,18 +78,32 @@ def _variables(context: "Context", asked: "tuple[str, ...]", directory: str, def
     return tuple(paths)
 
 
-def _default(directory: str) -> "tuple[str, ...]":
+def _default(context: "Context", directory: str) -> "tuple[str, ...]":
     """The compose file of `directory`, or of the nearest directory above, and its override file."""
-    where = directory
-    while True:
-        for name in NAMES:
-            if reading.exists(os.path.join(where, name)):
-                overrides = [os.path.join(where, one) for one in OVERRIDES if reading.exists(os.path.join(where, one))]
-                return (os.path.join(where, name), *overrides[:1])
+    where = os.path.normpath(directory)
+    while not (found := _existing(context, where, NAMES)):
         above = os.path.dirname(where)
         if above == where:
             raise NoComposeFile(directory)
         where = above
+    return found + _existing(context, where, OVERRIDES)
+
+
+def _existing(context: "Context", directory: str, names: "tuple[str, ...]") -> "tuple[str, ...]":
+    """The first of `names` that is in `directory`, or nothing; that there are more of them is said."""
+    found = [os.path.join(directory, name) for name in names if reading.exists(os.path.join(directory, name))]
+    if len(found) > 1:
+        mark = (Source(context.shown(found[0]), ""), 0, 0, 0, 0)
+        rest = " and ".join(f"`{os.path.basename(path)}`" for path in found[1:])
+        context.report.warn(mark, f"{rest} beside `{os.path.basename(found[0])}`: only this one is read", "`-f` chooses")
+    return tuple(found[:1])
+
+
+def checked_name(name: str, origin: str) -> str:
+    """`name` if it can be a project's; `origin` says who asked for it. Raises InvalidProjectName."""
+    if normal_name(name) != name:
+        raise InvalidProjectName(name, origin)
+    return name
 
 
 def project_name(context: "Context", asked: str, files: "list[ComposeFile]", around: Surroundings) -> str:
@@ -96,12 +111,8 @@ def project_name(context: "Context", asked: str, files: "list[ComposeFile]", aro
 
     Raises InvalidProjectName, InvalidCompose.
     """
-    given = asked or around.environment.get("COMPOSE_PROJECT_NAME", "")
-    if given:
-        if normal_name(given) != given:
-            raise InvalidProjectName(given, "-p" if asked else "COMPOSE_PROJECT_NAME")
-        return given
-    name = _name_in(context, files, around.environment) or normal_name(os.path.basename(around.directory))
+    name = asked or checked_name(around.environment.get("COMPOSE_PROJECT_NAME", ""), "COMPOSE_PROJECT_NAME")
+    name = name or _name_in(context, files, around.environment) or normal_name(os.path.basename(around.directory))
     if not name:
         raise InvalidProjectName("", "")
     return name

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     Lookup: TypeAlias = Callable[[str], str | None]
 
 DEPTH = 100                                               # words within words
-LONGEST = 1 << 20                                         # characters that one text may become
+LONGEST = 1 << 20                                         # characters that one text may have, or become
 
 
 class TemplateFault(Exception):
@@ -44,6 +44,8 @@ def substitute(text: str, lookup: "Lookup", missing: "Callable[[str, int], None]
     """
     if "$" not in text:
         return text
+    if len(text) > LONGEST:
+        raise TemplateFault(f"a text with variables that is longer than {LONGEST >> 20} MiB", 0, len(text))
     return _Evaluation(text, lookup, missing).template(_parsed(text), 0)
 
 
