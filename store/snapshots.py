@@ -81,6 +81,17 @@ class Snapshots:
     def has(self, snapshot: "SnapshotId") -> bool:
         return bool(snapshot) and "/" not in snapshot and os.path.isdir(f"{self.directory}/{snapshot}/fs")
 
+    def hold(self, *snapshots: "SnapshotId") -> bool:
+        """Keep them, and what they are stacked on, as long as this process lives. False if one is not there (any more)."""
+        lease = self._temporary.leases.current()
+        lease.hold("snapshot", *snapshots)
+        try:
+            parts = self._flat(snapshots)
+        except SnapshotMissing:
+            return False
+        lease.hold("snapshot", *parts)
+        return all(self.has(part) for part in parts)
+
     def stack(self, snapshot: "SnapshotId") -> "tuple[SnapshotId, ...]":
         """The snapshot and what it is stacked on, topmost first: the parts of one layer. Raises SnapshotMissing."""
         known = self._stacks.get(snapshot)

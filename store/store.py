@@ -16,12 +16,13 @@ if TYPE_CHECKING:
     from store.cache import Cache
     from store.events import Events
     from store.images import Images, Layer
+    from store.layerblobs import LayerBlobs
     from store.snapshots import Snapshots
     from store.view import View
 
 
 class Store:
-    __slots__ = ("_blobs", "_cache", "_events", "_images", "_snapshots", "index", "index", "leases", "root", "temporary")
+    __slots__ = ("_blobs", "_cache", "_events", "_images", "_layerblobs", "_snapshots", "index", "index", "leases", "root", "temporary")
 
     def __init__(self, root: Root) -> None:
         self.root = root
@@ -32,6 +33,7 @@ class Store:
         self._cache: "Cache | None" = None
         self._events: "Events | None" = None
         self._images: "Images | None" = None
+        self._layerblobs: "LayerBlobs | None" = None
         self._snapshots: "Snapshots | None" = None
 
     @property
@@ -65,6 +67,14 @@ class Store:
 
             self._images = Images(self.index, self.blobs, self.snapshots, self._image_event)
         return self._images
+
+    @property
+    def layerblobs(self) -> "LayerBlobs":
+        if self._layerblobs is None:
+            from store.layerblobs import LayerBlobs
+
+            self._layerblobs = LayerBlobs(self.index, self.blobs, self.snapshots)
+        return self._layerblobs
 
     @property
     def events(self) -> "Events":

@@ -277,8 +277,13 @@ def size_of(tree: "Tree") -> int:
 def clamp(tree: "Tree", epoch: int) -> "Tree":
     """The same rows with no modification time after `epoch` (seconds): what a reproducible layer is written from, and kept with the snapshot."""
     limit = epoch * 1_000_000_000
-    return {rel: [row if row[1][MTIME] <= limit else (row[0], (*row[1][:MTIME], limit, *row[1][CTIME:]), *row[2:]) for row in rows]
+    return {rel: [(name, stat if stat[MTIME] <= limit else _at(stat, limit), link, xattrs, content) for name, stat, link, xattrs, content in rows]
             for rel, rows in tree.items()}
+
+
+def _at(stat: "Stat", mtime: int) -> "Stat":
+    mode, size, _, ctime, inode, uid, gid, links, device = stat
+    return mode, size, mtime, ctime, inode, uid, gid, links, device
 
 
 # ---------------------------------------------------------------- one part of a layer over another

@@ -1,0 +1,102 @@
+"""Taking in a foreign layer: bytes as they came -> a verbatim blob, a snapshot, and the digests of both, all in one pass.
+
+A thread reads, hashes and decompresses; a second one hashes the tar; the caller's writes the files. What is here already is not unpacked again.
+"""
+
+import os
+
+from kernel.value import Value
+from store.compression import decompress, detect
+from store.crew import ahead
+from store.digest import Digest
+from store.errors import DigestMismatch
+from store.extract import Policy, apply
+from store.images import Layer
+from store.layerblobs import LayerBlob
+from store.store import Store
+from store.tree import OPEN_DIRECTORY
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from store.blobs import BlobWriter
+
+
+class Promise(Value):
+    """What the bytes of a layer are said to be; None: nobody said."""
+
+    diff_id: Digest
+    digest: "Digest | None" = None       # of the bytes as they come
+    size: "int | None" = None            # of the bytes as they come
+
+
+def known_layer(store: Store, diff_id: Digest, below: "tuple[Layer, ...]") -> "Layer | None":
+    """The layer, if it was unpacked before: on its own, or over just these layers. It is held from then on."""
+    for key in (diff_id, _chain_key(diff_id, below)):
+        row = store.index.one("SELECT diff_id, tree, snapshot, size FROM layer WHERE key = ?", key)
+        if row and store.snapshots.hold(row[2]):
+            return Layer(*row)
+    return None
+
+
+def ingest(store: Store, chunks: "Iterable[bytes]", promise: Promise, below: "tuple[Layer, ...]", policy: "Policy | None" = None) -> Layer:
+    """Unpack a layer whose bytes `chunks` gives, and keep the bytes. below: the layers that it lies on, bottom first.
+
+    Raises DigestMismatch and SizeMismatch where the bytes are not what was promised, InvalidLayer for a damaged or hostile one; nothing stays.
+    """
+    policy = policy or Policy()
+    policy = policy._replace(xattr_prefix=store.root.xattr_prefix, owners=store.root.owners)
+    draft = store.snapshots.begin()
+    try:
+        with store.blobs.writer(promise.digest, promise.size) as writer:
+            head, stream = _peeked(iter(chunks))
+            compression = detect(head)
+            fd = os.open(draft.directory, OPEN_DIRECTORY)
+            view = store.view(below) if below else None
+            try:
+                applied = apply(ahead(decompress(_kept(stream, writer), compression)), fd, policy, view)
+            finally:
+                os.close(fd)
+                if view:
+                    view.close()
+            if applied.diff_id != promise.diff_id:
+                raise DigestMismatch(promise.diff_id, applied.diff_id)
+            digest = writer.commit()
+            size = writer.size
+    except BaseException:
+        store.snapshots.discard(draft)
+        raise
+    store.layerblobs.record(LayerBlob(digest, applied.diff_id, compression, size, applied.tar_size))
+    layer = Layer(applied.diff_id, "", store.snapshots.commit(draft), applied.size)
+    _remember(store, layer, _chain_key(applied.diff_id, below) if applied.dependent else applied.diff_id)
+    return layer
+
+
+def _remember(store: Store, layer: Layer, key: str) -> None:
+    with store.index as index:
+        index.query("SELECT 1")          # opens it, so that `boot` is known
+        index.run("INSERT OR REPLACE INTO layer VALUES (?, ?, ?, ?, ?, ?, 0)", key, *layer, index.boot)
+
+
+def _chain_key(diff_id: Digest, below: "tuple[Layer, ...]") -> str:
+    return " ".join([*(layer.diff_id for layer in below), diff_id])
+
+
+def _peeked(chunks: "Iterator[bytes]") -> "tuple[bytes, Iterator[bytes]]":
+    """(first bytes, the same stream)."""
+    first = b""
+    while len(first) < 6 and (chunk := next(chunks, b"")):
+        first += chunk
+
+    def stream() -> "Iterator[bytes]":
+        if first:
+            yield first
+        yield from chunks
+    return first[:6], stream()
+
+
+def _kept(chunks: "Iterator[bytes]", writer: "BlobWriter") -> "Iterator[bytes]":
+    for chunk in chunks:
+        writer.write(chunk)
+        yield chunk
