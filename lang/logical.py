@@ -23,17 +23,20 @@ class Line(Value):
 
 
 class Reader:
-    """Reads `source` from `start` to `end`. `escape` and `directives` are known once the first line has been read."""
+    """Reads `source` from `start` to its end. `escape` and `directives` are known once the first line has been read.
+
+    An included file is read with the `escape` of the one that includes it; directives at its head are comments.
+    """
 
     __slots__ = ("_directives_over", "directives", "end", "escape", "position", "source")
 
-    def __init__(self, source: Source, start: int = 0, end: int = -1) -> None:
+    def __init__(self, source: Source, start: int = 0, escape: str = "") -> None:
         self.source = source
-        self.end = len(source.text) if end < 0 else end
+        self.end = len(source.text)
         self.position = start + source.text.startswith("\ufeff", start)
-        self.escape = "\\"
+        self.escape = escape or "\\"
         self.directives: list[Directive] = []
-        self._directives_over = False
+        self._directives_over = bool(escape)
 
     def line(self) -> "Line | None":
         """The next logical line, None at the end. Raises SyntaxFault."""

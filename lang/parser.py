@@ -18,16 +18,23 @@ if TYPE_CHECKING:
 
     from lang.nodes import Instruction
 
+    Include = Callable[[str, str], tuple[str, str]]
     Shape = tuple[tuple[Word, ...], bool, bool, "Raw | None"]        # args, json, legacy, child
 
 SWAP = str.maketrans("\\`", "`\\")
 BLANKS = str.maketrans("\t\v\f\r", "    ")
+DEEPEST, LONGEST = 16, 4 << 20                            # files within files; characters of them all
 WITH_HEREDOCS = ("RUN", "COPY", "ADD")
 ESCAPES = {'"': '"', "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 
 
-def parse(source: Source) -> Dockerfile:
-    """The typed tree of a Dockerfile. Raises LangError: for several errors LangErrors, in the order of their places."""
+def parse(source: Source, include: "Include | None" = None) -> Dockerfile:
+    """The typed tree of a Dockerfile.
+
+    include: finds the file of an INCLUDE: path and including file's name -> name and text; raises ValueError, with what is wrong.
+             The text is appended to that of the tree's source, so that its places are places too.
+    Raises LangError: for several errors LangErrors, in the order of their places.
+    """
     reading = _Reading(source)
     instructions: list[Instruction] = []
     errors: list[LangError] = []
@@ -37,7 +44,10 @@ def parse(source: Source) -> Dockerfile:
             raw = reading.next()
             if raw is None:
                 break
-            instruction = check(raw, source, reading.dialect)
+            if raw.name == "INCLUDE" and reading.dialect:
+                reading.enter(raw, include)
+                continue
+            instruction = check(raw, reading.source, reading.dialect)
         except LangError as error:
             errors.append(error)
             if reading.broken:
@@ -46,14 +56,14 @@ def parse(source: Source) -> Dockerfile:
         if isinstance(instruction, From):
             stray = True
         elif not stray and not isinstance(instruction, Arg):
-            errors.append(SyntaxFault(source, raw.keyword.span, f"{raw.name} before the first FROM", "only ARG may stand before it"))
+            errors.append(SyntaxFault(reading.source, raw.keyword.span, f"{raw.name} before the first FROM", "only ARG may stand before it"))
             stray = True
         instructions.append(instruction)
     if not instructions and not errors:
         errors.append(SyntaxFault(source, Span(0, 0), "no instruction in this file"))
     if errors:
         raise together(errors)
-    return Dockerfile(tuple(reading.directives), tuple(instructions), source, reading.escape, reading.dialect)
+    return Dockerfile(tuple(reading.directives), tuple(instructions), reading.source, reading.escape, reading.dialect)
 
 
 def read(source: Source) -> "tuple[Raw, ...]":
@@ -79,11 +89,13 @@ def parse_instruction(text: str, name: str = "<trigger>", dialect: str = "") -> 
 class _Reading:
     """A file being read: turns each logical line into a Raw. Holds what the actions of the grammar need to know of the line."""
 
-    __slots__ = ("_actions", "_line", "_reader", "_source", "broken")
+    __slots__ = ("_actions", "_line", "_outer", "_reader", "broken", "directives", "source")
 
     def __init__(self, source: Source) -> None:
-        self._source = source
+        self.source = source
         self._reader = Reader(source)
+        self.directives = self._reader.directives
+        self._outer: list[tuple[Reader, str]] = []        # readers of the files that include this one, and their names
         self._line: Word = Word("", 0, 0)
         self.broken = False                               # nothing after this error can be read
         self._actions: dict[str, Callable[..., Any]] = {
@@ -93,22 +105,19 @@ class _Reading:
         }
 
     @property
-    def directives(self) -> "list[Any]":
-        return self._reader.directives
-
-    @property
     def escape(self) -> str:
         return self._reader.escape
 
     @property
     def dialect(self) -> str:
-        syntax = next((d.value for d in self._reader.directives if d.name == "syntax"), "")
+        syntax = next((d.value for d in self.directives if d.name == "syntax"), "")
         return "pybuild" if syntax.split(" ")[0] == "pybuild" else ""
 
     def next(self) -> "Raw | None":
         """The next instruction, with its heredocs."""
         try:
-            line = self._reader.line()
+            while (line := self._reader.line()) is None and self._outer:
+                self._reader, _ = self._outer.pop()
         except LangError:
             self.broken = True
             raise
@@ -119,13 +128,34 @@ class _Reading:
         end = heredocs[-1].end if heredocs else line.text.end
         return raw._replace(heredocs=heredocs, comments=line.comments, blank=line.blank, span=Span(line.text.start, end))
 
+    def enter(self, raw: Raw, include: "Include | None") -> None:
+        """Go on with the file that an INCLUDE names; when it ends, with what follows the INCLUDE."""
+        if len(raw.args) != 1 or raw.flags:
+            raise SyntaxFault(self.source, raw.span, "INCLUDE takes one path", "INCLUDE file")
+        word, name = raw.args[0], self.source.file(raw.span.start)[0]
+        chain = [outer for _, outer in self._outer] + [name]
+        try:
+            if include is None:
+                raise ValueError("no file can be included here")
+            found, text = include(word.text, name)
+        except ValueError as error:
+            raise SyntaxFault(self.source, word.span, str(error)) from error
+        if found in chain:
+            raise SyntaxFault(self.source, word.span, f"`{found}` includes itself" + (f", by way of `{name}`" if found != name else ""))
+        if len(chain) >= DEEPEST or len(self.source.text) + len(text) > LONGEST:
+            raise SyntaxFault(self.source, word.span, f"`{found}` is one file too many", f"{DEEPEST} files deep, {LONGEST >> 20} MiB in all")
+        start = len(self.source.text) + 1
+        self.source = Source(self.source.name, f"{self.source.text}\n{text}", (*self.source.included, (start, found)))
+        self._outer.append((self._reader, name))
+        self._reader = Reader(self.source, start, escape=self.escape)
+
     def _parse(self, line: Word) -> Raw:
         outer, self._line = self._line, line
         text = line.text.translate(SWAP) if self.escape == "`" else line.text
         try:
             raw: Raw = run(table("dockerfile"), text.rstrip(), self._actions, "instruction")
         except Unexpected:                                # only of nothing: everything else begins with a keyword
-            raise UnknownInstruction(self._source, line.span, "") from None
+            raise UnknownInstruction(self.source, line.span, "") from None
         finally:
             self._line = outer
         return raw
@@ -143,7 +173,7 @@ class _Reading:
                 at = raw.text.text.find(mark.name)
                 place = raw.text.part(at, mark.name).span if at >= 0 else raw.text.span
                 self.broken = True
-                raise SyntaxFault(self._source, place, f"no line that is `{mark.name}` ends this heredoc")
+                raise SyntaxFault(self.source, place, f"no line that is `{mark.name}` ends this heredoc")
             content, start, end = body
             found.append(Heredoc(mark.name, content, mark.expand, mark.chomp, mark.descriptor, start, end))
         return tuple(found)
@@ -192,13 +222,13 @@ class _Reading:
         if "=" in words[0].text:
             for word in words:
                 if "=" not in word.text:
-                    raise SyntaxFault(self._source, word.span, f"no `=` in `{word.text}`", "every word is name=value")
+                    raise SyntaxFault(self.source, word.span, f"no `=` in `{word.text}`", "every word is name=value")
             return words, False, False, None
         _, text, offset = rest[0]
         name, blank, _ = text.translate(BLANKS).partition(" ")
         value = text[len(name):].lstrip("\t\v\f\r ")
         if not blank:
-            raise SyntaxFault(self._source, words[0].span, f"no value for `{name}`", f"{name}=value")
+            raise SyntaxFault(self.source, words[0].span, f"no value for `{name}`", f"{name}=value")
         return (self.word(name, offset), self.word(value, offset + len(text) - len(value))), False, True, None
 
     def names(self, *rest: "tuple[str, str, int]") -> "Shape":
@@ -237,7 +267,7 @@ class _Reading:
             except Unexpected:
                 return None
             if any(item[0] == "other" for item in items):
-                raise SyntaxFault(self._source, self.word(text, start).span, "an array of something else than strings",
+                raise SyntaxFault(self.source, self.word(text, start).span, "an array of something else than strings",
                                   "put each item in double quotes")
             return tuple(self._line.part(start + at, _unescaped(item), len(item)) for _, item, at in items), True, False, None
         return None

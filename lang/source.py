@@ -15,7 +15,7 @@ class Span(Value):
 
 
 class Source(Value):
-    """A file's name and text. The texts of files it includes follow its own, so that one offset says file and place."""
+    """A file's name and text. The texts of files it includes follow, a newline before each, so that one offset says file and place."""
 
     name: str
     text: str
@@ -26,7 +26,7 @@ class Source(Value):
         name, start = self.name, 0
         for begin, included in self.included:
             if offset < begin:
-                return name, start, begin
+                return name, start, begin - 1
             name, start = included, begin
         return name, start, len(self.text)
 

@@ -89,7 +89,8 @@ def test_usual_patterns_do_not_import_re() -> None:
     program = ("import sys; from builder.ignore import parse, matches\n"
                "p = parse('.git\\n**/node_modules\\n**/*.pyc\\n*.md\\n!README.md\\ndocs/**\\n**/a/b\\n*\\n')\n"
                "matches(p, 'a/b/c'); matches(p, 'README.md'); print('re' in sys.modules)")
-    done = subprocess.run([sys.executable, "-I", "-S", "-c", f"import sys; sys.path[:0] = {sys.path!r}; {program}"], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", f"import sys; sys.path[:0] = {sys.path!r}; {program}"],
+                          capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
 
 
