@@ -140,7 +140,7 @@ def _device(value: "Any", mark: "Mark | None", path: "Path", raw: bool, report: 
     parts = value.split(":")
     if len(parts) > 3:
         if not raw:
-            report.fault(mark, f"`{show(path)}` is `{value}`, which has too many colons", "use the long form: source, target, permissions")
+            report.fault(mark, f"`{show(path)}` is `{value}`: too many colons", "use the long form: source, target, permissions")
         return value
     source, target, permissions = [*parts, "", ""][:3]
     return Map({"source": source, "target": target or source, "permissions": permissions or "rwm"})
@@ -153,7 +153,7 @@ def _volume(value: "Any", mark: "Mark | None", path: "Path", raw: bool, report: 
         found = Map(mount.parse(value))
     except ValueError as error:
         if not raw:
-            report.fault(mark, f"`{show(path)}` is `{value}`, which {error}")
+            report.fault(mark, f"`{show(path)}` is `{value}`: {error}")
         return value
     for key in ("bind", "volume"):
         if key in found:
@@ -172,12 +172,12 @@ def _ports(value: "Any", mark: "Mark | None", path: "Path", raw: bool, report: "
             continue
         try:
             if item.__class__ is float:
-                raise ValueError("has a fraction")
+                raise ValueError("no port has a fraction")
             for one in port.parse(str(item)):
                 found.add(Map(one), place)
         except ValueError as error:
             if not raw:
-                report.fault(place, f"`{show((*path, index))}` is `{item}`, which {error}")
+                report.fault(place, f"`{show((*path, index))}` is `{item}`: {error}")
             found.add(item, place)
     return found
 

@@ -20,14 +20,14 @@ def boolean(text: str) -> "tuple[bool, str]":
     if word in _LOOSE:
         value = _LOOSE[word]
         return value, f"\"{text}\" for boolean is not supported by YAML 1.2, please use `{str(value).lower()}`"
-    raise ValueError("is neither `true` nor `false`")
+    raise ValueError("neither `true` nor `false`")
 
 
 def integer(text: str) -> "tuple[int, str]":
     digits = text[1:] if text[:1] in ("+", "-") else text
     if digits.isascii() and digits.isdigit() and len(digits) < 20:
         return int(text), ""
-    raise ValueError("is no whole number")
+    raise ValueError("no whole number")
 
 
 def number(text: str) -> "tuple[float, str]":
@@ -38,4 +38,4 @@ def number(text: str) -> "tuple[float, str]":
             value = float("inf")
         if abs(value) != float("inf"):
             return value, ""
-    raise ValueError("is no number")
+    raise ValueError("no number")

@@ -38,7 +38,7 @@ def split(text: str) -> "tuple[tuple[str, ...], str]":
                 word.append(character)
         elif character in "()":
             if character == ")" or word[-1:] != ["$"]:
-                raise ValueError(f"has an unquoted `{character}`, which no command line has")
+                raise ValueError(f"`{character}` outside of quotes")
             word.append(character)
             quote = ")"
         elif character in _STOPS:
@@ -49,5 +49,5 @@ def split(text: str) -> "tuple[tuple[str, ...], str]":
             word.append(character)
             begun = True
     if escaped or quote:
-        raise ValueError("ends in a backslash" if escaped else f"has a `{quote}` too few")
+        raise ValueError("a backslash at its end" if escaped else f"a `{quote}` too few")
     return (*words, *(["".join(word)] if begun else [])), ""

@@ -12,7 +12,7 @@ from runner.load.tree import Map, Seq
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from typing import Any
 
     from lang.diagnostic import Diagnostic
@@ -90,6 +90,14 @@ def asked(options: LoadOptions) -> "tuple[Variable, ...]":
             report.fault(mark, fault.message, fault.help)
     report.stop()
     return tuple(sorted(found.values()))
+
+
+def variable_lines(found: "Iterable[Variable]") -> "list[str]":
+    """A table of variables, as compose draws it."""
+    rows = [("NAME", "REQUIRED", "DEFAULT VALUE", "ALTERNATE VALUE")]
+    rows += [(one.name, "true" if one.required else "false", one.default, one.presence) for one in found]
+    widths = [max(20, 3 + max(len(row[column]) for row in rows)) for column in range(3)]
+    return ["".join(cell.ljust(width) for cell, width in zip(row, widths)) + row[3] for row in rows]
 
 
 def pinned(mapping: "dict[str, Any]", pin: "Callable[[str], str]", only: bool = False) -> "dict[str, Any]":

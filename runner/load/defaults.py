@@ -55,7 +55,7 @@ def _service(service: Map, path: "Path", report: "Report") -> None:
             try:
                 port.address(host)
             except ValueError as error:
-                report.fault(published.marks.get("host_ip", mark), f"{where} {error}")
+                report.fault(published.marks.get("host_ip", mark), f"{where}: {error}")
     for index, (mount, mark) in enumerate(_items(service, "volumes")):
         where = f"`{show((*path, 'volumes', index))}`"
         if not mount.get("target"):

@@ -80,7 +80,7 @@ class _Walk:
         try:
             result, warning = shape.cast(replaced)
         except ValueError as error:
-            report.fault(mark, f"`{show(path)}` is `{replaced}`, which {error}")
+            report.fault(mark, f"`{show(path)}` is `{replaced}`: {error}")
             return value
         if warning:
             report.warn(mark, warning)

@@ -41,7 +41,7 @@ def _number(value: "Any") -> float:
         try:
             return float(value)
         except ValueError:
-            raise Unreadable(f"is `{value}`, which is no number") from None
+            raise Unreadable(f"is `{value}`: no number") from None
     if value != value or abs(value) == float("inf"):
         raise Unreadable("is no number that can be counted to")
     return float(value)
@@ -49,7 +49,7 @@ def _number(value: "Any") -> float:
 
 def _integer(value: "Any") -> int:
     if value.__class__ is str and not value.lstrip("+-").isdecimal():
-        raise Unreadable(f"is `{value}`, which is no whole number")
+        raise Unreadable(f"is `{value}`: no whole number")
     return int(value if value.__class__ is str else _number(value))
 
 
@@ -59,14 +59,14 @@ def _size(value: "Any") -> int:
     try:
         return size(text_of(value))
     except ValueError as error:
-        raise Unreadable(f"is `{text_of(value)}`, which {error}", (), "sizes are written `512m`, `1.5gb`, or in bytes") from None
+        raise Unreadable(f"is `{text_of(value)}`: {error}", (), "sizes are written `512m`, `1.5gb`, or in bytes") from None
 
 
 def _duration(value: "Any") -> int:
     try:
         return duration(value)
     except ValueError as error:
-        raise Unreadable(f"is `{value}`, which {error}", (), "durations are written `1m30s`, `500ms`") from None
+        raise Unreadable(f"is `{value}`: {error}", (), "durations are written `1m30s`, `500ms`") from None
 
 
 def _microseconds(value: "Any") -> int:
@@ -80,7 +80,7 @@ def _mode(value: "Any") -> int:
     if value.__class__ is str:
         digits = value.removeprefix("0o")
         if not digits.isdecimal() or digits.strip("01234567") or len(digits) > 6:
-            raise Unreadable(f"is `{value}`, which is no octal mode")
+            raise Unreadable(f"is `{value}`: no octal mode")
         return int(digits, 8)
     return _integer(value)
 
@@ -96,7 +96,7 @@ def _words(value: "Any") -> "tuple[str, ...]":
     try:
         return command.split(value)[0]
     except ValueError as error:
-        raise Unreadable(f"is an invalid command line: it {error}") from None
+        raise Unreadable(f"is an invalid command line: {error}") from None
 
 
 def _test(value: "Any") -> "tuple[str, ...]":
@@ -130,15 +130,15 @@ def _hosts(value: "Any") -> "tuple[tuple[str, tuple[str, ...]], ...]":
         for index, item in enumerate(value):
             host, separator, addresses = item.partition("=") if "=" in item else item.partition(":")
             if not separator:
-                raise Unreadable(f"is `{item}`, which has no address", (index,), "hosts are written `name=address`")
+                raise Unreadable(f"is `{item}`: no address", (index,), "hosts are written `name=address`")
             found[host] = found.get(host, ()) + tuple(addresses.split(","))
     for host in found:
         if not host or ":" in host or "=" in host or any(c.isspace() for c in host):
-            raise Unreadable(f"has `{host}`, which is no name of a host")
+            raise Unreadable(f"has `{host}`: no name of a host")
         found[host] = tuple(one[1:-1] if one[:1] == "[" and one[-1:] == "]" else one for one in found[host])
         for one in found[host]:
             if any(c.isspace() for c in one):
-                raise Unreadable(f"has `{one}`, which is no address")
+                raise Unreadable(f"has `{one}`: no address")
     return tuple(sorted(found.items()))
 
 

@@ -9,14 +9,14 @@ def parse(text: str) -> "dict[str, object]":
     Raises ValueError.
     """
     if not text:
-        raise ValueError("is an empty volume")
+        raise ValueError("nothing is mounted")
     if len(text) <= 2:
         return {"type": "volume", "target": text}
     parts = _split(text)
     if not all(parts):
-        raise ValueError("has nothing between two colons")
+        raise ValueError("nothing stands between two colons")
     if len(parts) > 3:
-        raise ValueError("has too many colons")
+        raise ValueError("too many colons")
     source, target = ("", parts[0]) if len(parts) == 1 else (parts[0], parts[1])
     volume: dict[str, object] = {"type": "bind" if is_path(source) else "volume"}
     if source:

@@ -5,6 +5,7 @@ from runner.load.tree import Map
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Container
     from typing import Any
 
     from runner.load.report import Report
@@ -27,14 +28,14 @@ def look(root: Map, report: "Report") -> None:
     declared = root.get("networks") or {}
     for name, service in (root.get("services") or {}).items():
         if service.__class__ is Map:
-            _service(name, service, report)
+            _service(name, service, root.get("volumes") or {}, report)
             for key in service.get("networks") or ():
                 if key[:2] == "x-" and key in declared:
                     report.warn(service["networks"].marks.get(key), f"`services.{name}.networks.{key}` joins no network: a key that begins "
                                 "with `x-` is an extension", "give the network another name", key=True)
 
 
-def _service(name: str, service: Map, report: "Report") -> None:
+def _service(name: str, service: Map, volumes: "Container[str]", report: "Report") -> None:
     for path, reason in WITHOUT_EFFECT.items():
         node, mark = _at(service, path)
         if node and not (path[-1] == "isolation" and node == "default"):
@@ -43,6 +44,10 @@ def _service(name: str, service: Map, report: "Report") -> None:
     if mode in ("global", "replicated-job", "global-job"):
         report.warn(mark, f"`services.{name}.deploy.mode` is `{mode}`, which is for several machines: the service runs as `replicated`")
     for index, volume in enumerate(service.get("volumes") or ()):
+        target = str(volume.get("target") or "") if volume.__class__ is Map else ""
+        if target[1:2] == ":" and target[0] in volumes and "source" not in volume:
+            report.warn(service["volumes"].marks[index], f"`services.{name}.volumes[{index}]` is an anonymous volume at `{target}`: one letter "
+                        "and a colon are a drive of Windows", "use the long form, or a longer name for the volume")
         if volume.__class__ is Map and volume.get("type") in ("npipe", "cluster"):
             what = "containers of Windows" if volume["type"] == "npipe" else "several machines"
             report.warn(volume.marks.get("type"), f"`services.{name}.volumes[{index}]` is a mount for {what}: it cannot be made here")

@@ -15,17 +15,17 @@ def parse(text: str) -> "list[dict[str, str | int]]":
     target, slash, protocol = target.partition("/")
     protocol = protocol.lower() if slash and protocol else "tcp"
     if protocol not in _PROTOCOLS:
-        raise ValueError(f"has the protocol `{protocol}`, which is none of tcp, udp, sctp")
+        raise ValueError(f"`{protocol}` is no protocol: those are tcp, udp and sctp")
     if host:
         host = address(host)
     if not target:
-        raise ValueError("has no container port")
+        raise ValueError("no container port")
     first, last = _range(target, "container port")
     if not first:
-        raise ValueError("has the container port 0")
+        raise ValueError("0 is no container port")
     begin, end = _range(published, "host port") if published else (0, 0)
     if published and last != first and last - first != end - begin:
-        raise ValueError(f"publishes `{published}` for `{target}`: the ranges differ in length")
+        raise ValueError(f"the ranges `{published}` and `{target}` differ in length")
     ports: list[dict[str, str | int]] = []
     for offset in range(last - first + 1):
         port: dict[str, str | int] = {"mode": "ingress"}
@@ -51,7 +51,7 @@ def address(text: str) -> str:
         except (OSError, ValueError):
             continue
         return bare
-    raise ValueError(f"has the IP address `{text}`, which is none")
+    raise ValueError(f"`{text}` is no IP address")
 
 
 def _range(text: str, noun: str) -> "tuple[int, int]":
@@ -60,4 +60,4 @@ def _range(text: str, noun: str) -> "tuple[int, int]":
         end = begin
     if all(part.isascii() and part.isdigit() and len(part) <= 5 and int(part) < 65536 for part in (begin, end)) and int(begin) <= int(end):
         return int(begin), int(end)
-    raise ValueError(f"has the {noun} `{text}`, which is none")
+    raise ValueError(f"`{text}` is no {noun}")

@@ -38,6 +38,7 @@ def _percent(value: "int | float") -> str:
     return "" if 0 <= value <= 100 and value == int(value) else f"is {value}, not a whole number from 0 to 100"
 
 
+DURATION = TEXT._replace(help="durations are written `1m30s`, `500ms`")
 TEXTS = many(TEXT)
 DISTINCT = many(TEXT, unique=True)
 WORDS = either(TEXT, TEXTS)
@@ -52,7 +53,7 @@ FILE_MOUNTS = many(either(TEXT, keyed({
 DEVICE_REQUEST = {"capabilities": DISTINCT, "count": Shape((int, str)), "device_ids": DISTINCT, "driver": TEXT, "options": PAIRS}
 HOOK = {"command": COMMAND, "user": TEXT, "privileged": FLAG, "working_dir": TEXT, "environment": PAIRS}
 EXTERNAL = either(FLAG, keyed({"name": TEXT}))
-UPDATE = keyed({"parallelism": COUNT, "delay": TEXT, "failure_action": TEXT, "monitor": TEXT, "max_failure_ratio": NUMBER,
+UPDATE = keyed({"parallelism": COUNT, "delay": DURATION, "failure_action": TEXT, "monitor": DURATION, "max_failure_ratio": NUMBER,
                 "order": one_of("start-first", "stop-first")})
 THROTTLES = many(keyed({"path": TEXT, "rate": Shape((int, str))}))
 
@@ -69,11 +70,11 @@ DEPLOY = keyed({
         "limits": keyed({"cpus": NUMBER, "memory": TEXT, "pids": INTEGER}),
         "reservations": keyed({"cpus": NUMBER, "memory": TEXT, "devices": many(keyed(DEVICE_REQUEST, "capabilities")),
                                "generic_resources": many(keyed({"discrete_resource_spec": keyed({"kind": TEXT, "value": NUMBER})}))})}),
-    "restart_policy": keyed({"condition": TEXT, "delay": TEXT, "max_attempts": COUNT, "window": TEXT}),
+    "restart_policy": keyed({"condition": TEXT, "delay": DURATION, "max_attempts": COUNT, "window": DURATION}),
     "placement": keyed({"constraints": TEXTS, "preferences": many(keyed({"spread": TEXT})), "max_replicas_per_node": COUNT})})
 
-HEALTHCHECK = keyed({"disable": FLAG, "interval": TEXT, "retries": NUMBER._replace(cast=INTEGER.cast, refuse=_not_negative),
-                     "test": WORDS, "timeout": TEXT, "start_period": TEXT, "start_interval": TEXT})
+HEALTHCHECK = keyed({"disable": FLAG, "interval": DURATION, "retries": NUMBER._replace(cast=INTEGER.cast, refuse=_not_negative),
+                     "test": WORDS, "timeout": DURATION, "start_period": DURATION, "start_interval": DURATION})
 
 WATCH = many(keyed({
     "path": TEXT, "action": one_of("rebuild", "sync", "restart", "sync+restart", "sync+exec"), "target": TEXT,
@@ -127,8 +128,8 @@ SERVICE = keyed({
     "post_start": many(keyed(HOOK, "command")), "pre_start": many(keyed({**HOOK, "image": TEXT, "per_replica": FLAG}, "command")),
     "pre_stop": many(keyed(HOOK, "command")), "privileged": FLAG, "profiles": TEXTS,
     "provider": keyed({"type": TEXT, "options": table(either(SCALAR, many(SCALAR)))}, "type"), "pull_policy": text(_pull_policy),
-    "pull_refresh_after": TEXT, "read_only": FLAG, "restart": TEXT, "runtime": TEXT, "scale": COUNT, "secrets": FILE_MOUNTS,
-    "security_opt": DISTINCT, "shm_size": SIZE, "stdin_open": FLAG, "stop_grace_period": TEXT, "stop_signal": TEXT,
+    "pull_refresh_after": DURATION, "read_only": FLAG, "restart": TEXT, "runtime": TEXT, "scale": COUNT, "secrets": FILE_MOUNTS,
+    "security_opt": DISTINCT, "shm_size": SIZE, "stdin_open": FLAG, "stop_grace_period": DURATION, "stop_signal": TEXT,
     "storage_opt": table(either(SCALAR, NULL)), "sysctls": PAIRS, "tmpfs": WORDS, "tty": FLAG, "ulimits": ULIMITS, "use_api_socket": FLAG,
     "user": TEXT, "userns_mode": TEXT, "uts": TEXT, "volumes": many(VOLUME_MOUNT), "volumes_from": DISTINCT, "working_dir": TEXT})
 

@@ -32,6 +32,7 @@ class Shape(Value):
     rest: "Shape | None" = None                           # what other keys have
     name: "Reason | None" = None                          # why a key of `rest` will not do, or ""
     required: "tuple[str, ...]" = ()
+    help: str = ""                                        # for whoever writes something else
 
 
 def text(refuse: "Reason | None" = None) -> Shape:
@@ -103,7 +104,7 @@ def validate(node: "Any", shape: Shape, path: "Path", mark: "Mark | None", repor
             if shape.unique:
                 _unique(node, path, report)
     elif kind not in shape.types:
-        help = "leave the key out, or give it a value" if node is None else ""
+        help = "leave the key out, or give it a value" if node is None else shape.help
         report.fault(mark, f"`{show(path)}` is {_noun(kind)}, not {accepted(shape)}", help)
     elif shape.refuse is not None and not (kind is str and ((raw and "$" in node) or int in shape.types)):
         reason = shape.refuse(node)
@@ -144,7 +145,7 @@ def accepted(shape: Shape) -> str:
     """What a node of this shape is, in words: `a string or a list`."""
     words = [noun for kind, noun in _NOUNS if kind in shape.types and not (kind is int and float in shape.types)]
     words += ["a list"] * (shape.items is not None) + ["a mapping"] * (shape.keys is not None)
-    return " or ".join(words)
+    return " or ".join((", ".join(words[:-1]), words[-1])) if len(words) > 1 else words[0]
 
 
 def _noun(kind: type) -> str:

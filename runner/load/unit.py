@@ -14,16 +14,16 @@ def size(text: str) -> int:
     suffix = text[len(number):].lower()
     digits = number.removesuffix(" ")
     if not digits or digits.strip("0123456789.eE+") or len(digits) > 40:
-        raise ValueError("is no size")
+        raise ValueError("no size")
     try:
         value = float(digits)
     except ValueError:
-        raise ValueError("is no size") from None
+        raise ValueError("no size") from None
     if suffix and (suffix[0] not in _SIZES or suffix[1:] not in (("",) if suffix[0] == "b" else ("", "b", "ib"))):
-        raise ValueError(f"has the unit `{suffix}`, which is none of b, k, m, g, t, p")
+        raise ValueError(f"`{suffix}` is no unit of sizes")
     value *= _SIZES[suffix[0]] if suffix else 1
     if not value <= LONGEST:
-        raise ValueError("is larger than any machine")
+        raise ValueError("larger than any machine")
     return int(value)
 
 
@@ -36,7 +36,7 @@ def duration(text: str) -> int:
     if rest == "0":
         return 0
     if not rest or len(rest) > 200:
-        raise ValueError("is no duration")
+        raise ValueError("no duration")
     total = 0
     while rest:
         unsigned = rest.lstrip("0123456789")
@@ -49,15 +49,15 @@ def duration(text: str) -> int:
         while unit not in _UNITS and unit:
             unit = unit[:-1]
         if not (whole or part):
-            raise ValueError("is no duration")
+            raise ValueError("no duration")
         if not unit or (len(rest) > len(unit) and rest[len(unit)] not in ".0123456789"):
             shown = rest.rstrip(".0123456789") or rest
-            raise ValueError(f"has no unit after `{whole or part}`" if not shown else f"has the unit `{shown}`, which is none of ns, us, ms, s, m, h")
+            raise ValueError(f"no unit after `{whole or part}`" if not shown else f"`{shown}` is no unit of time")
         total += int(whole or "0") * _UNITS[unit]
         if part:
             total += int(part) * _UNITS[unit] // 10 ** len(part)
         if total > LONGEST:
-            raise ValueError("is longer than 292 years")
+            raise ValueError("longer than 292 years")
         rest = rest[len(unit):]
     return -total if text[0] == "-" else total
 

@@ -24,9 +24,9 @@ def test_loose_booleans_are_taken_and_said(folder: Folder, word: str, value: boo
 
 
 @pytest.mark.parametrize(("attribute", "reason"), [
-    ("privileged: maybe", "`services.a.privileged` is `maybe`, which is neither `true` nor `false`"),
-    ("scale: ${X}", "`services.a.scale` is `x`, which is no whole number"),
-    ("cpus: 1.5.1", "`services.a.cpus` is `1.5.1`, which is no number"), ("init: ''", "`services.a.init` is ``, which is neither"),
+    ("privileged: maybe", "`services.a.privileged` is `maybe`: neither `true` nor `false`"),
+    ("scale: ${X}", "`services.a.scale` is `x`: no whole number"),
+    ("cpus: 1.5.1", "`services.a.cpus` is `1.5.1`: no number"), ("init: ''", "`services.a.init` is ``: neither"),
     ("pids_limit: 1e400", "no whole number"),
 ])
 def test_values_of_the_wrong_type(folder: Folder, attribute: str, reason: str) -> None:

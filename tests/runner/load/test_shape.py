@@ -6,7 +6,7 @@ from tests.runner.load.folder import Folder, one
 @pytest.mark.parametrize(("attribute", "reason", "place"), [
     ("privileged: 1", "`services.a.privileged` is an integer, not a string or a boolean", "4:17"),
     ("environment: FOO=1", "`services.a.environment` is a string, not a list or a mapping", "4:18"),
-    ("environment: {V: [1]}", "`services.a.environment.V` is a list, not a string or a boolean or a number or null", "4:19"),
+    ("environment: {V: [1]}", "`services.a.environment.V` is a list, not a string, a boolean, a number or null", "4:19"),
     ("ports:", "`services.a.ports` is null, not a list", "4:5"),
     ("image2: x", "`services.a` has an unknown attribute `image2`", "4:5"),
     ("healthcheck: {tets: [CMD]}", "`services.a.healthcheck` has an unknown attribute `tets`", "4:19"),
@@ -26,7 +26,7 @@ from tests.runner.load.folder import Folder, one
     ("networks: {'a/b': }", "the name `a/b` in `services.a.networks` has other characters", "4:16"),
     ("stop_grace_period: 10", "is an integer, not a string", "4:24"),
     ("gpus: some", "is `some`, none of `all`", "4:11"), ("scale: -1", "is negative", "4:12"),
-    ("command: {a: 1}", "is a mapping, not a string or null or a list", "4:5"),
+    ("command: {a: 1}", "is a mapping, not a string, null or a list", "4:5"),
 ])
 def test_what_the_schema_refuses(folder: Folder, attribute: str, reason: str, place: str) -> None:
     text = folder.refused(one(attribute))
