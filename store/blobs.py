@@ -12,7 +12,7 @@ from store.temporary import Temporary
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from types import TracebackType
 
 _CHUNK = 1 << 20
@@ -53,6 +53,19 @@ class Blobs:
         if digest_of(data) != digest:
             raise DigestMismatch(digest, digest_of(data))
         return data
+
+    def copy(self, digest: Digest, write: "Callable[[bytes], object]") -> None:
+        """Give all bytes to `write`. Raises BlobMissing; DigestMismatch afterwards if they are not what the digest says."""
+        hasher = Hasher()
+        fd = self.open(digest)
+        try:
+            for chunk in chunks_of(fd):
+                hasher.update(chunk)
+                write(chunk)
+        finally:
+            os.close(fd)
+        if hasher.digest() != digest:
+            raise DigestMismatch(digest, hasher.digest())
 
     def put(self, data: bytes) -> Digest:
         digest = digest_of(data)
@@ -149,7 +162,7 @@ def write_all(fd: int, data: "bytes | bytearray | memoryview") -> None:
         raise StoreError(f"cannot write to the store: {(error.strerror or '').lower()}") from error
 
 
-def chunks_of(fd: int, size: int = _CHUNK) -> "Iterable[bytes]":
+def chunks_of(fd: int, size: int = _CHUNK) -> "Iterator[bytes]":
     """What is left to read in `fd`, in pieces."""
     while data := os.read(fd, size):
         yield data

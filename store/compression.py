@@ -30,6 +30,20 @@ def detect(head: bytes) -> str:
     return "uncompressed"
 
 
+def peek(chunks: "Iterable[bytes]") -> "tuple[bytes, Iterator[bytes]]":
+    """(the first six bytes, for `detect`; the same stream from its beginning)."""
+    rest = iter(chunks)
+    first = b""
+    while len(first) < 6 and (chunk := next(rest, b"")):
+        first += chunk
+
+    def stream() -> "Iterator[bytes]":
+        if first:
+            yield first
+        yield from rest
+    return first[:6], stream()
+
+
 # ---------------------------------------------------------------- reading
 def decompress(chunks: "Iterable[bytes]", kind: str) -> "Iterator[bytes]":
     """kind: as `detect` says. Pieces of at most 1 MiB; raises InvalidLayer for damaged or cut data."""

@@ -194,6 +194,9 @@ class Images:
             index.run(
                 "INSERT OR REPLACE INTO image VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0)", image, parsed.created or "", size, str(parsed.platform),
                 marshal.dumps([tuple(layer) for layer in layers], 2), marshal.dumps((*_runtime(parsed), flat), 2), now, now, index.boot)
+            for layer in layers:
+                if layer.tree:                   # built here: an archive that brings it again need not be unpacked
+                    index.run("INSERT OR IGNORE INTO layer VALUES (?, ?, ?, ?, ?, ?, 0)", layer.diff_id, *layer, index.boot)
         for name in names:
             self.tag(image, name)
         return image

@@ -6,7 +6,7 @@ A thread reads, hashes and decompresses; a second one hashes the tar; the caller
 import os
 
 from kernel.value import Value
-from store.compression import decompress, detect
+from store.compression import decompress, detect, peek
 from store.crew import ahead
 from store.digest import Digest
 from store.errors import DigestMismatch
@@ -50,7 +50,7 @@ def ingest(store: Store, chunks: "Iterable[bytes]", promise: Promise, below: "tu
     draft = store.snapshots.begin()
     try:
         with store.blobs.writer(promise.digest, promise.size) as writer:
-            head, stream = _peeked(iter(chunks))
+            head, stream = peek(chunks)
             compression = detect(head)
             fd = os.open(draft.directory, OPEN_DIRECTORY)
             view = store.view(below) if below else None
@@ -81,19 +81,6 @@ def _remember(store: Store, layer: Layer, key: str) -> None:
 
 def _chain_key(diff_id: Digest, below: "tuple[Layer, ...]") -> str:
     return " ".join([*(layer.diff_id for layer in below), diff_id])
-
-
-def _peeked(chunks: "Iterator[bytes]") -> "tuple[bytes, Iterator[bytes]]":
-    """(first bytes, the same stream)."""
-    first = b""
-    while len(first) < 6 and (chunk := next(chunks, b"")):
-        first += chunk
-
-    def stream() -> "Iterator[bytes]":
-        if first:
-            yield first
-        yield from chunks
-    return first[:6], stream()
 
 
 def _kept(chunks: "Iterator[bytes]", writer: "BlobWriter") -> "Iterator[bytes]":
