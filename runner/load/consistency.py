@@ -64,6 +64,7 @@ class _Check:
                        "it begins with CMD, CMD-SHELL or NONE; a string is a command for the shell")
         self.references(service)
         self.limits(service)
+        self.words(service)
         if service.replicas() > 1 and service.container_name:
             self.fault((*at, "container_name"), f"service `{name}` has a `container_name` and {service.replicas()} replicas",
                        "a name is for one container")
@@ -138,6 +139,21 @@ class _Check:
             if value is not None and same is not None and value != same:
                 self.fault(("services", service.name, key), f"`services.{service.name}` has distinct values for `{key}` and `{other}`",
                            "leave one of them out")
+
+    def words(self, service: "Service") -> None:
+        """What ends up in the files of a container, or decides when it starts again, must be one word of the right kind."""
+        at = ("services", service.name)
+        lists = (("dns", service.dns), ("dns_search", service.dns_search), ("dns_opt", service.dns_opt), ("hostname", (service.hostname,)),
+                 ("domainname", (service.domainname,)), *((f"networks.{key}.aliases", end.aliases if end else ()) for key, end in service.networks))
+        for key, words in lists:
+            for word in words:
+                if any(character.isspace() or not character.isprintable() for character in word):
+                    self.fault((*at, *key.split(".")), f"`services.{service.name}.{key}` has `{word}`: no name has white space")
+        policy, _, count = service.restart.partition(":")
+        if policy not in ("", "no", "always", "unless-stopped", "on-failure") or (":" in service.restart and not (
+                policy == "on-failure" and count.isascii() and count.isdigit())):
+            self.fault((*at, "restart"), f"`services.{service.name}.restart` is `{service.restart}`",
+                       "it is `no`, `always`, `unless-stopped` or `on-failure[:times]`")
 
     def mounts(self, service: "Service") -> None:
         at = ("services", service.name)

@@ -111,6 +111,8 @@ class _Composer:
         return value
 
     def scalar(self, event: "Any") -> "Any":
+        if "\0" in event.value:
+            self.refuse(event.start_mark.index, event.end_mark.index, "a text with a NUL character, which no program can be given")
         if event.tag is None:
             return plain(event.value) if event.implicit[0] else event.value
         if event.tag == "!":

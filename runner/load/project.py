@@ -30,7 +30,7 @@ class LoadOptions(Value):
     files: compose files in the order of their weight, `-` for standard input; none: COMPOSE_FILE, or what is found.
     services: the services the command is about, none: all.
     fetch: gets remote files, None: they are refused; remote_paths: whether those may name paths of this machine.
-    keep_env_files: services go on naming the files that made their environment.
+    keep_env_files: services go on naming the files that made their environment and their labels.
     """
 
     cwd: str
@@ -99,8 +99,7 @@ def load(options: LoadOptions) -> Loaded:
         project = consistency.agreed(project)
     project = project._replace(working_dir=tree.directory, files=tree.files, env_files=tree.env_files)
     project = selection.select(project, options.services)
-    if options.resolve_environment:
-        project = variables.resolved(project, tree.environment, context, tree.root, options.keep_env_files)
+    project = variables.resolved(project, tree.environment, context, tree.root, options.resolve_environment, options.keep_env_files)
     if not options.all_resources:
         project = selection.used(project)
     return Loaded(project, tuple(report.warnings), tree)

@@ -18,14 +18,15 @@ if TYPE_CHECKING:
     from runner.model.service import Service
 
 
-def resolved(project: "Project", environment: "Mapping[str, str]", context: "Context", root: Map, keep: bool = False) -> "Project":
-    """`project` with what `env_file` and `label_file` of its enabled services say, under what the services say themselves.
+def resolved(project: "Project", environment: "Mapping[str, str]", context: "Context", root: Map, variables: bool = True,
+             keep: bool = False) -> "Project":
+    """`project` with what `label_file` and `env_file` of its enabled services say, under what the services say themselves.
 
-    keep: whether the services go on naming the files.
+    variables: whether `env_file` is looked at; keep: whether the services go on naming the files.
     Raises InvalidCompose.
     """
     work = _Files(environment, context, root)
-    services = tuple(work.service(one, keep) for one in project.services)
+    services = tuple(work.labels(work.environment_of(one, keep) if variables else one, keep) for one in project.services)
     context.report.stop()
     return project._replace(services=services)
 
@@ -37,7 +38,7 @@ class _Files:
         self.environment, self.context, self.root = environment, context, root
         self.sources: dict[str, Source] = {}
 
-    def service(self, service: "Service", keep: bool) -> "Service":
+    def environment_of(self, service: "Service", keep: bool) -> "Service":
         own = {key: self.environment.get(key) if value is None else value for key, value in service.environment}
         found: dict[str, str] = {}
 
@@ -49,13 +50,14 @@ class _Files:
             path = ("services", service.name, "env_file", index)
             if file.required or os.path.lexists(file.path):
                 found.update(self.read(file.path, path, found, lookup, file.format))
-        labels: dict[str, str] = {}
+        return service._replace(environment=tuple(sorted({**found, **own}.items())), env_file=service.env_file if keep else ())
+
+    def labels(self, service: "Service", keep: bool) -> "Service":
+        found: dict[str, str] = {}
         for index, name in enumerate(service.label_file):
-            labels.update(self.read(name, ("services", service.name, "label_file", index), labels, self.environment.get, ""))
-        changed = service._replace(environment=tuple(sorted({**found, **own}.items())))
-        if labels:
-            changed = changed._replace(labels=tuple(sorted({**labels, **dict(service.labels)}.items())))
-        return changed if keep else changed._replace(env_file=(), label_file=())
+            found.update(self.read(name, ("services", service.name, "label_file", index), found, self.environment.get, ""))
+        labels = tuple(sorted({**found, **dict(service.labels)}.items())) if found else service.labels
+        return service._replace(labels=labels, label_file=service.label_file if keep else ())
 
     def read(self, name: str, path: "Path", known: "dict[str, str]", lookup: "Lookup", format: str) -> "dict[str, str]":
         report, mark = self.context.report, mark_of(self.root, path)

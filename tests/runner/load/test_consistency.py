@@ -31,6 +31,10 @@ B = "  b: {image: b}\n"
     ("develop: {watch: [{path: ., action: sync}]}", "", "develop.watch[0]` syncs without a `target`"),
     ("tmpfs: /x\nvolumes: ['vv:/x']", "volumes: {vv: }", "`services.a.volumes[0]` is mounted at `/x`"),
     ("tmpfs: ['/x:size=1m', '/x']", "", "`services.a.tmpfs[1]` is mounted at `/x`"),
+    ("restart: sometimes", "", "`services.a.restart` is `sometimes`"), ("restart: 'always:3'", "", "`services.a.restart` is `always:3`"),
+    ("restart: 'on-failure:x'", "", "is `on-failure:x`"), ("hostname: \"h\\n127.0.0.1 evil\"", "", "`services.a.hostname` has"),
+    ("dns: ['1.1.1.1 evil']", "", "no name has white space"),
+    ("networks: {default: {aliases: ['a b']}}", "", "networks.default.aliases` has `a b`"),
     ("user: u", "secrets: {s: {driver: d}}", "secret `s` has neither `file` nor `environment`"),
 ])
 def test_what_does_not_fit_together(folder: Folder, attributes: str, more: str, reason: str) -> None:

@@ -52,7 +52,8 @@ def test_documents_without_content_are_left_out() -> None:
     ("a: !!python/object:os.system x", "the tag `!!python/object:os.system`"),
     ("a: !!set {b}", "the tag `!!set`"), ("a: !!int x", "no value of `!!int`"), ("<<: 1", "takes a mapping"),
     ("<<: [a]", "takes a mapping"),
-    ("a: \"x", "c.yaml:1:4: while scanning a quoted scalar"), ("a: b: c", "mapping values are not allowed"),
+    ("a: \"x\\0y\"", "c.yaml:1:4: a text with a NUL character"), ("a: \"x", "c.yaml:1:4: while scanning a quoted scalar"),
+    ("a: b: c", "mapping values are not allowed"),
     ("\ta: 1", "cannot start any token"), ("a: \x01", "c.yaml:1:4: a character that YAML"),
     ("a: {b: ${C}}", "c.yaml:1:9"), ("%YAML 3.0\n---\na: 1", "found incompatible YAML document"),
 ])

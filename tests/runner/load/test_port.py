@@ -24,7 +24,8 @@ def test_port(text: str, ports: list[str]) -> None:
 @pytest.mark.parametrize(("text", "reason"), [
     ("", "no container port"), ("80:", "no container port"), ("abc", "`abc` is no container port"), ("0", "0 is no container port"),
     ("65536", "`65536` is no container port"),
-    ("-1:80", "`-1` is no host port"), ("80-79", "`80-79` is no container port"), ("1-2:3-5", "differ in length"), ("80/foo", "`foo` is no protocol"),
+    ("-1:80", "`-1` is no host port"), ("80-79", "`80-79` is no container port"), ("1-2:3-5", "differ in length"),
+    ("80/foo", "`foo` is no protocol"),
     ("a:1:2", "`a` is no IP address"),
     ("[::1:1:2", "IP address"), ("0x50", "container port"), ("1_0", "container port"), ("٣", "container port"),
     ("1-2-3", "container port"), ("999.1.1.1:1:1", "IP address"),

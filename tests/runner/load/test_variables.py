@@ -22,6 +22,11 @@ def test_files_are_kept_if_they_are_wanted(folder: Folder) -> None:
     assert (unread.environment, unread.env_file[0].path) == ((), f"{folder.root}/a.env")
 
 
+def test_labels_are_read_in_any_case(folder: Folder) -> None:
+    folder.write("l", "a=1\n")
+    assert folder.service(one("label_file: l"), resolve_environment=False).labels == (("a", "1"),)
+
+
 def test_label_files(folder: Folder) -> None:
     folder.write("l", "a=1\nb=1\n")
     assert folder.service(one("label_file: l\nlabels: {b: own}")).labels == (("a", "1"), ("b", "own"))
