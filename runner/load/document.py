@@ -19,13 +19,14 @@ if TYPE_CHECKING:
 
     from runner.load.tree import Mark, Path
 
-SIZE = 10 << 20                                           # bytes of a file
+NATIVE = yaml.__with_libyaml__
+SIZE = (10 if NATIVE else 1) << 20                        # characters of a file; PyYAML's own scanner is twenty times slower
 DEPTH = 100
 NODES = 100_000
 STANDARD = "tag:yaml.org,2002:"
 _SCALARS = {"str": str, "int": int, "float": float, "bool": bool, "null": type(None)}
 _MERGE = "<<"
-_Loader: "Any" = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
+_Loader: "Any" = yaml.CSafeLoader if NATIVE else yaml.SafeLoader
 _Scalar: "Any" = yaml.ScalarEvent
 
 
@@ -251,8 +252,8 @@ def _explained(error: yaml.YAMLError, text: str) -> "tuple[int, int, str, str]":
     if begun is not None and (mark is None or mark.index >= len(text.rstrip())):
         mark = begun                                          # at the end of the file, where what was begun stands helps more
     if mark is None:                                          # a character that YAML does not have
-        position = getattr(error, "position", 0)
-        index = len(text.encode("utf-8", "replace")[:position].decode("utf-8", "ignore"))
+        position = getattr(error, "position", 0)              # libyaml counts bytes
+        index = len(text.encode("utf-8", "replace")[:position].decode("utf-8", "ignore")) if NATIVE else position
         return index, index + 1, "a character that YAML does not allow", "write it as an escape in double quotes"
     problem = str(getattr(error, "problem", None) or "not YAML").strip()
     context = str(getattr(error, "context", None) or "").strip()

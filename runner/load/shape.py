@@ -104,7 +104,8 @@ def validate(node: "Any", shape: Shape, path: "Path", mark: "Mark | None", repor
             if shape.unique:
                 _unique(node, path, report)
     elif kind not in shape.types:
-        help = "leave the key out, or give it a value" if node is None else shape.help
+        quotes = "put it into quotes" if shape.types == (str,) and kind is not NONE else ""
+        help = "leave the key out, or give it a value" if node is None else shape.help or quotes
         report.fault(mark, f"`{show(path)}` is {_noun(kind)}, not {accepted(shape)}", help)
     elif shape.refuse is not None and not (kind is str and ((raw and "$" in node) or int in shape.types)):
         reason = shape.refuse(node)

@@ -62,6 +62,11 @@ def test_at_most_twenty_errors(folder: Folder) -> None:
     assert text.count("error:") == 20
 
 
+@pytest.mark.parametrize("attribute", ["user: 1000", "hostname: true", "command: [sleep, 5]", "labels: [1.5]"])
+def test_what_is_no_string_without_quotes(folder: Folder, attribute: str) -> None:
+    assert "put it into quotes" in folder.refused(one(attribute))
+
+
 @pytest.mark.parametrize(("wrong", "right"), [
     ("imgae", "image"), ("enviroment", "environment"), ("dependson", "depends_on"), ("port", "ports"), ("healtcheck", "healthcheck")])
 def test_did_you_mean(folder: Folder, wrong: str, right: str) -> None:
