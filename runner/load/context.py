@@ -72,22 +72,22 @@ class Context:
         return ComposeFile(source, path, tuple(document.parse(source, self.report)))
 
     def local(self, name: str, mark: "Mark | None") -> "tuple[str, bool]":
-        """The path of a compose file that another one names, and whether it came from elsewhere.
+        """The path of a compose file that was named at `mark`, or on the command line, and whether it came from elsewhere.
 
-        Raises InvalidCompose.
+        Raises FileUnreadable, or InvalidCompose if there is a mark.
         """
-        if not is_remote(name) and not name.startswith("oci:"):
+        if not is_remote(name):
             return name, False
-        if self.fetch is None:
-            self.report.fault(mark, f"`{name}` is on another machine", "`--allow remote` lets a project have parts from elsewhere")
+        reason, help = "it is on another machine", "`--allow remote` lets a project have parts from elsewhere"
+        if self.fetch is not None:
+            try:
+                return self.fetch(name), True
+            except (OSError, FileUnreadable) as error:
+                reason, help = f"it cannot be fetched: {error}", getattr(error, "help", "")
+        if mark is not None:
+            self.report.fault(mark, f"`{name}`: {reason}", help)
             self.report.stop()
-            raise AssertionError
-        try:
-            return self.fetch(name), True
-        except (OSError, FileUnreadable) as error:
-            self.report.fault(mark, f"`{name}` cannot be fetched: {error}")
-            self.report.stop()
-            raise
+        raise FileUnreadable(name, reason, help)
 
     def variables(self, path: str, known: "dict[str, str]", lookup: "Callable[[str], str | None]", mark: "Mark | None" = None,
                   format: str = "") -> "dict[str, str]":

@@ -93,7 +93,7 @@ def _environment(context: "Context", entry: Inclusion, place: "Place", theirs: "
         named = [(beside, entry.mark)] if reading.exists(beside) else []
     found: dict[str, str] = {}
     for path, mark in named:
-        if theirs.forbids(path):
+        if (theirs if entry.env_files is None else place).forbids(path):
             context.report.fault(mark, f"`{path}` is outside of the remote project that reads it", FORBIDDEN)
             context.report.stop()
         found.update(context.variables(path, found, environment.get, mark))

@@ -124,7 +124,7 @@ def _tree(options: LoadOptions, context: Context) -> Tree:
     files = [context.compose(path) for path in around.files]
     name = project_name(context, asked, files, around)
     around.environment["COMPOSE_PROJECT_NAME"] = name
-    place = Place(around.directory, around.directory, options.environment.get("HOME", ""))
+    place = Place(around.directory, around.directory, options.environment.get("HOME", ""), around.inside)
     root = file.model(context, files, place, around.environment)
     if not root:
         raise EmptyProject(tuple(context.shown(path) for path in around.files))
@@ -133,5 +133,4 @@ def _tree(options: LoadOptions, context: Context) -> Tree:
     if options.normalize:
         normalise(root, name, around.environment)
     context.report.stop()
-    paths = tuple(path for path in around.files)
-    return Tree(root, name, around.environment, around.directory, paths, around.env_files, around.profiles)
+    return Tree(root, name, around.environment, around.directory, around.files, around.env_files, around.profiles)

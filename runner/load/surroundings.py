@@ -26,13 +26,17 @@ _LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_-")
 
 
 class Surroundings(Value):
-    """files: absolute, or `-`; directory: of the project; environment: of the process and of files; env_files: those read."""
+    """Paths are absolute, or `-`.
+
+    environment: of the process and of files. env_files: those that were read. inside: see Place; set if the first file is remote.
+    """
 
     files: "tuple[str, ...]"
     directory: str
     environment: "dict[str, str]"
     env_files: "tuple[str, ...]"
     profiles: "tuple[str, ...]"
+    inside: str
 
 
 def surroundings(context: "Context", files: "tuple[str, ...]", directory: str, env_files: "tuple[str, ...]", profiles: "tuple[str, ...]",
@@ -55,12 +59,14 @@ def surroundings(context: "Context", files: "tuple[str, ...]", directory: str, e
     chosen = files
     if not chosen and known.get("COMPOSE_FILE"):
         chosen = tuple(known["COMPOSE_FILE"].split(known.get("COMPOSE_PATH_SEPARATOR") or ":"))
-    chosen = tuple(one if one == "-" else os.path.normpath(os.path.join(cwd, one)) for one in chosen) or _default(context, home(()))
+    fetched = [(one, False) if one == "-" else context.local(one, None) for one in chosen]
+    chosen = tuple(one if one == "-" else os.path.normpath(os.path.join(cwd, one)) for one, _ in fetched) or _default(context, home(()))
+    inside = os.path.dirname(chosen[0]) if fetched and fetched[0][1] and not context.remote_paths else ""
     project = os.path.normpath(home(chosen))
     if default:
         read = _variables(context, (), project, True, known) or read
     active = profiles or tuple(filter(None, (one.strip() for one in known.get("COMPOSE_PROFILES", "").split(","))))
-    return Surroundings(chosen, project, known, read, active)
+    return Surroundings(chosen, project, known, read, active, inside)
 
 
 def _variables(context: "Context", asked: "tuple[str, ...]", directory: str, default: bool, known: "dict[str, str]") -> "tuple[str, ...]":

@@ -1,6 +1,8 @@
+from typing import Any
+
 import pytest
 
-from runner.errors import InvalidCompose
+from runner.errors import FileUnreadable, InvalidCompose
 from tests.runner.load.folder import Folder
 
 
@@ -85,13 +87,37 @@ def test_a_missing_env_file(folder: Folder) -> None:
 @pytest.mark.parametrize("how", ["include: ['{}']", "services: {{a: {{extends: {{service: b, file: '{}'}}}}}}"])
 def test_what_is_elsewhere_is_refused(folder: Folder, reference: str, how: str) -> None:
     text = folder.refused(how.format(reference))
-    assert f"`{reference}` is on another machine" in text and "--allow remote" in text
+    assert f"`{reference}`: it is on another machine" in text and "--allow remote" in text
 
 
 def test_what_is_elsewhere_is_fetched_if_allowed(folder: Folder) -> None:
     folder.write("cache/compose.yaml", "services: {b: {image: x, build: .}}")
     loaded = folder.load("include: ['https://h/x.git']", fetch=lambda reference: f"{folder.root}/cache/compose.yaml")
     assert loaded.project.services[0].build is not None and loaded.project.services[0].build.context == f"{folder.root}/cache"
+
+
+def test_the_including_file_may_give_variables_to_what_is_elsewhere(folder: Folder) -> None:
+    folder.write("cache/compose.yaml", "services: {b: {image: '$V'}}")
+    folder.write("ours.env", "V=ours")
+    loaded = folder.load("include: [{path: 'https://h/x.git', env_file: ours.env}]", fetch=lambda reference: f"{folder.root}/cache/compose.yaml")
+    assert loaded.project.services[0].image == "ours"
+
+
+def test_the_file_of_the_command_line_may_be_elsewhere(folder: Folder) -> None:
+    folder.write("cache/compose.yaml", "services: {b: {image: x, build: ., volumes: ['/etc:/etc']}}")
+    options: dict[str, Any] = {"files": ("https://h/x.git",), "fetch": lambda reference: f"{folder.root}/cache/compose.yaml"}
+    with pytest.raises(InvalidCompose, match="outside of the remote project"):
+        folder.load(**options)
+    assert folder.load(**options, remote_paths=True).project.working_dir == f"{folder.root}/cache"
+    with pytest.raises(FileUnreadable, match="on another machine") as caught:
+        folder.load(files=("https://h/x.git",))
+    assert "--allow remote" in caught.value.help
+
+
+def test_what_cannot_be_fetched(folder: Folder) -> None:
+    def fetch(reference: str) -> str:
+        raise FileUnreadable(reference, "no such branch")
+    assert "it cannot be fetched: `https://h/x.git`: no such branch" in folder.refused("include: ['https://h/x.git']", fetch=fetch)
 
 
 @pytest.mark.parametrize("attribute", [
