@@ -87,9 +87,10 @@ class Blobs:
         """For those who have the bytes bit by bit; `with` it, and `commit`. hashed: False for those who hash themselves, and `adopt`."""
         return BlobWriter(self, self._temporary, want, size, hashed)
 
-    def hold(self, digest: Digest) -> None:
-        """Keep it as long as this process lives; ask afterwards whether it is there."""
-        self._temporary.leases.current().hold("blob", digest)
+    def hold(self, *digests: Digest) -> None:
+        """Keep them as long as this process lives; ask afterwards whether they are there."""
+        if digests:
+            self._temporary.leases.current().hold("blob", *digests)
 
     def delete(self, digest: Digest) -> None:
         try:

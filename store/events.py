@@ -58,3 +58,70 @@ class Events:
 
 def _text(value: str) -> str:
     return value.translate(_ESCAPES)
+
+
+class Follower:
+    """New lines of the log as they are written: wait until `fileno` is readable, then `read`. Close it at the end."""
+
+    def __init__(self, events: Events) -> None:
+        from kernel.watch import IN_CREATE, IN_MODIFY, IN_MOVED_TO, Watch
+
+        self._path = events.path
+        self._watch = Watch()
+        self._watch.add(os.path.dirname(events.path), IN_MODIFY | IN_CREATE | IN_MOVED_TO)
+        self._fd = -1
+        self._rest = b""
+        self._open()
+        if self._fd >= 0:
+            os.lseek(self._fd, 0, os.SEEK_END)
+
+    def fileno(self) -> int:
+        return self._watch.fileno()
+
+    def _open(self) -> None:
+        try:
+            self._fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            self._fd = -1
+
+    def read(self) -> "list[bytes]":
+        """Whole lines since the last call, across a rotation; [] if there are none."""
+        while self._watch.read():
+            pass
+        if self._fd < 0:
+            self._open()
+        data = self._rest + self._new()
+        while self._rotated():
+            os.close(self._fd)
+            self._open()
+            data += self._new()
+        *lines, self._rest = data.split(b"\n")
+        return lines
+
+    def _new(self) -> bytes:
+        parts = []
+        while self._fd >= 0 and (data := os.read(self._fd, 1 << 16)):
+            parts.append(data)
+        return b"".join(parts)
+
+    def _rotated(self) -> bool:
+        """Whether the name leads to another file by now. Who still has the old one open may have written one more line: it was read above."""
+        if self._fd < 0:
+            return False
+        try:
+            named, held = os.stat(self._path), os.fstat(self._fd)
+        except FileNotFoundError:
+            return False
+        return (named.st_dev, named.st_ino) != (held.st_dev, held.st_ino)
+
+    def close(self) -> None:
+        self._watch.close()
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def __enter__(self) -> "Follower":
+        return self
+
+    def __exit__(self, *what: object) -> None:
+        self.close()

@@ -174,6 +174,14 @@ class Images:
         *fields, parts = marshal.loads(row[0])
         return Runtime(*(*fields, row[1], tuple(self._snapshots.path(part) for part in parts)))
 
+    def use(self, image: Digest) -> Runtime:
+        """As runtime, and keeps the layers as long as this process lives (or whoever inherits its lease), whatever happens to the image."""
+        runtime = self.runtime(image)
+        parts = tuple(directory.rsplit("/", 2)[1] for directory in runtime.lowerdirs)
+        if not self._snapshots.hold(*parts):     # type: ignore[arg-type]  # the names of their directories are their IDs
+            raise ReferenceMissing(image)
+        return runtime
+
     # ------------------------------------------------------------ changes
     def add(self, config: bytes, layers: "tuple[Layer, ...]", names: "tuple[str, ...]" = ()) -> Digest:
         """Make the image known; `names` then lead to it. Idempotent. layers: bottom first, as the config's diff IDs.

@@ -49,12 +49,14 @@ class LayerBlobs:
                         blob.digest, blob.diff_id, blob.compression, blob.size, blob.unpacked, packed)
 
     def of(self, diff_id: Digest) -> "tuple[LayerBlob, ...]":
-        """Every blob of the layer that is here, the first one first."""
+        """Every blob of the layer that is here, the first one first; they are held."""
         rows = self._index.query("SELECT digest, diff_id, compression, size, unpacked FROM blob WHERE diff_id = ? ORDER BY rowid", diff_id)
+        self._blobs.hold(*(row[0] for row in rows))
         return tuple(blob for blob in (LayerBlob(*row) for row in rows) if self._blobs.size(blob.digest) == blob.size)
 
     def of_digest(self, digest: Digest) -> "LayerBlob | None":
         row = self._index.one("SELECT digest, diff_id, compression, size, unpacked FROM blob WHERE digest = ?", digest)
+        self._blobs.hold(digest)
         return LayerBlob(*row) if row and self._blobs.size(digest) == row[3] else None
 
     def ensure(self, layer: "Layer", compression: str = "", level: "int | None" = None, *, forced: bool = False,

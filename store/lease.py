@@ -74,6 +74,10 @@ class Lease:
         self._serial = count(1)
         self._held: "set[tuple[str, str]]" = set()
 
+    def fileno(self) -> int:
+        """The locked file: whoever gets a copy of this descriptor keeps the lease alive."""
+        return self._lock.fd
+
     def hold(self, kind: str, *names: str) -> None:
         """Keep these (kind: `snapshot`, `blob`, `image`); look only afterwards whether they exist."""
         new = [(kind, name) for name in names if (kind, name) not in self._held]

@@ -157,9 +157,21 @@ class Snapshots:
     # ------------------------------------------------------------ removing
     def delete(self, snapshot: "SnapshotId") -> None:
         """Remove it from the disk; whether somebody needs it is the collector's question, not asked here."""
+        self._temporary.remove(self.hide(snapshot))
+
+    def hide(self, snapshot: "SnapshotId") -> str:
+        """Take it out of the store at once; returns the name under tmp/ that is to be removed. Missing is fine."""
         self._stacks.pop(snapshot, None)
-        if "/" not in snapshot:
-            self._temporary.remove_from(f"{self.directory}/{snapshot}")
+        name = self._temporary.name()
+        try:
+            os.rename(self.holder(snapshot), self._temporary.path(name))
+        except FileNotFoundError:
+            pass
+        return name
+
+    def holder(self, snapshot: "SnapshotId") -> str:
+        """The directory with everything of this part: its files, its rows, what it is stacked on."""
+        return f"{self.directory}/{snapshot}"
 
     def all(self) -> "list[SnapshotId]":
         return [SnapshotId(name) for name in sorted(os.listdir(self.directory))]

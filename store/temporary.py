@@ -31,15 +31,6 @@ class Temporary:
         finally:
             os.close(fd)
 
-    def remove_from(self, path: str) -> None:
-        """Remove what lies elsewhere in the store: it is gone at once (renamed to here), its space a little later."""
-        name = self.name()
-        try:
-            os.rename(path, self.path(name))
-        except FileNotFoundError:
-            return
-        self.remove(name)
-
     def sweep(self) -> int:
         """Remove what no living process is working on; returns how many there were."""
         removed = 0
