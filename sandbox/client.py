@@ -92,17 +92,20 @@ class Running:
 
 
 class Client:
-    """A zygote that can be asked. Safe to keep: it is found again, or started again, when it has gone meanwhile."""
+    """A zygote that can be asked. Safe to keep: it is found again, or started again, when it has gone meanwhile.
 
-    __slots__ = ("_idle_s", "_main", "_path", "_run_directory", "_spare")
+    Closing a private one ends it, with what it runs."""
 
-    def __init__(self, run_directory: str, main: str, idle_s: float) -> None:
+    __slots__ = ("_door", "_idle_s", "_path", "_run_directory", "_shim", "_spare")
+
+    def __init__(self, run_directory: str, shim: str, idle_s: float, *, private: bool) -> None:
         self._run_directory = run_directory
-        self._main = main
+        self._shim = shim
         self._idle_s = idle_s
-        self._path = f"{run_directory}/z-{_fingerprint(main)}"
-        if len(os.fsencode(self._path)) > _SOCKET_PATH_MAX:
-            raise SandboxError("use the run directory", path=run_directory, reason="its path is too long for a socket")
+        self._path = f"{run_directory}/z-{_fingerprint(shim)}"
+        self._door: _socket.socket | None = None          # of a private server
+        if private or len(os.fsencode(self._path)) > _SOCKET_PATH_MAX:
+            self._door = _fork_server(run_directory, shim)
         self._spare: _socket.socket | None = self._dial()
 
     def spawn(self, spec: SandboxSpec, stdin: int = 0, stdout: int = 1, stderr: int = 2) -> Running:
@@ -146,6 +149,19 @@ class Client:
             raise _failure(message)
         return received[0], message[2]
 
+    def close(self) -> None:
+        """Let go of it; sandboxes that it has started are not concerned. It can be used again."""
+        for socket in (self._spare, self._door):
+            if socket:
+                socket.close()
+        self._spare = None
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, kind: "type[BaseException] | None", error: "BaseException | None", trace: "TracebackType | None") -> None:
+        self.close()
+
     def retire(self) -> None:
         """Ask the zygote to leave as soon as nothing runs."""
         socket, _, _ = self._ask(("retire",), [], answered=False)
@@ -175,24 +191,51 @@ class Client:
         raise ZygoteLost("start the fork server of the sandboxes", reason=_last_words(self._run_directory))
 
     def _dial(self) -> "_socket.socket":
+        if self._door:
+            return _through(self._door)
         socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
         try:
             socket.connect(self._path)
         except (FileNotFoundError, ConnectionRefusedError):
-            start(self._run_directory, self._path, self._main, self._idle_s)
+            try:
+                start(self._run_directory, self._path, self._shim, self._idle_s)
+            except OSError:                               # no sockets on this file system, or no interpreter to start
+                self._door = _fork_server(self._run_directory, self._shim)
+                return _through(self._door)
             socket.connect(self._path)
         return socket
 
 
-def connect(run_directory: str, *, main: str = "sandbox.zygote", idle_s: float = IDLE_S) -> Client:
+def connect(run_directory: str, *, shim: str = "", idle_s: float = IDLE_S, private: bool = False) -> Client:
     """The zygote of `run_directory` (an existing 0700 directory of the user), started if there is none.
 
-    main: the module whose `main()` the zygote's process runs; it calls sandbox.zygote.main with what else it may run.
+    shim:    module whose `main` the zygote shall be able to run for `ask_shim`.
+    private: not the user's common one, but a fork of this process, which may not have threads yet. It is the way out where no zygote can be.
     """
-    return Client(run_directory, main, idle_s)
+    return Client(run_directory, shim, idle_s, private=private)
 
 
-def start(run_directory: str, path: str, main: str, idle_s: float) -> None:
+def _fork_server(run_directory: str, shim: str) -> "_socket.socket":
+    ours, theirs = wire.pair()
+    if not os.fork():
+        try:
+            ours.close()
+            from sandbox.zygote import serve_privately
+            serve_privately(theirs, run_directory, shim)
+        finally:
+            os._exit(1)
+    theirs.close()
+    return ours
+
+
+def _through(door: "_socket.socket") -> "_socket.socket":
+    ours, theirs = wire.pair()
+    wire.send(door, ("connection",), (theirs.fileno(),))
+    theirs.close()
+    return ours
+
+
+def start(run_directory: str, path: str, shim: str, idle_s: float) -> None:
     """Start a zygote that serves the socket `path`, unless one does. The socket is ours and listens before the zygote runs: nobody waits."""
     from kernel.locks import Lock
     with Lock(f"{run_directory}/zygote.lock"):
@@ -209,16 +252,16 @@ def start(run_directory: str, path: str, main: str, idle_s: float) -> None:
             listener.bind(fresh)
             listener.listen(128)
             os.rename(fresh, path)
-            _launch(listener.fileno(), run_directory, main, idle_s)
+            _launch(listener.fileno(), run_directory, shim, idle_s)
         finally:
             listener.close()
 
 
-def _launch(listener: int, run_directory: str, main: str, idle_s: float) -> None:
+def _launch(listener: int, run_directory: str, shim: str, idle_s: float) -> None:
     """A small interpreter of its own: nothing of this process is in it. It forks at once; the one that we started ends and is reaped here."""
     home = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    program = f"import sys\nsys.path.append({home!r})\nfrom {main} import main\nmain()"
-    arguments = [sys.executable, "-I", "-S", "-X", "utf8", "-c", program, run_directory, "3", str(idle_s)]
+    program = f"import sys\nsys.path.append({home!r})\nfrom sandbox.zygote import main\nmain()"
+    arguments = [sys.executable, "-I", "-S", "-X", "utf8", "-c", program, run_directory, "3", shim, str(idle_s)]
     log = os.open(f"{run_directory}/zygote.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
     null = os.open("/dev/null", os.O_RDWR)
     actions = [(os.POSIX_SPAWN_DUP2, null, 0), (os.POSIX_SPAWN_DUP2, null, 1), (os.POSIX_SPAWN_DUP2, log, 2), (os.POSIX_SPAWN_DUP2, listener, 3)]
@@ -230,11 +273,12 @@ def _launch(listener: int, run_directory: str, main: str, idle_s: float) -> None
         os.close(null)
 
 
-def _fingerprint(main: str) -> str:
+def _fingerprint(shim: str) -> str:
     """Eight hex digits that change with the code the zygote would run: another version is another socket."""
-    home = os.path.dirname(os.path.abspath(__file__))
-    found = [sys.hexversion, wire.PROTOCOL, int.from_bytes(main.encode(), "big")]
-    for directory in (home, f"{os.path.dirname(home)}/kernel"):
+    home = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    found = [sys.hexversion, wire.PROTOCOL, int.from_bytes(shim.encode(), "big")]
+    for directory in ("kernel", "sandbox", shim.rpartition(".")[0].replace(".", "/")) if shim else ("kernel", "sandbox"):
+        directory = f"{home}/{directory}"
         for name in sorted(os.listdir(directory)):
             if name.endswith(".py"):
                 status = os.stat(f"{directory}/{name}")

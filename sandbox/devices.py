@@ -35,6 +35,7 @@ def new_mount(fstype: bytes, attributes: int, options: tuple[tuple[bytes, bytes]
     """A detached mount of a new file system; an option with an empty value is a flag."""
     context = fsopen(fstype)
     try:
+        fsconfig_string(context, b"source", fstype)
         for key, value in options:
             if value:
                 fsconfig_string(context, key, value)

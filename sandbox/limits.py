@@ -20,11 +20,11 @@ def set_rlimits(rlimits: tuple[Rlimit, ...]) -> None:
         if number is None:
             raise InvalidSpec("ulimit", path=limit.name, reason="is unknown")
         soft, hard = (resource.RLIM_INFINITY if value < 0 else value for value in (limit.soft, limit.hard))
+        if _least(soft, hard) != soft:
+            raise InvalidSpec("ulimit", path=limit.name, reason="has a soft limit above its hard one")
         try:
             resource.setrlimit(number, (soft, hard))
-        except ValueError as error:
-            raise InvalidSpec("ulimit", path=limit.name, reason="has a soft limit above its hard one") from error
-        except PermissionError:
+        except (ValueError, OSError):                     # Python's word for EPERM here is ValueError
             top = resource.getrlimit(number)[1]
             resource.setrlimit(number, (_least(soft, top), _least(hard, top)))
 

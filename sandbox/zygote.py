@@ -39,18 +39,34 @@ class Setting(Value):
     failure: SandboxError | None
 
 
-def main(shim: "Shim | None" = None) -> None:
-    """Entry of the process that sandbox.client starts: arguments are the run directory, the listening socket's fd, the idle time in seconds."""
-    run_directory, door, idle_s = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
+def main() -> None:
+    """Entry of the process that sandbox.client starts: arguments are the run directory, the listening socket's fd, the shim's module or "", and
+    the idle time in seconds."""
+    run_directory, door, shim, idle_s = sys.argv[1], int(sys.argv[2]), sys.argv[3], float(sys.argv[4])
     if os.fork():
         os._exit(0)                                       # whoever started us reaps that one; we belong to nobody
     os.setsid()
-    serve(wire.socket_of(door), run_directory, shim, idle_s)
+    serve(wire.socket_of(door), run_directory, _load(shim), idle_s)
     os._exit(0)
 
 
+def serve_privately(door: "_socket.socket", run_directory: str, shim: str) -> None:
+    """As `main`, in a fork of the only process that is served, and for as long as that lives."""
+    os.setsid()                                           # ^C at the terminal is for our master to answer
+    serve(door, run_directory, _load(shim))
+    os._exit(0)
+
+
+def _load(module: str) -> "Shim | None":
+    """`main` of the shim's module: everything is imported before the first fork."""
+    if not module:
+        return None
+    __import__(module)
+    return sys.modules[module].main  # type: ignore[no-any-return]
+
+
 def serve(door: "_socket.socket", run_directory: str, shim: "Shim | None" = None, idle_s: float = IDLE_S) -> None:
-    """Serve connections until idle. `door`: a listening socket, or one over which connections are sent (sandbox.client, private server)."""
+    """Serve connections until idle. `door`: a listening socket, or one over which connections are sent (a private server's)."""
     setting = _settle(run_directory)
     gc.collect()
     gc.freeze()
@@ -94,13 +110,13 @@ def _trim(run_directory: str) -> None:
 class _Connection:
     """One sandbox and who asked for it."""
 
-    __slots__ = ("failed", "socket", "started", "unit")
+    __slots__ = ("failure", "socket", "started", "unit")
 
     def __init__(self, socket: "_socket.socket") -> None:
         self.socket = socket
         self.unit: Unit | None = None
         self.started = False
-        self.failed = False
+        self.failure: tuple[Any, ...] = ()                # told when the unit is gone and has left nothing
 
     def say(self, *message: "Any", fds: tuple[int, ...] = ()) -> None:
         try:
@@ -201,7 +217,6 @@ class Server:
                 os.close(fd)
 
     def _refuse(self, connection: _Connection, error: SandboxError) -> None:
-        connection.failed = True
         connection.say("failed", type(error).__name__, error.step, error.number, error.path, error.reason, error.help)
 
     def _on_hang_up(self, connection: _Connection) -> None:
@@ -228,11 +243,10 @@ class Server:
         if message is None:
             self._forget(unit.control.fileno())
             connection.started = True
-            if not connection.failed:
+            if not connection.failure:
                 connection.say("started", unit.pid, fds=(unit.pidfd,))
         elif message[0] == "failed":
-            connection.failed = True
-            connection.say(*message)
+            connection.failure = message
         elif message[0] == "terminal":
             connection.say("terminal", fds=(fds[0],))
         for fd in fds:
@@ -244,8 +258,7 @@ class Server:
         self._forget(unit.pidfd)
         ended = unit.bury()
         connection.unit = None
-        if not connection.failed:
-            connection.say("exit", *ended)
+        connection.say(*(connection.failure or ("exit", *ended)))
 
     def _take(self, shape: Shape) -> Unit:
         ready = self._pool.setdefault(shape, []) if shape in (PRIVATE, JOINED) else []
