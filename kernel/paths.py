@@ -33,10 +33,10 @@ def read_regular(root_fd: int, path: str, limit: int) -> bytes:
     For files that an image controls, such as /etc/passwd: a FIFO does not hang, a huge file does not fill the memory.
     """
     fd = open_in_root(root_fd, path, os.O_RDONLY | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise SyscallFailed(22, "read", path)
     with open(fd, "rb") as file:
-        status = os.fstat(fd)
-        if not stat.S_ISREG(status.st_mode):
-            raise SyscallFailed(22, "read", path)
         data = file.read(limit + 1)
     if len(data) > limit:
         raise SyscallFailed(27, "read", path)

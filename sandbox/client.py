@@ -252,16 +252,16 @@ def start(run_directory: str, path: str, shim: str, idle_s: float) -> None:
             listener.bind(fresh)
             listener.listen(128)
             os.rename(fresh, path)
-            _launch(listener.fileno(), run_directory, shim, idle_s)
+            _launch(listener.fileno(), path, run_directory, shim, idle_s)
         finally:
             listener.close()
 
 
-def _launch(listener: int, run_directory: str, shim: str, idle_s: float) -> None:
+def _launch(listener: int, path: str, run_directory: str, shim: str, idle_s: float) -> None:
     """A small interpreter of its own: nothing of this process is in it. It forks at once; the one that we started ends and is reaped here."""
     home = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     program = f"import sys\nsys.path.append({home!r})\nfrom sandbox.zygote import main\nmain()"
-    arguments = [sys.executable, "-I", "-S", "-X", "utf8", "-c", program, run_directory, "3", shim, str(idle_s)]
+    arguments = [sys.executable, "-I", "-S", "-X", "utf8", "-c", program, run_directory, path, "3", shim, str(idle_s)]
     log = os.open(f"{run_directory}/zygote.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
     null = os.open("/dev/null", os.O_RDWR)
     actions = [(os.POSIX_SPAWN_DUP2, null, 0), (os.POSIX_SPAWN_DUP2, null, 1), (os.POSIX_SPAWN_DUP2, log, 2), (os.POSIX_SPAWN_DUP2, listener, 3)]

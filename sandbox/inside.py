@@ -77,20 +77,25 @@ def live(control: "_socket.socket", machine: Machine, shape: Shape) -> "NoReturn
         unit = _Unit(machine, shape, wire.socket_of(_CONTROL))
         unit.prepare()
         unit.run()
-    except SandboxError as error:
-        _tell(error)
-    except OSError as error:
-        path = error.filename if isinstance(error.filename, str) else ""
-        _tell(SandboxError(unit.step if unit else "start", error.errno or 0, path))
     except BaseException as error:
-        _tell(SandboxError(unit.step if unit else "start", reason=f"{type(error).__name__}: {error}"))
+        _tell(error, unit)
     finally:
         os._exit(125)
 
 
-def _tell(error: SandboxError) -> None:
+def _tell(failure: BaseException, unit: "_Unit | None") -> None:
+    """Tell the parent why there will be no process, after what is to be cleaned up."""
+    step = unit.step if unit else "start"
+    if isinstance(failure, SandboxError):
+        error = failure
+    elif isinstance(failure, OSError):
+        error = SandboxError(step, failure.errno or 0, failure.filename if isinstance(failure.filename, str) else "")
+    else:
+        error = SandboxError(step, reason=f"{type(failure).__name__}: {failure}")
     control = wire.socket_of(_CONTROL)
     try:
+        if unit:
+            unit.tell_stubs()
         wire.send(control, ("failed", type(error).__name__, error.step, error.number, error.path, error.reason, error.help))
     except OSError:
         pass                                              # nobody is there to hear it
@@ -99,7 +104,7 @@ def _tell(error: SandboxError) -> None:
 class _Unit:
     """State of the one unit that this process is."""
 
-    __slots__ = ("_control", "_fds", "_home", "_machine", "_program", "_shape", "_spec", "_stage", "step")
+    __slots__ = ("_control", "_fds", "_home", "_machine", "_program", "_shape", "_spec", "_stage", "_targets", "step")
     _spec: SandboxSpec
 
     def __init__(self, machine: Machine, shape: Shape, control: "_socket.socket") -> None:
@@ -107,6 +112,7 @@ class _Unit:
         self._machine = machine
         self._shape = shape
         self._control = control
+        self._targets: Targets | None = None
 
     # ---------------------------------------------------------------- before the request
     def prepare(self) -> None:
@@ -190,7 +196,7 @@ class _Unit:
         self.step = "mount the root"
         move_mount(root_fd, self._stage, b"root")
         upper = spec.rootfs.upper if isinstance(spec.rootfs, Overlay) else "" if spec.rootfs.readonly else spec.rootfs.path
-        targets = Targets(root_fd, upper_fd, upper)
+        targets = self._targets = Targets(root_fd, upper_fd, upper)
         dev_fd = self._mount_system(targets)
         mounter = Mounter(targets, self._stage)
         self.step = "mount"
@@ -283,11 +289,16 @@ class _Unit:
                 os.close(make_directories(targets.root_fd, spec.cwd))
             except OSError as error:
                 raise SandboxError("make the working directory", error.errno or 0, spec.cwd) from error
-        stubs = targets.settle()
-        if stubs:
-            wire.send(self._control, ("stubs", plain(stubs)))
+        self.tell_stubs()
         if spec.readonly_root:
             mount_setattr(targets.root_fd, set_=MOUNT_ATTR_RDONLY)
+
+    def tell_stubs(self) -> None:
+        """What the parent is to remove when this unit is gone; once, also when it fails on the way."""
+        targets, self._targets = self._targets, None
+        stubs = targets.settle() if targets else None
+        if stubs:
+            wire.send(self._control, ("stubs", plain(stubs)))
 
     def _name_host(self) -> None:
         self.step = "set the host name"

@@ -6,7 +6,6 @@ Targets are handed out as fds, so that nothing can be swapped between looking an
 import os
 import stat
 
-from kernel.errors import SyscallFailed
 from kernel.paths import DIRECTORY, open_in_root, resolve
 from kernel.syscalls import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, openat2
 from kernel.value import Value
@@ -51,6 +50,8 @@ class Targets:
             return open_in_root(self.root_fd, path)
         except FileNotFoundError:
             return self._make(path, directory=directory)
+        except OSError as error:
+            raise SandboxError("find the mount point", error.errno or 0, path) from error
 
     def symlink(self, path: str, value: str) -> None:
         """A symlink at `path` unless something is there; parents are made."""
@@ -86,9 +87,6 @@ class Targets:
                     following = openat2(fd, part, os.O_PATH, 0, RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS)
                 os.close(fd)
                 fd = following
-        except SyscallFailed as error:
-            os.close(fd)
-            raise SandboxError("make the mount point", error.errno or 0, path) from error
         except OSError as error:
             os.close(fd)
             raise SandboxError("make the mount point", error.errno or 0, path) from error

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from typing import Any
 
 PROTOCOL = 1
-SO_ACCEPTCONN = 30
 FDS_MAX = 250                      # the kernel's SCM_MAX_FD is 253
 _DATAGRAM_MAX = 1 << 16
 _IN_MEMORY = b"@"                  # no marshalled tuple begins like this

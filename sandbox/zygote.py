@@ -40,20 +40,20 @@ class Setting(Value):
 
 
 def main() -> None:
-    """Entry of the process that sandbox.client starts: arguments are the run directory, the listening socket's fd, the shim's module or "", and
-    the idle time in seconds."""
-    run_directory, door, shim, idle_s = sys.argv[1], int(sys.argv[2]), sys.argv[3], float(sys.argv[4])
+    """Entry of the process that sandbox.client starts: arguments are the run directory, the path and fd of the listening socket, the shim's
+    module or "", and the idle time in seconds."""
+    run_directory, path, door, shim, idle_s = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4], float(sys.argv[5])
     if os.fork():
         os._exit(0)                                       # whoever started us reaps that one; we belong to nobody
     os.setsid()
-    serve(wire.socket_of(door), run_directory, _load(shim), idle_s)
+    serve(wire.socket_of(door), path, run_directory, _load(shim), idle_s)
     os._exit(0)
 
 
 def serve_privately(door: "_socket.socket", run_directory: str, shim: str) -> None:
     """As `main`, in a fork of the only process that is served, and for as long as that lives."""
     os.setsid()                                           # ^C at the terminal is for our master to answer
-    serve(door, run_directory, _load(shim))
+    serve(door, "", run_directory, _load(shim))
     os._exit(0)
 
 
@@ -65,13 +65,13 @@ def _load(module: str) -> "Shim | None":
     return sys.modules[module].main  # type: ignore[no-any-return]
 
 
-def serve(door: "_socket.socket", run_directory: str, shim: "Shim | None" = None, idle_s: float = IDLE_S) -> None:
-    """Serve connections until idle. `door`: a listening socket, or one over which connections are sent (a private server's)."""
+def serve(door: "_socket.socket", path: str, run_directory: str, shim: "Shim | None" = None, idle_s: float = IDLE_S) -> None:
+    """Serve connections until idle. `door`: a socket that listens at `path`; without path one over which connections are sent."""
     setting = _settle(run_directory)
     gc.collect()
     gc.freeze()
     gc.disable()
-    Server(door, setting, shim, idle_s).run()
+    Server(door, path, setting, shim, idle_s).run()
 
 
 def _settle(run_directory: str) -> Setting:
@@ -128,8 +128,9 @@ class _Connection:
 class Server:
     """The event loop. Every fd it watches has a handler that is called when it is readable."""
 
-    def __init__(self, door: "_socket.socket", setting: Setting, shim: "Shim | None", idle_s: float) -> None:
+    def __init__(self, door: "_socket.socket", path: str, setting: Setting, shim: "Shim | None", idle_s: float) -> None:
         self._door = door
+        self._path = path
         self._setting = setting
         self._shim = shim
         self._idle_s = idle_s
@@ -166,8 +167,7 @@ class Server:
     # ---------------------------------------------------------------- connections
     def _on_door(self) -> None:
         """A new connection: accepted from a listener, or received as an fd from our one master, whose end is ours too."""
-        accepting = self._door.getsockopt(_SOL_SOCKET, wire.SO_ACCEPTCONN)
-        if accepting:
+        if self._path:
             try:
                 fd = self._door._accept()[0]              # type: ignore[attr-defined]
             except BlockingIOError:
@@ -332,17 +332,20 @@ class Server:
         self._busy -= 1
 
     def _retire(self) -> bool:
-        """Stop listening; whether somebody came in at the last moment (then they are still served, and it is tried again later)."""
-        if self._door.getsockopt(_SOL_SOCKET, wire.SO_ACCEPTCONN):
-            try:
-                os.unlink(self._door.getsockname())
-            except OSError:
-                pass                                      # removed with its directory, or an earlier try
-            self._door.setblocking(False)
-            before = self._busy
-            self._on_door()
-            return self._busy > before
-        return False
+        """Stop listening; whether somebody came in at the last moment (then they are still served, and it is tried again later).
+
+        As long as we listen nobody else binds this path, so it is ours to unlink.
+        """
+        if not self._path:
+            return False
+        try:
+            os.unlink(self._path)
+        except OSError:
+            pass                                          # removed with its directory, or by an earlier try
+        self._door.setblocking(False)
+        before = self._busy
+        self._on_door()
+        return self._busy > before
 
 
 def _peer(socket: "_socket.socket") -> int:

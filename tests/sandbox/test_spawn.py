@@ -282,7 +282,8 @@ def test_closing_the_connection_kills(root_box: Box) -> None:
 
 def test_background_processes_do_not_hold_the_waiter(root_box: Box) -> None:
     read, write = os.pipe()
-    with connect(str(root_box.run_directory)) as client, client.spawn(_spec(root_box, "/bin/sh", "-c", "sleep 1003 & echo done"), stdout=write) as running:
+    spec = _spec(root_box, "/bin/sh", "-c", "sleep 1003 & echo done")
+    with connect(str(root_box.run_directory)) as client, client.spawn(spec, stdout=write) as running:
         os.close(write)
         assert running.wait().code == 0
     with open(read) as file:
