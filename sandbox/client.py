@@ -43,16 +43,20 @@ class Exit(Value):
 
 
 class Running:
-    """A sandbox whose command has been executed. Closing it, or leaving `with`, kills what is still there."""
+    """A sandbox whose command has been executed. Closing it, or leaving `with`, kills what is still there.
 
-    __slots__ = ("_exit", "_socket", "pid", "pidfd", "terminal")
+    terminal: fd of the outer end of its TTY, else -1. warnings: what was asked for and cannot be had on this machine.
+    """
 
-    def __init__(self, socket: "_socket.socket", pid: int, pidfd: int, terminal: int) -> None:
+    __slots__ = ("_exit", "_socket", "pid", "pidfd", "terminal", "warnings")
+
+    def __init__(self, socket: "_socket.socket", pid: int, pidfd: int, terminal: int, warnings: tuple[str, ...]) -> None:
         self._socket = socket
         self._exit: Exit | None = None
         self.pid = pid
         self.pidfd = pidfd
         self.terminal = terminal
+        self.warnings = warnings
 
     def fileno(self) -> int:
         """Readable when it has ended."""
@@ -127,10 +131,12 @@ class Client:
         finally:
             for fd in (caller, *opened):
                 os.close(fd)
-        terminal = -1
+        terminal, warnings = -1, []
         while message and message[0] != "started":
             if message[0] == "terminal":
                 terminal = received[0]
+            elif message[0] == "warning":
+                warnings.append(message[1])
             else:
                 socket.close()
                 if terminal >= 0:
@@ -139,7 +145,7 @@ class Client:
             message, received = wire.receive(socket)
         if message is None:
             raise ZygoteLost("start the sandbox", reason="the fork server is gone")
-        return Running(socket, message[1], received[0], terminal)
+        return Running(socket, message[1], received[0], terminal, tuple(warnings))
 
     def user_namespace(self) -> tuple[int, bool]:
         """(fd of the zygote's user namespace, whether it has a single id)."""

@@ -130,6 +130,9 @@ class Limits(Value):
     write_iops: tuple[tuple[str, int], ...] = ()
 
 
+NO_LIMITS = Limits()
+
+
 class SandboxSpec(Value):
     """One process, isolated.
 
@@ -165,7 +168,7 @@ class SandboxSpec(Value):
     no_new_privileges: bool = False
     readonly_root: bool = False
     rlimits: tuple[Rlimit, ...] = ()
-    limits: Limits = Limits()
+    limits: Limits = NO_LIMITS
     cgroup: str = ""
     sysctls: tuple[tuple[str, str], ...] = ()
     terminal: tuple[int, int] | None = None

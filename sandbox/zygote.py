@@ -11,10 +11,11 @@ import sys
 
 from kernel.syscalls import CLONE_NEWNS, MNT_DETACH, MS_REC, MS_SLAVE, clone3, close_range, mount, umount2, unshare
 from kernel.value import Value
-from sandbox import process, userns, wire
+from sandbox import cgroup, process, userns, wire
+from sandbox.cgroup import Cgroups
 from sandbox.errors import SandboxError
 from sandbox.machine import Machine, look
-from sandbox.namespaces import JOINED, PRIVATE, Shape, shape_of
+from sandbox.namespaces import JOINED, PRIVATE, Shape
 from sandbox.process import Unit
 
 TYPE_CHECKING = False
@@ -36,6 +37,7 @@ class Setting(Value):
 
     run_directory: str
     machine: Machine | None
+    cgroups: Cgroups | None
     failure: SandboxError | None
 
 
@@ -86,13 +88,15 @@ def _settle(run_directory: str) -> Setting:
         unshare(CLONE_NEWNS)
         mount(None, b"/", None, MS_REC | MS_SLAVE)
         machine = look(stage)
+        cgroups = cgroup.look(cgroup.name_of(run_directory))
         if not machine.rootless:
             _trim(run_directory)
-        return Setting(run_directory, machine, None)
+        return Setting(run_directory, machine, cgroups, None)
     except SandboxError as error:
-        return Setting(run_directory, None, error)
-    except OSError as error:
-        return Setting(run_directory, None, SandboxError("use namespaces", error.errno or 0, reason=str(error), help=getattr(error, "hint", "")))
+        return Setting(run_directory, None, None, error)
+    except OSError as failure:
+        reason = SandboxError("use namespaces", failure.errno or 0, reason=str(failure), help=getattr(failure, "hint", ""))
+        return Setting(run_directory, None, None, reason)
 
 
 def _trim(run_directory: str) -> None:
@@ -226,13 +230,11 @@ class Server:
 
     # ---------------------------------------------------------------- sandboxes
     def _spawn(self, connection: _Connection, packed: "tuple[Any, ...]", fds: list[int]) -> None:
-        spec = wire.unpack(packed, fds)
-        assert self._setting.machine
-        if isinstance(spec.pid, int):
-            unit = process.prepare(self._setting.machine, shape_of(spec), pid_namespace=spec.pid)
-        else:
-            unit = self._take(shape_of(spec))
-        unit.start(packed, process.program_of(spec), fds)
+        machine, cgroups = self._setting.machine, self._setting.cgroups
+        assert machine and cgroups
+        unit, warning = process.start(machine, cgroups, packed, fds, take=self._take)
+        if warning:
+            connection.say("warning", warning)
         connection.unit = unit
         self._watch(unit.control.fileno(), lambda: self._on_word(connection, unit))
         self._watch(unit.pidfd, lambda: self._on_end(connection, unit))
@@ -260,14 +262,14 @@ class Server:
         connection.unit = None
         connection.say(*(connection.failure or ("exit", *ended)))
 
-    def _take(self, shape: Shape) -> Unit:
+    def _take(self, shape: Shape) -> Unit | None:
+        """A warm unit if there is one; from now on some of this shape are kept, if it is one of the usual two."""
         ready = self._pool.setdefault(shape, []) if shape in (PRIVATE, JOINED) else []
-        if ready:
-            unit = ready.pop()
-            self._forget(unit.pidfd)
-            return unit
-        assert self._setting.machine
-        return process.prepare(self._setting.machine, shape)
+        if not ready:
+            return None
+        unit = ready.pop()
+        self._forget(unit.pidfd)
+        return unit
 
     def _short_of(self) -> Shape | None:
         return next((shape for shape, ready in self._pool.items() if len(ready) < WARM), None)
@@ -345,6 +347,8 @@ class Server:
         self._door.setblocking(False)
         before = self._busy
         self._on_door()
+        if self._busy == before and self._setting.cgroups:
+            self._setting.cgroups.sweep()
         return self._busy > before
 
 
