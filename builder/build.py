@@ -1,0 +1,218 @@
+"""The whole arrow of a build: Request -> stages -> graph -> plan -> layers -> image. Called by faces and by the runner for `build:`."""
+
+import os
+
+from builder.cachekey import image_result
+from builder.cachemount import CacheDirectories
+from builder.context import Context
+from builder.errors import BuildError, ContextMissing
+from builder.executor import SandboxExecutor
+from builder.export import export
+from builder.graph import RunOp, SourceLocal
+from builder.images import BaseImages
+from builder.layerfiles import LayerFiles
+from builder.lower import Known, Lowered, lower
+from builder.outputs import check_outputs, write_outputs
+from builder.plan import begin
+from builder.progress import Note, StepQueued
+from builder.record import BuildRecord, keep
+from builder.request import Request, Result, read_ignore
+from builder.running import Surroundings
+from builder.selection import content_digest, take
+from builder.solver import solve
+from builder.worker import Forked
+from kernel.value import plain
+from lang.parser import parse
+from lang.platform import Platform, parse_platform
+from lang.source import Source
+from lang.stages import resolve, unused_arguments
+from store.digest import Digest, digest_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from builder.graph import Edge, Op
+    from builder.images import Pull
+    from builder.plan import Step
+    from builder.progress import OnEvent
+    from builder.solver import Chain
+    from lang.stages import Resolution
+    from sandbox.client import Client
+    from sandbox.network import NetworkProvider
+    from store.cache import CacheRecord
+    from store.store import Store
+
+_MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
+
+
+class Tools:
+    """What a build is done with. connect: to the zygote; network: namespaces for RUN (None: it has none); pull: of images that are not here."""
+
+    __slots__ = ("connect", "network", "pull")
+
+    def __init__(self, connect: "Callable[[], Client]", network: "NetworkProvider | None" = None, pull: "Pull | None" = None) -> None:
+        self.connect, self.network, self.pull = connect, network, pull
+
+
+def build(request: Request, store: "Store", tools: Tools, on_event: "OnEvent") -> Result:
+    """Build the image. Raises LangError, BuildError, StoreError, SandboxError; the store then holds what was finished, and no image."""
+    check_outputs(request.outputs)
+    run = _Build(request, store, tools, on_event)
+    try:
+        return run.build()
+    finally:
+        run.close()
+
+
+def host_platform() -> Platform:
+    return Platform("linux", _MACHINES[os.uname().machine])
+
+
+def resolve_request(request: Request, named: "Callable[[str], bool]") -> "Resolution":
+    """The stages of the request's Dockerfile, for its target. Raises LangError, BuildError."""
+    dockerfile = parse(Source(request.dockerfile, request.text.decode(errors="surrogateescape")))
+    host = host_platform()
+    try:
+        platform = parse_platform(request.platform, host) if request.platform else host
+    except ValueError as error:
+        raise BuildError(f"--platform: {error}") from None
+    return resolve(dockerfile, build_args=dict(request.build_args), target=request.target, target_platform=platform, build_platform=host, named=named)
+
+
+class _Build:
+    def __init__(self, request: Request, store: "Store", tools: Tools, on_event: "OnEvent") -> None:
+        self._request, self._store, self._tools, self._on_event = request, store, tools, on_event
+        self._contexts: dict[str, Context] = {}
+        self._chains: dict[int, Chain] = {}
+        self._content: dict[Edge, Digest] = {}
+        self._named = dict(request.named_contexts)
+        self._lowered: Lowered | None = None
+        self._images = BaseImages(store, on_event, tools.pull)
+
+    def build(self) -> Result:
+        request, store = self._request, self._store
+        resolution = resolve_request(request, self._named.__contains__)
+        for name in unused_arguments(resolution):
+            self._on_event(Note("warning", f"--build-arg {name}: no ARG of the Dockerfile takes it"))
+        lowered = self._lowered = lower(resolution, Known(self._images, self._named.__getitem__), request)
+        self._announce(lowered)
+        self._chains.update(lowered.chains)
+        plan = begin(lowered.graph, lowered.results, self._lookup, self.content)
+        solved = solve(plan, self._chains, self._executor(), Forked(), self._lookup, self.content, self._on_event, self._jobs())
+        image = export(store, request, lowered, solved.chains)
+        steps = [step for step in solved.plan.steps if step.vertex.number]
+        self._remember(image, lowered)
+        write_outputs(store, request.outputs, request.names, image)
+        return Result(image, request.names, len(steps), sum(1 for step in steps if step.hit))
+
+    def _jobs(self) -> int:
+        return self._request.jobs or max(os.cpu_count() or 1, 2)
+
+    def _announce(self, lowered: Lowered) -> None:
+        for vertex in lowered.graph.vertices:
+            if vertex.number:
+                self._on_event(StepQueued(vertex.number, vertex.label))
+        if self._tools.network is None and any(isinstance(v.op, RunOp) and v.op.network == "default" for v in lowered.graph.vertices):
+            self._on_event(Note("info", "RUN has no network here: `--network host` gives it this machine's"))
+
+    def _executor(self) -> SandboxExecutor:
+        request = self._request
+        namespace = dict(request.build_args).get("BUILDKIT_CACHE_MOUNT_NS", "")
+        around = Surroundings(self._tools.connect, self._tools.network, request.secrets, request.ssh,
+                              CacheDirectories(f"{self._store.root.path}/cachemounts", namespace), self._store.root.userxattr)
+        return SandboxExecutor(self._store, around, self.context, self.content, self._source_of, self._slot)
+
+    def _remember(self, image: Digest, lowered: Lowered) -> None:
+        contexts = tuple((context.root, context.signatures) for context in self._contexts.values())
+        labels = tuple((v.number, v.label) for v in lowered.graph.vertices if v.number)
+        keep(self._store, self._request, BuildRecord(image, lowered.bases, contexts, labels))
+
+    # ------------------------------------------------------------ what planning asks
+    def _lookup(self, key: Digest) -> "CacheRecord | None":
+        record = self._store.cache.get(key)
+        if record is None or not self._store.snapshots.hold(record.snapshot):      # type: ignore[arg-type]  # as stored
+            return None
+        return record
+
+    def content(self, edge: "Edge") -> Digest:
+        """Digest of the files that an edge selects."""
+        found = self._content.get(edge)
+        if found is None:
+            found = self._content[edge] = self._digest(edge)
+        return found
+
+    def _digest(self, edge: "Edge") -> Digest:
+        assert edge.selector is not None
+        source = self._source_of(edge)
+        if isinstance(source, SourceLocal):
+            files = self.context(source.name)
+            return content_digest(files, take(files, edge.selector), edge.selector)
+        chain = self._chains[edge.vertex]
+        result = chain[-1].result if chain else image_result(())
+        memo = digest_of(b"content " + result.encode() + repr(plain(edge.selector)).encode())
+        known = self._store.cache.get_build(memo)
+        if known is not None:
+            return Digest(known.decode())
+        from builder.executor import as_layers
+
+        layers = LayerFiles(self._store.view(as_layers(chain)), self._where(edge))
+        try:
+            digest = content_digest(layers, take(layers, edge.selector), edge.selector)
+        finally:
+            layers.close()
+        self._store.cache.put_build(memo, digest.encode())
+        return digest
+
+    def _source_of(self, edge: "Edge") -> "Op":
+        assert self._lowered is not None
+        return self._lowered.graph.vertices[edge.vertex].op
+
+    def _where(self, edge: "Edge") -> str:
+        """What an edge takes from, for messages."""
+        assert self._lowered is not None
+        vertex = self._lowered.graph.vertices[edge.vertex]
+        name = getattr(vertex.op, "name", "")
+        return f"image `{name}`" if name else f"the stage that ends with `{vertex.label}`" if vertex.label else "the stage"
+
+    def _slot(self, step: "Step") -> str:
+        """Which place in which Dockerfile a step is: what a later miss is explained against."""
+        return f"{self._request.context}|{self._request.dockerfile}|{step.vertex.label}"
+
+    # ------------------------------------------------------------ contexts
+    def context(self, name: str) -> Context:
+        """The Files of the build context or of a named directory, opened at first use."""
+        context = self._contexts.get(name)
+        if context is None:
+            context = self._contexts[name] = self._open(name)
+        return context
+
+    def _open(self, name: str) -> Context:
+        index = f"{self._store.root.path}/contexts"
+        request = self._request
+        if name == "context":
+            if not request.context:
+                raise BuildError("there is no build context to copy from: the Dockerfile came from stdin", help="name a directory: `pybuild -f - DIR`")
+            return Context(request.context, index, _keeper(request.ignore, request.ignore_name), "the build context", request.ignore)
+        directory = self._named[name]
+        if not os.path.isdir(directory):
+            raise ContextMissing(directory, f"it was given as `--build-context {name}={directory}`")
+        ignore_name, ignore = read_ignore(directory)
+        return Context(directory, index, _keeper(ignore, ignore_name), f"the named context `{name}`", ignore)
+
+    def close(self) -> None:
+        for context in self._contexts.values():
+            context.close()
+
+
+def _keeper(ignore: bytes, name: str) -> "Callable[[str, bool], bool] | None":
+    """What an ignore file leaves of a context, as Context takes it."""
+    if not ignore.strip():
+        return None
+    from builder.ignore import BadPattern, matches, may_contain, parse
+
+    try:
+        patterns = parse(ignore.decode("utf-8-sig", errors="surrogateescape"))
+    except BadPattern as error:
+        raise BuildError(f"{name}: {error}") from error
+    return lambda path, is_directory: not matches(patterns, path) or (is_directory and may_contain(patterns, path))

@@ -1,0 +1,135 @@
+"""Directories behind `RUN --mount=type=cache`: one for each identity, kept between builds, never part of an image.
+
+<root>/cachemounts/<hash>/ holds `data` (what is mounted) and `lock`; the hash is of the id and of how a fresh one looks, so that no id names
+a path. shared: many at once; locked: one after the other; private: whoever finds it taken gets one of its own.
+"""
+
+import os
+import time
+
+from kernel.locks import Lock
+from kernel.paths import DIRECTORY, remove_tree
+from kernel.value import Value
+from store.digest import digest_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from builder.running import Session
+    from lang.mount import CacheMount
+
+
+class CacheDirectory(Value):
+    """One cache mount on disk. used: seconds since the epoch."""
+
+    name: str
+    id: str
+    path: str
+    used: float
+
+
+class CacheDirectories:
+    def __init__(self, root: str, namespace: str = "") -> None:
+        """root: the store's directory for them. namespace: BUILDKIT_CACHE_MOUNT_NS."""
+        self._root = root
+        self._namespace = namespace
+
+    def open(self, mount: "CacheMount", initial: tuple[str, ...], session: "Session", fresh: bool = False) -> str:
+        """The directory to mount, locked as the mount shares it until the session ends.
+
+        initial: lower directories, topmost first, whose `mount.source` is the first content of a new one. fresh: begin with an empty one.
+        """
+        name = self._name(mount, bool(initial))
+        for number in range(1000):
+            directory = f"{self._root}/{name}" if not number else f"{self._root}/{name}-{number}"
+            os.makedirs(directory, 0o700, exist_ok=True)
+            lock = Lock(f"{directory}/lock", shared=mount.sharing == "shared" and not fresh)
+            if lock.take(wait=mount.sharing != "private"):
+                break
+        session.later(lock.release)
+        self._describe(directory, mount)
+        data = f"{directory}/data"
+        if fresh:
+            _remove(directory, "data")
+        if not os.path.isdir(data):
+            self._make(directory, mount, initial)
+        if fresh and mount.sharing == "shared":          # others may join from now on
+            lock.release()
+            lock = Lock(f"{directory}/lock", shared=True)
+            lock.take()
+            session.later(lock.release)
+        os.utime(directory)
+        return data
+
+    def _name(self, mount: "CacheMount", filled: bool) -> str:
+        identity = f"{self._namespace}\0{mount.id}\0{mount.uid}\0{mount.gid}\0{mount.mode}\0{mount.source if filled else ''}"
+        return digest_of(identity.encode()).removeprefix("sha256:")[:40]
+
+    def _describe(self, directory: str, mount: "CacheMount") -> None:
+        if not os.path.exists(f"{directory}/id"):
+            new = f"{directory}/id.{os.getpid()}"
+            with open(new, "w") as file:
+                file.write(mount.id)
+            os.rename(new, f"{directory}/id")
+
+    def _make(self, directory: str, mount: "CacheMount", initial: tuple[str, ...]) -> None:
+        """A new one, complete before it has its name: two processes may do this at once."""
+        new = f"data.{os.getpid()}"
+        path = f"{directory}/{new}"
+        _remove(directory, new)
+        os.mkdir(path, 0o700)
+        if initial:
+            _fill(path, initial, mount.source)
+        os.chown(path, mount.uid or 0, mount.gid or 0)
+        os.chmod(path, 0o755 if mount.mode is None else mount.mode)
+        try:
+            os.rename(path, f"{directory}/data")
+        except OSError:                                  # somebody was faster, and has put something into it
+            _remove(directory, new)
+
+    def list(self) -> list[CacheDirectory]:
+        """All there are, the least recently used first."""
+        found = []
+        for name in os.listdir(self._root):
+            path = f"{self._root}/{name}"
+            try:
+                with open(f"{path}/id") as file:
+                    found.append(CacheDirectory(name, file.read(), f"{path}/data", os.stat(path).st_mtime))
+            except FileNotFoundError:
+                continue
+        return sorted(found, key=lambda c: c.used)
+
+    def remove(self, name: str) -> bool:
+        """Remove one that nobody uses; False if somebody does."""
+        lock = Lock(f"{self._root}/{name}/lock")
+        if not lock.take(wait=False):
+            return False
+        gone = f"gone-{os.getpid()}-{time.monotonic_ns()}"
+        os.rename(f"{self._root}/{name}", f"{self._root}/{gone}")
+        lock.release()
+        _remove(self._root, gone)
+        return True
+
+
+def _fill(path: str, initial: tuple[str, ...], source: str) -> None:
+    from builder.copying import Dressing, copy
+    from builder.graph import Pick, Selector
+    from builder.layerfiles import LayerFiles
+    from builder.selection import take
+    from builder.target import Target
+    from store.view import View
+
+    files, target = LayerFiles(View(initial), "the image"), Target(View(()), path)
+    try:
+        if files.lookup(source.lstrip("/")):
+            copy(files, take(files, Selector((Pick(source.lstrip("/")),), wildcards=False)), target, "/", Dressing())
+    finally:
+        target.close()
+        files.close()
+
+
+def _remove(directory: str, name: str) -> None:
+    fd = os.open(directory, DIRECTORY)
+    try:
+        remove_tree(fd, name)
+    finally:
+        os.close(fd)

@@ -1,0 +1,78 @@
+"""What can go wrong while an image is built. Facts as attributes; where in the Dockerfile it happened is `span` in `source`."""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from lang.source import Source, Span
+
+
+class BuildError(Exception):
+    """The build cannot go on. `span` in `source` is where, if anywhere; `help` one line with the way out, or ""."""
+
+    help = ""
+
+    def __init__(self, message: str, *, span: "Span | None" = None, source: "Source | None" = None, help: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.span = span
+        self.source = source
+        self.help = help or self.help
+
+    def __str__(self) -> str:
+        return self.message
+
+    def at(self, span: "Span | None", source: "Source | None") -> "BuildError":
+        """The same error with its position, where the position is known; an inner position stays."""
+        if self.span is None:
+            self.span, self.source = span, source
+        return self
+
+
+class StepFailed(BuildError):
+    """A step ended badly: its process with `exit_status`, or (then None) the tool while it ran the step."""
+
+    def __init__(self, message: str, *, label: str = "", exit_status: int | None = None, log: bytes = b"", span: "Span | None" = None,
+                 source: "Source | None" = None, help: str = "") -> None:
+        super().__init__(message, span=span, source=source, help=help)
+        self.label = label
+        self.exit_status = exit_status
+        self.log = log                        # the end of what it printed, for printers that have not shown it
+
+
+class ContextMissing(BuildError):
+    """The build context is not there, or is no directory."""
+
+    def __init__(self, path: str, help: str = "") -> None:
+        super().__init__(f"the build context `{path}` does not exist", help=help)
+        self.path = path
+
+
+class DockerfileMissing(BuildError):
+    """No Dockerfile where one was looked for."""
+
+    def __init__(self, path: str, help: str = "") -> None:
+        super().__init__(f"there is no file `{path}`", help=help)
+        self.path = path
+
+
+class CopySourceMissing(BuildError):
+    """A path that COPY or ADD names is not in its context, stage or image."""
+
+    def __init__(self, path: str, where: str, help: str = "") -> None:
+        super().__init__(f"`{path}` does not exist in {where}", help=help)
+        self.path = path
+        self.where = where
+
+
+class ImageMissing(BuildError):
+    """A base image is neither in the store nor to be had."""
+
+    def __init__(self, name: str, help: str = "") -> None:
+        super().__init__(f"there is no image `{name}` on this machine", help=help)
+        self.name = name
+
+
+class Cancelled(BuildError):
+    """Stopped because another step failed, or by the user."""
+
+    def __init__(self) -> None:
+        super().__init__("cancelled")

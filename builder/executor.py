@@ -1,0 +1,358 @@
+"""Steps made real: an op and the layers below it become a layer in the store, with its record. Runs in a worker (builder.worker).
+
+Two processes that need the same step at once run it once: whoever waits for the lock on the key finds the record of the other.
+"""
+
+import os
+import time
+
+from builder.cachekey import canonical, chain_result, parts
+from builder.copying import Dressing, copy
+from builder.errors import BuildError, StepFailed
+from builder.files import DIRECTORY
+from builder.graph import CopyOp, MergeOp, MkdirOp, RunOp, SourceLocal
+from builder.layerfiles import LayerFiles
+from builder.running import Place, Surroundings, run
+from builder.selection import excluder, take
+from builder.solver import BuiltLayer
+from builder.target import Target
+from kernel.value import Value
+from store.cache import CacheRecord
+from store.digest import Digest, digest_of, sha256
+from store.images import Layer
+from store.snapshots import SnapshotId
+from store.store import Store
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from builder.files import Files
+    from builder.graph import Edge, Op
+    from builder.plan import Step
+    from builder.solver import Chain
+    from builder.worker import Send
+    from lang.steps import Owner
+    from store.snapshots import Draft
+    from store.view import View
+
+_SMALL = 4 << 20                                         # bytes of a layer whose diff ID is computed at once, without another process
+
+
+class Made(Value):
+    """A draft with a step's files in it. digests: sha256 by path of files whose content is known already."""
+
+    draft: "Draft"
+    digests: "dict[str, bytes]"
+
+
+class SandboxExecutor:
+    """The Executor of real builds. local: the Files of a SourceLocal; digest: the content digest of an edge."""
+
+    def __init__(self, store: Store, around: Surroundings, local: "Callable[[str], Files]", content: "Callable[[Edge], Digest]",
+                 source_of: "Callable[[Edge], Op]", slot: "Callable[[Step], str]") -> None:
+        self._store, self._around = store, around
+        self._local, self._content, self._source_of, self._slot = local, content, source_of, slot
+
+    # ------------------------------------------------------------ the Executor protocol
+    def execute(self, step: "Step", inputs: "tuple[Chain, ...]", send: "Send") -> "dict[str, Any]":
+        assert step.key is not None
+        store = self._store
+        try:
+            if step.vertex.no_cache:
+                return self._execute(step, inputs, send)
+            lock = store.cache.lock(step.key)
+            if not lock.take(wait=False):
+                send("note", "waits for another build that runs the same step")
+                lock.take()
+            try:
+                record = store.cache.get(step.key)
+                if record is not None and store.snapshots.hold(SnapshotId(record.snapshot)):
+                    return _answer(record, "built by another process")
+                return self._execute(step, inputs, send)
+            finally:
+                lock.release(remove=True)
+        finally:
+            store.index.close()
+            store.leases.release()
+
+    def adopt(self, layer: BuiltLayer) -> None:
+        self._store.snapshots.hold(SnapshotId(layer.snapshot))
+
+    def diff_id(self, layer: BuiltLayer, send: "Send") -> Digest:
+        from store.pack import diff_id
+
+        store = self._store
+        try:
+            found = diff_id(store.snapshots.tree(SnapshotId(layer.snapshot)), store.snapshots.directories(SnapshotId(layer.snapshot)))
+            if layer.key:
+                store.cache.set_diff_id(Digest(layer.key), found)
+            return found
+        finally:
+            store.index.close()
+            store.leases.release()
+
+    # ------------------------------------------------------------ one step
+    def _execute(self, step: "Step", inputs: "tuple[Chain, ...]", send: "Send") -> "dict[str, Any]":
+        op = step.vertex.op
+        parent = inputs[0][-1].result if inputs[0] else None
+        if isinstance(op, MergeOp):
+            layer = inputs[1][-1]
+            return _answer(self._record(step, parent, layer.tree, layer.snapshot, layer.diff_id, layer.size, layer.created), "")
+        tries = op.how.retries + 1 if isinstance(op, RunOp) else 1
+        for left in reversed(range(tries)):
+            try:
+                made = self._make(step, inputs, send)
+                break
+            except StepFailed as error:
+                if not left:
+                    raise
+                assert isinstance(op, RunOp)
+                send("note", f"{error}; trying again ({left} left)")
+                time.sleep(op.how.retry_delay / 1e9)
+        return self._commit(step, parent, made)
+
+    def _make(self, step: "Step", inputs: "tuple[Chain, ...]", send: "Send") -> Made:
+        store, op = self._store, step.vertex.op
+        below = self._directories(inputs[0])
+        draft = store.snapshots.begin(below[0] if below else "")
+        try:
+            if isinstance(op, RunOp):
+                self._run(op, step, inputs, draft, send)
+                return Made(draft, {})
+            if isinstance(op, CopyOp):
+                return Made(draft, self._copy(op, step, inputs, draft))
+            assert isinstance(op, MkdirOp), f"no step: {op!r}"
+            self._mkdir(op, inputs[0], draft)
+            return Made(draft, {})
+        except BaseException:
+            store.snapshots.discard(draft)
+            raise
+
+    def _commit(self, step: "Step", parent: Digest | None, made: Made) -> "dict[str, Any]":
+        from store.pack import diff_id
+        from store.tree import digest, scan, size_of
+
+        store = self._store
+        by_inode = _by_inode(made)
+        tree = scan(made.draft.directory, owners=store.root.owners, known=by_inode)
+        tree_digest = digest(tree)
+        earlier = store.cache.find(self._op_digest(step), tree_digest)
+        if earlier is not None and store.snapshots.hold(SnapshotId(earlier.snapshot)):
+            store.snapshots.discard(made.draft)          # the earlier layer is kept, so that image IDs stay put
+            return _answer(self._record(step, parent, tree_digest, earlier.snapshot, earlier.diff_id, earlier.size, earlier.created), "")
+        size = size_of(tree)
+        found = diff_id(tree, (made.draft.directory,)) if size < _SMALL else ""
+        snapshot = store.snapshots.commit(made.draft, tree=tree)
+        return _answer(self._record(step, parent, tree_digest, snapshot, found, size, now()), "")
+
+    def _record(self, step: "Step", parent: Digest | None, tree: "Digest | str", snapshot: str, diff_id: "Digest | str", size: int, created: str) -> CacheRecord:
+        from marshal import dumps
+
+        assert step.key is not None
+        record = CacheRecord(step.key, self._op_digest(step), chain_result(parent, Digest(tree)), tree, snapshot, diff_id, size, created,
+                             self._slot(step), dumps(self._parts(step), 2))
+        self._store.cache.put(record)
+        return record
+
+    def _op_digest(self, step: "Step") -> Digest:
+        from marshal import dumps
+
+        return digest_of(dumps(canonical(step.vertex.op), 2))
+
+    def _parts(self, step: "Step") -> "Any":
+        return parts(step.vertex.op, step.vertex.inputs, (None,) * len(step.vertex.inputs), self._content)
+
+    # ------------------------------------------------------------ RUN
+    def _run(self, op: RunOp, step: "Step", inputs: "tuple[Chain, ...]", draft: "Draft", send: "Send") -> None:
+        store = self._store
+        mounted: list[tuple[str, ...]] = [()]
+        for edge, chain in zip(step.vertex.inputs[1:], inputs[1:]):
+            mounted.append(self._mounted(edge, chain))
+        empty = self._scratch(draft, "empty")
+        place = Place(self._directories(inputs[0]), draft.directory, draft.work, empty, tuple(d or (empty,) for d in mounted),
+                      lambda: self._scratch(draft, f"rw-{time.monotonic_ns()}"))
+        log = os.open(f"{store.root.path}/logs/{log_name(step.key)}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+
+        def output(stream: int, data: bytes) -> None:
+            os.write(log, data)
+            send("log", (stream, data))
+
+        try:
+            run(op, place, self._around, output, step.vertex.no_cache)
+        finally:
+            os.close(log)
+            self._remove_scratch(draft)
+
+    def _scratch(self, draft: "Draft", name: str) -> str:
+        """A directory beside the draft's own, gone before it is committed."""
+        path = f"{draft.path}/scratch"
+        os.makedirs(f"{path}/{name}", 0o755, exist_ok=True)
+        return f"{path}/{name}"
+
+    def _remove_scratch(self, draft: "Draft") -> None:
+        self._store.temporary.remove(f"{draft.id}/scratch")
+
+    def _mounted(self, edge: "Edge", chain: "Chain") -> tuple[str, ...]:
+        """Directories to mount for an input: a chain's layers, or what a bind mount selects of a local directory, as a snapshot of its own."""
+        source = self._source_of(edge)
+        if not isinstance(source, SourceLocal):
+            return self._directories(chain)
+        assert edge.selector is not None
+        key = digest_of(b"mounted " + self._content(edge).encode() + edge.selector.picks[0].path.encode())
+        store = self._store
+        with store.cache.lock(key):
+            record = store.cache.get(key)
+            if record is None or not store.snapshots.hold(SnapshotId(record.snapshot)):
+                record = self._snapshot_of_local(key, edge)
+        return store.snapshots.directories(SnapshotId(record.snapshot))
+
+    def _snapshot_of_local(self, key: Digest, edge: "Edge") -> CacheRecord:
+        from store.tree import digest, scan, size_of
+        from store.view import View
+
+        assert edge.selector is not None
+        store, op = self._store, self._source_of(edge)
+        assert isinstance(op, SourceLocal)
+        files = self._local(op.name)
+        draft = store.snapshots.begin()
+        target = Target(View(()), draft.directory)
+        taken = take(files, edge.selector)
+        digests: dict[str, bytes] = {}
+        for item in taken:
+            destination = f"/{item.name}"
+            if item.node.is_directory and item.name:
+                target.make_directories(item.name)
+            digests |= copy(files, [item], target, destination, Dressing())
+        target.close()
+        tree = scan(draft.directory, owners=store.root.owners, known=_by_inode(Made(draft, digests)))
+        snapshot = store.snapshots.commit(draft, tree=tree)
+        record = CacheRecord(key, key, key, digest(tree), snapshot, "", size_of(tree), now())
+        store.cache.put(record)
+        return record
+
+    # ------------------------------------------------------------ COPY, WORKDIR
+    def _copy(self, op: CopyOp, step: "Step", inputs: "tuple[Chain, ...]", draft: "Draft") -> dict[str, bytes]:
+        below = self._view(inputs[0])
+        target = Target(below, draft.directory)
+        digests: dict[str, bytes] = {}
+        try:
+            owner = resolve_owner(op.owner, below) if op.owner else None
+            dressing = Dressing(owner, op.chmod)
+            destination = op.destination
+            if op.several and not destination.endswith("/"):
+                destination += "/"
+            for edge, chain in zip(step.vertex.inputs[1:], inputs[1:]):
+                assert edge.selector is not None
+                files = self._files(edge, chain)
+                try:
+                    taken = take(files, edge.selector)
+                    if op.unpack:
+                        from builder.archive import copy_or_unpack
+
+                        digests |= copy_or_unpack(files, taken, target, destination, dressing, self._store.root, below)
+                    else:
+                        digests |= copy(files, taken, target, destination, dressing, parents=op.parents, keep=excluder(edge.selector.excludes))
+                finally:
+                    if isinstance(files, LayerFiles):
+                        files.close()
+            for text in op.inline:
+                digests |= _write_text(target, destination, text.name, text.content, dressing)
+        finally:
+            target.close()
+            below.close()
+        return digests
+
+    def _files(self, edge: "Edge", chain: "Chain") -> "Files":
+        source = self._source_of(edge)
+        if isinstance(source, SourceLocal):
+            return self._local(source.name)
+        return LayerFiles(self._view(chain), "the stage it is taken from")
+
+    def _mkdir(self, op: MkdirOp, below: "Chain", draft: "Draft") -> None:
+        from sandbox.account import resolve
+
+        view = self._view(below)
+        target = Target(view, draft.directory)
+        try:
+            account = resolve(op.user, (), lambda name: _read_text(view, f"etc/{name}"))
+            target.make_directories(target.resolve(op.path), owner=(account.uid, account.gid))
+        finally:
+            target.close()
+            view.close()
+
+    # ------------------------------------------------------------ layers
+    def _directories(self, chain: "Chain") -> tuple[str, ...]:
+        return tuple(dict.fromkeys(d for layer in reversed(chain) for d in self._store.snapshots.directories(SnapshotId(layer.snapshot))))
+
+    def _view(self, chain: "Chain") -> "View":
+        return self._store.view(as_layers(chain))
+
+
+def as_layers(chain: "Chain") -> tuple[Layer, ...]:
+    return tuple(Layer(Digest(layer.diff_id), layer.tree, SnapshotId(layer.snapshot), layer.size) for layer in chain)
+
+
+def _answer(record: CacheRecord, why: str) -> "dict[str, Any]":
+    layer = BuiltLayer(record.result, record.tree, record.snapshot, record.diff_id, record.created, record.key, record.size)
+    return {"layer": layer._asdict(), "why": why}
+
+
+def _by_inode(made: Made) -> dict[int, bytes]:
+    """sha256 by inode number of the draft's files that were hashed when they were copied."""
+    found = {}
+    for path, digest in made.digests.items():
+        found[os.stat(f"{made.draft.directory}/{path}", follow_symlinks=False).st_ino] = digest
+    return found
+
+
+def _write_text(target: Target, destination: str, name: str, content: str, dressing: Dressing) -> dict[str, bytes]:
+    """A heredoc of COPY as a file of mode 0644."""
+    data = content.encode(errors="surrogateescape")
+    goal = target.resolve(destination)
+    if destination.endswith("/") or target.kind(goal) == DIRECTORY:
+        goal = f"{goal}/{name}" if goal else name
+    owner = dressing.owner or (0, 0)
+    target.make_directories(goal.rpartition("/")[0], owner=owner)
+    directory, base = target.prepare_file(goal, 0o100000)
+    fd = os.open(base, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=directory)
+    with open(fd, "wb") as file:
+        file.write(data)
+        os.fchown(fd, *owner)
+        os.fchmod(fd, dressing.chmod.apply(0o644, False) if dressing.chmod else 0o644)
+    return {goal: sha256(data).digest()}
+
+
+def resolve_owner(owner: "Owner", below: "View") -> tuple[int, int]:
+    """(uid, gid) of a --chown, names looked up in the target's own files. Raises BuildError for a name that is not there."""
+    from sandbox.account import resolve
+    from sandbox.errors import SandboxError
+
+    user = owner.user or "0"
+    group = owner.group
+    if group is None and user.isdigit():
+        group = user                                     # a number alone is the group's number too
+    try:
+        account = resolve(user if group is None else f"{user}:{group}", (), lambda name: _read_text(below, f"etc/{name}"))
+    except SandboxError as error:
+        raise BuildError(f"--chown: {error}", help="names are looked up in /etc/passwd and /etc/group of this stage; numbers always work") from error
+    return account.uid, account.gid
+
+
+def _read_text(view: "View", path: str) -> str:
+    """A file of the image as text, "" if there is none."""
+    if view.lookup(path) is None:
+        return ""
+    return view.read(path, 1 << 20).decode(errors="replace")
+
+
+def log_name(key: Digest | None) -> str:
+    """Name of the file that keeps what a step printed."""
+    return f"step-{(key or '').removeprefix('sha256:')[:32]}.log"
+
+
+def now() -> str:
+    """RFC 3339 with nanoseconds, as docker writes it."""
+    ns = time.time_ns()
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(ns // 10**9)) + f".{ns % 10**9:09d}Z"

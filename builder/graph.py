@@ -1,0 +1,160 @@
+"""The build graph: what a Dockerfile's reachable stages come down to. Frozen values without behaviour.
+
+Read in this order: Op (what a vertex does; every field of it but `how` is in its key), Pick, Selector and Edge (what it takes from which
+other vertex), Vertex, Graph.
+"""
+
+from kernel.value import Value
+from store.digest import Digest
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    from lang.chmod import Chmod
+    from lang.mount import Mount
+    from lang.source import Source, Span
+    from lang.steps import InlineFile, Owner
+
+
+class SourceScratch(Value):
+    """The empty file system that `FROM scratch` starts from."""
+
+    platform: str
+
+
+class SourceImage(Value):
+    """An image, already resolved: `image_id` names its config; result = its chain of layers."""
+
+    name: str                    # as the Dockerfile says it, for people
+    image_id: Digest
+    platform: str
+
+
+class SourceLocal(Value):
+    """A directory on this machine: the build context ("context") or a named one. Only what edges select is ever read."""
+
+    name: str
+
+
+class MountInput(Value):
+    """A mount of a RUN. input: which input of the vertex it takes from, -1 for none. The mount's own `origin` is blanked: the input says it."""
+
+    mount: "Mount"
+    input: int = -1
+
+
+class RunHow(Value):
+    """How a process runs, as far as that does not decide what it yields."""
+
+    proxies: "tuple[tuple[str, str], ...]" = ()
+    timeout: int = 0             # nanoseconds, 0: none
+    retries: int = 0
+    retry_delay: int = 0
+    memory: int = 0              # bytes
+    cpus: float = 0.0
+    cgroup_parent: str = ""
+    shell: bool = False
+
+
+class RunOp(Value):
+    """A process in a sandbox; its root file system is input 0, its mounts from other vertices are the inputs after."""
+
+    argv: tuple[str, ...]
+    env: tuple[tuple[str, str], ...]
+    cwd: str
+    user: str
+    mounts: tuple[MountInput, ...] = ()
+    files: "tuple[InlineFile, ...]" = ()
+    network: str = "default"
+    security: str = "sandbox"
+    devices: tuple[str, ...] = ()
+    add_hosts: tuple[str, ...] = ()
+    shm_size: int = 0
+    ulimits: tuple[str, ...] = ()
+    hostname: str = ""
+    platform: str = ""
+    how: RunHow = RunHow()
+
+
+class InlineSource(Value):
+    """A heredoc of COPY: a file of this name, if the destination is a directory."""
+
+    name: str
+    content: str
+
+
+class CopyOp(Value):
+    """COPY or ADD onto input 0; input 1, if there are sources with paths, is what they are taken from.
+
+    destination: absolute, a trailing `/` says that it is a directory. unpack: archives are unpacked.
+    """
+
+    destination: str
+    owner: "Owner | None" = None
+    chmod: "Chmod | None" = None
+    parents: bool = False
+    unpack: bool = False
+    inline: tuple[InlineSource, ...] = ()
+    several: bool = False        # the destination has to be a directory
+
+
+class MkdirOp(Value):
+    """WORKDIR: the directory exists on input 0 afterwards, made for `user` if it was missing."""
+
+    path: str
+    user: str = ""
+
+
+class MergeOp(Value):
+    """Input 1's own layer put on top of input 0, whatever input 0 is (COPY --link)."""
+
+
+Op: "TypeAlias" = "SourceScratch | SourceImage | SourceLocal | RunOp | CopyOp | MkdirOp | MergeOp"
+
+
+class Pick(Value):
+    """A COPY source: `path` in the vertex, perhaps a pattern. keep: with --parents, what below `path` is taken, and kept as a path."""
+
+    path: str
+    keep: str = ""
+
+
+class Selector(Value):
+    """Which files of a vertex an edge depends on, as COPY takes them."""
+
+    picks: tuple[Pick, ...]
+    wildcards: bool = True       # whether `*?[` mean anything
+    parents: bool = False        # COPY --parents
+    excludes: tuple[str, ...] = ()
+    whole: bool = False          # a mount: the directory itself counts too, and its times do not
+
+
+class Edge(Value):
+    """An input of a vertex: the whole file system of `vertex` (an index into the graph), or only what `selector` picks of it."""
+
+    vertex: int
+    selector: Selector | None = None
+
+
+class Vertex(Value):
+    """One unit of work. What stands after `inputs` says where it comes from and how it runs; it is not in its key.
+
+    number: from 1 among those that are shown, 0 for one that is not. history: its entry in the image, if it makes one.
+    """
+
+    op: "Op"
+    inputs: tuple[Edge, ...]
+    label: str = ""              # "[builder 2/5] RUN make"
+    number: int = 0
+    stage: int = -1              # index of the stage in the file
+    span: "Span | None" = None
+    source: "Source | None" = None
+    no_cache: bool = False
+
+
+class Graph(Value):
+    """Vertices in topological order (inputs have lower indices); `target` is the one that is wanted."""
+
+    vertices: tuple[Vertex, ...]
+    target: int

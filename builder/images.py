@@ -1,0 +1,85 @@
+"""Base images: a name in a Dockerfile -> what the graph begins from. The store's own, one made from this machine, or none."""
+
+from builder.cachekey import image_result
+from builder.errors import ImageMissing
+from builder.lower import Base
+from builder.solver import BuiltLayer
+from lang.config import Health, Settings
+from lang.platform import Platform
+from store.digest import Digest
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from builder.progress import OnEvent
+    from store.images import ImageRecord
+    from store.oci import ContainerConfig
+    from store.store import Store
+
+    Pull = Callable[[str, "Platform | None"], Digest | None]
+
+
+class BaseImages:
+    """Resolves each name once. pull: fetches an image that is not here (None: there is no registry client to ask)."""
+
+    def __init__(self, store: "Store", on_event: "OnEvent", pull: "Pull | None" = None) -> None:
+        self._store, self._on_event, self._pull = store, on_event, pull
+        self._found: dict[tuple[str, str], Base] = {}
+
+    def __call__(self, name: str, platform: "Platform | None") -> Base:
+        """Raises ImageMissing, StoreError."""
+        key = (name, str(platform or ""))
+        base = self._found.get(key)
+        if base is None:
+            base = self._found[key] = self._base(name, self.resolve(name, platform))
+        return base
+
+    def resolve(self, name: str, platform: "Platform | None") -> Digest:
+        """ID of the image. A real image of that name comes before a reserved name of this machine's own."""
+        from builder.base.reserved import is_reserved
+        from builder.base.reserved import resolve as resolve_reserved
+
+        record = self._store.images.resolve(name)
+        if record is not None and (platform is None or _fits(record, platform)):
+            return record.id
+        if is_reserved(name):
+            return resolve_reserved(self._store, name, self._on_event)
+        pulled = self._pull(name, platform) if self._pull is not None else None
+        if pulled is None:
+            what = f"{name} for {platform}" if record is not None else name
+            raise ImageMissing(what, help="`FROM host/base` and `FROM host/python` need no registry; `pybuild load -i FILE` reads an archive")
+        return pulled
+
+    def _base(self, name: str, image: Digest) -> Base:
+        store = self._store
+        config = store.images.config(image)
+        chain: tuple[BuiltLayer, ...] = ()
+        diff_ids: tuple[Digest, ...] = ()
+        for layer in store.images.layers(image):
+            diff_ids += (layer.diff_id,)
+            chain += (BuiltLayer(image_result(diff_ids), layer.tree, layer.snapshot, layer.diff_id, config.created or "", "", layer.size),)
+        store.snapshots.hold(*(layer.snapshot for layer in store.images.layers(image)))
+        platform = Platform(config.os, config.architecture, config.variant, config.os_version)
+        return Base(name, image, settings_of(config.config, config.author), chain, image_result(diff_ids), config.history or (), platform)
+
+
+def _fits(record: "ImageRecord", platform: Platform) -> bool:
+    """Whether an image of the store is for the wanted platform; a variant that is not said is any."""
+    words = record.platform.split("/")
+    wanted = [platform.os, platform.architecture, platform.variant]
+    return words[:2] == wanted[:2] and (len(words) < 3 or not wanted[2] or words[2] == wanted[2])
+
+
+def settings_of(config: "ContainerConfig | None", author: str = "") -> Settings:
+    """The part of an image's config that a Dockerfile goes on from."""
+    if config is None:
+        return Settings(author=author)
+    health = config.healthcheck
+    pairs = tuple(entry.partition("=") for entry in config.env or ())
+    return Settings(
+        env=tuple((name, value) for name, _, value in pairs), user=config.user, working_dir=config.working_dir, cmd=config.cmd,
+        entrypoint=config.entrypoint, shell=config.shell, labels=tuple((config.labels or {}).items()), exposed_ports=tuple(sorted(config.exposed_ports or ())),
+        volumes=tuple(sorted(config.volumes or ())), stop_signal=config.stop_signal,
+        healthcheck=Health(health.test or (), health.interval, health.timeout, health.start_period, health.start_interval, health.retries) if health else None,
+        on_build=config.on_build or (), author=author)

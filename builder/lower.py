@@ -1,0 +1,270 @@
+"""Stages -> graph. What enters: a Resolution and functions that know images and contexts; what leaves: a Lowered: the graph, what is known of
+its sources, and of the target stage the config and history that its image will have.
+
+Nothing is run and nothing but image configs is read: a stage can only be walked when the config of its base is known.
+"""
+
+from builder.errors import BuildError
+from builder.graph import (
+    CopyOp,
+    Edge,
+    Graph,
+    InlineSource,
+    MergeOp,
+    MkdirOp,
+    MountInput,
+    Pick,
+    RunHow,
+    RunOp,
+    Selector,
+    SourceImage,
+    SourceLocal,
+    SourceScratch,
+    Vertex,
+)
+from kernel.value import Value
+from lang.config import SCRATCH, Settings
+from lang.evaluate import Evaluated, evaluate
+from lang.mount import BindMount, CacheMount
+from lang.refs import ImageRef, NamedRef, Scratch, StageRef
+from lang.stages import with_triggers
+from lang.steps import ConfigStep, CopyStep, GitSource, PathSource, RunStep, UrlSource, WorkdirStep
+from lang.steps import InlineSource as InlineText
+from store.digest import Digest, digest_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from builder.graph import Op
+    from builder.request import Request
+    from builder.solver import Chain
+    from lang.platform import Platform
+    from lang.refs import Ref
+    from lang.source import Span
+    from lang.stages import Resolution, Stage
+    from lang.steps import Step
+    from store.oci import HistoryEntry
+
+
+class Base(Value):
+    """An image that the graph begins from, as far as it is known without its files."""
+
+    name: str                    # by which it was resolved
+    image_id: Digest
+    settings: Settings
+    chain: "Chain"
+    result: Digest
+    history: "tuple[HistoryEntry, ...]" = ()
+    platform: "Platform | None" = None
+
+
+class HistoryLine(Value):
+    """An entry of the image's history that this build makes. vertex: the one whose layer it is, -1 for none."""
+
+    created_by: str
+    vertex: int = -1
+
+
+class Lowered(Value):
+    """results, chains: of the source vertices, by index. history: HistoryEntry of base images, HistoryLine of this build."""
+
+    graph: Graph
+    results: "dict[int, Digest]"
+    chains: "dict[int, Chain]"
+    settings: Settings
+    history: "tuple[HistoryEntry | HistoryLine, ...]"
+    platform: "Platform"
+    bases: "tuple[tuple[str, Digest], ...]"              # (name, image ID) of every image that was resolved
+
+
+class Known(Value):
+    """What lowering asks of the world. image(name, platform) and context(name) raise BuildError for what is not there."""
+
+    image: "Callable[[str, Platform | None], Base]"
+    named: "Callable[[str], str]"                        # the value of a named context
+
+
+class _Done(Value):
+    """A stage that is in the graph: its last vertex, what it evaluated to, its history."""
+
+    vertex: int
+    evaluated: Evaluated
+    history: "tuple[Any, ...]"
+    platform: "Platform"
+
+
+def lower(resolution: "Resolution", known: Known, request: "Request") -> Lowered:
+    """Raises LangError, BuildError (with their place)."""
+    resolution, bases = _with_bases(resolution, known)
+    made = _Lowering(resolution, known, request, bases)
+    for stage in resolution.stages:
+        if stage.reachable:
+            made.stage(stage)
+    done = made.done[resolution.target]
+    graph = Graph(tuple(made.vertices), done.vertex)
+    return Lowered(graph, made.results, made.chains, done.evaluated.settings, done.history, done.platform, tuple(made.images))
+
+
+def _with_bases(resolution: "Resolution", known: Known) -> "tuple[Resolution, dict[int, Base]]":
+    """The base images of all reachable stages; their ONBUILD triggers may make more stages reachable, so until there are no more."""
+    bases: dict[int, Base] = {}
+    while True:
+        missing = [s for s in resolution.stages if s.reachable and s.number not in bases and isinstance(s.base, ImageRef | NamedRef)]
+        if not missing:
+            return resolution, bases
+        for stage in missing:
+            bases[stage.number] = _base(resolution, stage, known)
+        triggers = {number: base.settings.on_build for number, base in bases.items() if base.settings.on_build}
+        if triggers:
+            resolution = with_triggers(resolution, triggers)
+
+
+def _base(resolution: "Resolution", stage: "Stage", known: Known) -> Base:
+    try:
+        if isinstance(stage.base, NamedRef):
+            value = known.named(stage.base.name)
+            if not value.startswith("docker-image://"):
+                raise BuildError(f"the named context `{stage.base.name}` is `{value}`, which is no image", help="FROM takes docker-image:// contexts")
+            return known.image(value.removeprefix("docker-image://"), stage.platform)
+        assert isinstance(stage.base, ImageRef)
+        return known.image(stage.base.name, stage.platform)
+    except BuildError as error:
+        raise error.at(stage.start.image.span, resolution.dockerfile.source) from None
+
+
+class _Lowering:
+    def __init__(self, resolution: "Resolution", known: Known, request: "Request", bases: "dict[int, Base]") -> None:
+        self.vertices: list[Vertex] = []
+        self.results: dict[int, Digest] = {}
+        self.chains: dict[int, Chain] = {}
+        self.done: dict[int, _Done] = {}
+        self.images: list[tuple[str, Digest]] = []
+        self._resolution, self._known, self._request, self._bases = resolution, known, request, bases
+        self._source = resolution.dockerfile.source
+        self._by_op: dict[tuple[Op, tuple[Edge, ...], bool], int] = {}
+        self._shown = 0
+        self._no_cache = False
+        self._where: tuple[int, str, int, int] = (-1, "", 0, 0)      # stage number, its name, the step's number in it, how many there are
+
+    # ------------------------------------------------------------ stages
+    def stage(self, stage: "Stage") -> None:
+        below = self.done.get(stage.base.number) if isinstance(stage.base, StageRef) else None
+        platform = stage.platform or (below.platform if below else self._resolution.target_platform)
+        history: tuple[Any, ...] = ()
+        if below is not None:
+            vertex, settings, scope, history = below.vertex, below.evaluated.settings, below.evaluated.scope, below.history
+        elif isinstance(stage.base, Scratch):
+            vertex, settings, scope = self._add_source(SourceScratch(str(platform)), (), digest_of(b"scratch")), SCRATCH, None
+        else:
+            base = self._bases[stage.number]
+            vertex = self._image(base, platform)
+            settings, scope, history, platform = base.settings, None, base.history, base.platform or platform
+        evaluated = evaluate(stage, settings, self._resolution, scope)
+        self._no_cache = self._request.no_cache or (stage.name or str(stage.number)) in self._request.no_cache_stages
+        total = 1 + sum(1 for step in evaluated.steps if step.layer)
+        name = stage.name or (f"stage-{stage.number}" if len(self._resolution.stages) > 1 else "")
+        count = 1
+        for step in evaluated.steps:
+            if not isinstance(step, ConfigStep):
+                count += 1
+                self._where = (stage.number, name, count, total)
+                if step.layer:
+                    vertex = self._step(step, vertex, platform)
+            history += (HistoryLine(step.created_by, vertex if step.layer else -1),)
+        self.done[stage.number] = _Done(vertex, evaluated, history, platform)
+
+    def _image(self, base: Base, platform: "Platform") -> int:
+        if (base.name, base.image_id) not in self.images:
+            self.images.append((base.name, base.image_id))
+        return self._add_source(SourceImage(base.name, base.image_id, str(platform)), base.chain, base.result)
+
+    # ------------------------------------------------------------ vertices
+    def _add_source(self, op: "Op", chain: "Chain", result: Digest) -> int:
+        if isinstance(op, SourceImage):                  # one image under two names is one source
+            op = op._replace(name="")
+        index = self._by_op.get((op, (), False))
+        if index is None:
+            index = self._by_op[op, (), False] = len(self.vertices)
+            self.vertices.append(Vertex(op, ()))
+            self.results[index], self.chains[index] = result, chain
+        return index
+
+    def _add(self, op: "Op", inputs: tuple[Edge, ...], label: str, span: "Span | None") -> int:
+        """A vertex; one that is there already with the same op and inputs is it."""
+        index = self._by_op.get((op, inputs, self._no_cache))
+        if index is None:
+            stage, name, number, total = self._where
+            index = self._by_op[op, inputs, self._no_cache] = len(self.vertices)
+            if label:
+                self._shown += 1
+                label = f"[{name}{' ' if name else ''}{number}/{total}] {label}"
+            self.vertices.append(Vertex(op, inputs, label, self._shown if label else 0, stage, span, self._source, self._no_cache))
+        return index
+
+    def _step(self, step: "Step", parent: int, platform: "Platform") -> int:
+        try:
+            if isinstance(step, RunStep):
+                return self._run(step, parent, platform)
+            if isinstance(step, CopyStep):
+                return self._copy(step, parent, platform)
+            assert isinstance(step, WorkdirStep)
+            return self._add(MkdirOp(step.path, step.user), (Edge(parent),), step.label, step.span)
+        except BuildError as error:
+            raise error.at(step.span, self._source) from None
+
+    def _origin(self, ref: "Ref | None") -> int:
+        """The vertex that --from or a mount's from names; None is the build context."""
+        if ref is None:
+            return self._add_source(SourceLocal("context"), (), digest_of(b"local context"))
+        if isinstance(ref, StageRef):
+            return self.done[ref.number].vertex
+        if isinstance(ref, Scratch):
+            return self._add_source(SourceScratch(str(self._resolution.target_platform)), (), digest_of(b"scratch"))
+        if isinstance(ref, ImageRef):
+            return self._image(self._known.image(ref.name, None), self._resolution.target_platform)
+        value = self._known.named(ref.name)
+        if value.startswith("docker-image://"):
+            return self._image(self._known.image(value.removeprefix("docker-image://"), None), self._resolution.target_platform)
+        return self._add_source(SourceLocal(ref.name), (), digest_of(b"local " + ref.name.encode()))
+
+    # ------------------------------------------------------------ steps
+    def _run(self, step: RunStep, parent: int, platform: "Platform") -> int:
+        self._check_entitlements(step)
+        inputs, mounts = [Edge(parent)], []
+        for mount in step.mounts:
+            takes = isinstance(mount, BindMount) or (isinstance(mount, CacheMount) and mount.origin is not None)
+            at = -1
+            if takes and isinstance(mount, BindMount | CacheMount):
+                at = len(inputs)
+                selector = Selector((Pick(mount.source.lstrip("/")),), wildcards=False, whole=True)
+                inputs.append(Edge(self._origin(mount.origin), selector))
+                mount = mount._replace(origin=None)
+            mounts.append(MountInput(mount, at))
+        request = self._request
+        how = RunHow(step.proxies or request.proxies, step.timeout, step.retries, step.retry_delay, request.memory, request.cpus, request.cgroup_parent, step.shell)
+        network = request.network if step.network == "default" else step.network
+        op = RunOp(step.argv, step.env, step.cwd, step.user, tuple(mounts), step.files, network, step.security, step.devices,
+                   request.add_hosts, request.shm_size, request.ulimits, "", str(platform), how)
+        return self._add(op, tuple(inputs), step.label, step.span)
+
+    def _check_entitlements(self, step: RunStep) -> None:
+        for wanted, entitlement in ((step.network == "host", "network.host"), (step.security == "insecure", "security.insecure"), (bool(step.devices), "device")):
+            if wanted and entitlement not in self._request.allow and not (entitlement == "network.host" and self._request.network == "host"):
+                raise BuildError(f"this RUN needs the entitlement `{entitlement}`", help=f"build with `--allow {entitlement}` if you trust this Dockerfile")
+
+    def _copy(self, step: CopyStep, parent: int, platform: "Platform") -> int:
+        for source in step.sources:
+            if isinstance(source, UrlSource | GitSource):
+                raise BuildError("ADD from a URL or a git repository is not built in yet", help="download in a RUN, or copy from the context")
+        picks = tuple(Pick(source.path.lstrip("/"), source.keep) for source in step.sources if isinstance(source, PathSource))
+        inline = tuple(InlineSource(source.name, source.content) for source in step.sources if isinstance(source, InlineText))
+        unpack = step.add and step.unpack is not False
+        op = CopyOp(step.destination, step.owner, step.chmod, step.parents, unpack, inline, len(step.sources) > 1)
+        edges = (Edge(self._origin(step.origin), Selector(picks, parents=step.parents, excludes=step.excludes)),) if picks else ()
+        if step.link and step.chmod is None:
+            scratch = self._add_source(SourceScratch(str(platform)), (), digest_of(b"scratch"))
+            copied = self._add(op, (Edge(scratch), *edges), step.label, step.span)
+            return self._add(MergeOp(), (Edge(parent), Edge(copied)), "", step.span)
+        return self._add(op, (Edge(parent), *edges), step.label, step.span)

@@ -1,0 +1,82 @@
+"""What a build is asked for: one frozen value, made by a face from its options. Cheap to import: the cached path reads it."""
+
+from kernel.value import Value
+
+
+class Secret(Value):
+    """`--secret id=..,src=..|env=..`: exactly one of path and variable is set."""
+
+    id: str
+    path: str = ""
+    variable: str = ""
+
+
+class Output(Value):
+    """`--output type=..,dest=..`. dest "-" is stdout; options: what else was given, as (key, value) in order."""
+
+    type: str
+    dest: str = ""
+    options: tuple[tuple[str, str], ...] = ()
+
+    def option(self, name: str, default: str = "") -> str:
+        return dict(self.options).get(name, default)
+
+
+class Request(Value):
+    """Everything that decides what a build yields, and how it runs."""
+
+    context: str                                         # directory (absolute); "" for an empty context
+    dockerfile: str                                      # its name, for messages
+    text: bytes                                          # its bytes
+    ignore: bytes = b""                                  # bytes of the ignore file that applies
+    ignore_name: str = ""
+    target: str | None = None
+    build_args: tuple[tuple[str, str], ...] = ()
+    named_contexts: tuple[tuple[str, str], ...] = ()
+    platform: str = ""
+    labels: tuple[tuple[str, str], ...] = ()
+    annotations: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()                          # -t
+    network: str = "default"
+    add_hosts: tuple[str, ...] = ()
+    secrets: tuple[Secret, ...] = ()
+    ssh: tuple[tuple[str, str], ...] = ()                # (id, socket path)
+    allow: tuple[str, ...] = ()
+    no_cache: bool = False
+    no_cache_stages: tuple[str, ...] = ()
+    pull: bool = False
+    outputs: tuple[Output, ...] = ()
+    jobs: int = 0                                        # 0: as many as there are processors, at least 2
+    shm_size: int = 0
+    ulimits: tuple[str, ...] = ()
+    memory: int = 0
+    cpus: float = 0.0
+    cgroup_parent: str = ""
+    proxies: tuple[tuple[str, str], ...] = ()
+    isolation: str = "auto"
+
+    def identity(self) -> tuple[object, ...]:
+        """What of the request decides the image's content; the rest (names, outputs, how it runs) does not."""
+        return (self.context, self.text, self.ignore, self.target, self.build_args, self.named_contexts, self.platform, self.labels, self.network,
+                self.add_hosts, self.secrets, self.ssh, self.allow, self.shm_size, self.ulimits)
+
+
+class Result(Value):
+    """What a build yielded. image: its ID, "" for a build that made none (cacheonly); lines: what to print of its steps, when cached."""
+
+    image: str
+    names: tuple[str, ...] = ()
+    steps: int = 0
+    cached: int = 0
+
+
+def read_ignore(directory: str, dockerfile: str = "") -> tuple[str, bytes]:
+    """(name, bytes) of the ignore file of a context: the Dockerfile's own before the context's; ("", b"") if there is none."""
+    own = [f"{dockerfile}.dockerignore", f"{dockerfile}.containerignore"] if dockerfile else []
+    for path in (*own, f"{directory}/.containerignore", f"{directory}/.dockerignore"):
+        try:
+            with open(path, "rb") as file:
+                return path, file.read(1 << 20)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+    return "", b""

@@ -1,0 +1,125 @@
+"""What a COPY takes: its sources resolved to files, filtered, and the digest of exactly that, which goes into the step's key.
+
+What enters: Files and a Selector. What leaves: Taken values, in the order of the sources, each with the files below it that count.
+"""
+
+from marshal import dumps
+
+from builder.errors import CopySourceMissing
+from builder.files import DIRECTORY, REGULAR, SYMLINK, BadPattern, Node, children, clean, has_wildcard, resolve
+from kernel.value import Value
+from store.digest import Digest, from_raw, sha256
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from builder.files import Files
+    from builder.graph import Selector
+
+    Keep = Callable[[str], bool]             # path relative to the source's root -> whether it is copied
+
+
+class Taken(Value):
+    """One file or directory that a source names. name: as the source names it, without links followed ("a/b"); node: what is there.
+
+    root: how much of the name is not kept with --parents.
+    """
+
+    name: str
+    node: Node
+    root: str = ""
+
+    @property
+    def base(self) -> str:
+        return self.name.rpartition("/")[2]
+
+    @property
+    def kept(self) -> str:
+        return self.name[len(self.root):].lstrip("/")
+
+
+def take(files: "Files", selector: "Selector") -> list[Taken]:
+    """The sources' files in order. Raises CopySourceMissing for a source without wildcards that is not there."""
+    taken: list[Taken] = []
+    for pick in selector.picks:
+        pattern = f"{pick.path}/{pick.keep}" if pick.keep else pick.path
+        try:
+            found = resolve(files, pattern, wildcards=selector.wildcards, recursive=selector.parents)
+        except BadPattern as error:
+            raise CopySourceMissing(pattern, files.where, "the pattern does not read: `[` is not closed, or it ends in `\\`") from error
+        if not found and not (selector.wildcards and has_wildcard(clean(pattern))):
+            raise CopySourceMissing(pattern, files.where, _nearby(files, clean(pattern)))
+        root = clean(pick.path) if pick.keep else ""
+        taken += [Taken(name, node, root) for name, node in found]
+    return taken
+
+
+def _nearby(files: "Files", path: str) -> str:
+    """A help line: what is there by a similar name."""
+    from difflib import get_close_matches
+
+    directory, _, name = path.rpartition("/")
+    above = files.lookup(directory)
+    if above is None or not above.is_directory:
+        return ""
+    close = get_close_matches(name, [row[0] for row in files.rows(above.path)], 1)
+    return f"did you mean `{directory + '/' if directory else ''}{close[0]}`?" if close else ""
+
+
+def below(files: "Files", top: Node, keep: "Keep | None" = None) -> "Iterator[tuple[str, Node]]":
+    """(path relative to `top`, node) of everything below a directory, parents first, names sorted; what `keep` refuses is left out.
+
+    A refused directory is still looked into: something below may be wanted (`!` patterns). Whoever copies makes it when it is needed.
+    """
+    prefix = len(top.path) + 1 if top.path else 0
+    todo = [top]
+    while todo:
+        inner: list[Node] = []
+        for node in children(files, todo.pop()):
+            rel = node.path[prefix:]
+            if keep is None or keep(rel):
+                yield rel, node
+            if node.is_directory:
+                inner.append(node)
+        todo += inner[::-1]
+
+
+def excluder(excludes: "tuple[str, ...]") -> "Keep | None":
+    """What `--exclude` leaves: a test of paths relative to their source; None if it excludes nothing."""
+    if not excludes:
+        return None
+    from builder.ignore import matches, of_flags
+
+    patterns = of_flags(excludes)
+    return lambda path: not matches(patterns, path)
+
+
+def content_digest(files: "Files", taken: list[Taken], selector: "Selector") -> Digest:
+    """Digest of what these sources hold: names, types, modes, owners, link targets, xattrs, bytes; no times, no inode numbers.
+
+    A source counts by its base name (with --parents: its whole path), a directory by what is below it, since only that is copied.
+    """
+    total, keep = sha256(), excluder(selector.excludes)
+    for item in taken:
+        total.update(dumps(("source", item.kept if selector.parents else item.base if not item.node.is_directory else ""), 2))
+        if item.node.is_directory:
+            if selector.parents or selector.whole:
+                total.update(_facts(files, "", item.node))
+            for rel, node in below(files, item.node, keep):
+                total.update(_facts(files, rel, node))
+        elif keep is None or keep(item.base):
+            total.update(_facts(files, "", item.node))
+    return from_raw(total.digest())
+
+
+def _facts(files: "Files", rel: str, node: Node) -> bytes:
+    kind = node.kind
+    if kind == REGULAR:
+        node = files.known(node)
+    stat = node.stat
+    size = stat[1] if kind == REGULAR else 0
+    device = stat[8] if kind not in (REGULAR, DIRECTORY, SYMLINK) else 0
+    mode = stat[0] if kind != SYMLINK else kind
+    uid, gid = files.owner or (stat[5], stat[6])
+    return dumps((rel, mode, uid, gid, size, device, node.link, node.xattrs, node.digest), 2)

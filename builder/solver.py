@@ -1,0 +1,180 @@
+"""Drive a plan to its end with an executor: start what is ready, take in results, plan on. Decides nothing that plan.py can decide.
+
+What enters: a Plan, the chains of its sources, an Executor, Workers. What leaves: the chain of layers of every finished vertex.
+"""
+
+import time
+
+from builder.errors import BuildError, Cancelled, StepFailed
+from builder.plan import DONE, READY, Plan, Step, advance
+from builder.progress import StepCached, StepDone, StepLog, StepNote, StepStarted
+from builder.worker import failure
+from kernel.value import Value
+from store.digest import Digest
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any, Protocol, TypeAlias
+
+    from builder.plan import Content, Lookup
+    from builder.progress import OnEvent
+    from builder.worker import Send, Workers
+
+    class Executor(Protocol):
+        """Makes layers. Called in a worker: what it needs of this process it takes along, what it finds it returns or sends."""
+
+        def execute(self, step: Step, inputs: "tuple[Chain, ...]", send: Send) -> "dict[str, Any]":
+            """Run the step and record it; the BuiltLayer as a dict of its fields, for the way through a pipe."""
+
+        def adopt(self, layer: "BuiltLayer") -> None:
+            """Called where the plan is, of every layer that was made: keep it from being collected."""
+
+        def diff_id(self, layer: "BuiltLayer", send: Send) -> Digest:
+            """Diff ID of a layer that has none yet; recorded too."""
+
+
+class BuiltLayer(Value):
+    """One layer as the builder handles it. diff_id "": not computed yet."""
+
+    result: Digest               # of the chain that ends with this layer
+    tree: "Digest | str"
+    snapshot: str
+    diff_id: "Digest | str" = ""
+    created: str = ""            # RFC 3339
+    key: "Digest | str" = ""
+    size: int = 0                # bytes of the files in it
+
+
+Chain: "TypeAlias" = "tuple[BuiltLayer, ...]"           # bottom first
+
+
+class Solved(Value):
+    plan: Plan
+    chains: "Mapping[int, Chain]"
+    failed: "BuildError | None" = None
+
+
+def solve(plan: Plan, chains: "dict[int, Chain]", executor: "Executor", workers: "Workers", lookup: "Lookup", content: "Content",
+          on_event: "OnEvent", jobs: int = 4) -> Solved:
+    """Run what is not cached until the target is there; raises the first failure after the others are stopped.
+
+    chains: of the source vertices; the others' are put into it as they finish. jobs: how many steps run at once. Law: a finished step is never run again, also across two processes.
+    """
+    run = _Run(plan, chains, executor, workers, on_event)
+    try:
+        run.note_cached()
+        while not run.plan.is_done() or workers.running():
+            run.start(jobs)
+            if not workers.running():
+                raise AssertionError("the plan is stuck: no step is ready and none runs")
+            for token, kind, payload in workers.wait():
+                result = run.take(token, kind, payload)
+                if result is not None:
+                    run.plan = advance(run.plan, token[1], result, lookup, content)
+                    run.note_cached()
+    except BaseException:
+        workers.stop()
+        run.cancel()
+        raise
+    return Solved(run.plan, run.chains)
+
+
+class _Run:
+    """The state of one solve: what runs, what is known. Tokens: ("step", vertex) and ("diff", vertex)."""
+
+    def __init__(self, plan: Plan, chains: "dict[int, Chain]", executor: "Executor", workers: "Workers", on_event: "OnEvent") -> None:
+        self.plan = plan
+        self.chains = chains
+        self._executor = executor
+        self._workers = workers
+        self._on_event = on_event
+        self._started: dict[int, float] = {}
+        self._hashing: set[str] = set()                 # snapshots whose diff ID is being computed
+
+    def start(self, jobs: int) -> None:
+        running = sum(1 for i in self._started if self.plan.steps[i].state == READY)
+        for index in self.plan.ready():
+            if running >= jobs:
+                return
+            if index not in self._started:
+                self._start(index)
+                running += 1
+
+    def _start(self, index: int) -> None:
+        step = self.plan.steps[index]
+        inputs = tuple(self.chains.get(e.vertex, ()) for e in step.vertex.inputs)
+        self._started[index] = time.monotonic()
+        if step.vertex.number:
+            self._on_event(StepStarted(step.vertex.number, step.vertex.label))
+        executor = self._executor
+        self._workers.start(("step", index), lambda send: executor.execute(step, inputs, send))
+
+    def take(self, token: "tuple[str, int]", kind: str, payload: "Any") -> Digest | None:
+        """Take in a worker's message; the result if it ended a step well."""
+        what, index = token
+        step = self.plan.steps[index]
+        number = step.vertex.number
+        if kind == "log":
+            self._on_event(StepLog(number, payload[0], payload[1]))
+        elif kind == "note":
+            self._on_event(StepNote(number, payload))
+        elif kind == "failed":
+            error = failure(payload)
+            if what == "step":
+                self._on_event(StepDone(number, step.vertex.label, self._seconds(index), str(error)))
+                del self._started[index]
+            if isinstance(error, StepFailed):
+                error.label = step.vertex.label
+                raise error.at(step.vertex.span, step.vertex.source)
+            raise error
+        elif what == "diff":
+            self._hashed(index, payload)
+        else:
+            layer = BuiltLayer(**payload["layer"])
+            self._executor.adopt(layer)
+            self._finish(index, layer, payload["why"])
+            return layer.result
+        return None
+
+    def _finish(self, index: int, layer: BuiltLayer, why: str) -> None:
+        vertex = self.plan.steps[index].vertex
+        self._add(index, layer)
+        if vertex.number:
+            self._on_event(StepCached(vertex.number, vertex.label, why) if why else StepDone(vertex.number, vertex.label, self._seconds(index)))
+
+    def note_cached(self) -> None:
+        """Give every step that the last planning found in the cache its chain, and say so."""
+        for index, step in enumerate(self.plan.steps):
+            if step.state == DONE and index not in self.chains:
+                hit = step.hit
+                assert hit is not None, "a step is done without a record"
+                self._add(index, BuiltLayer(hit.result, hit.tree, hit.snapshot, hit.diff_id or "", hit.created, hit.key, hit.size))
+                if step.vertex.number:
+                    self._on_event(StepCached(step.vertex.number, step.vertex.label))
+
+    def _add(self, index: int, layer: BuiltLayer) -> None:
+        parent = self.chains[self.plan.steps[index].vertex.inputs[0].vertex]
+        self.chains[index] = (*parent, layer)
+        if not layer.diff_id and layer.snapshot not in self._hashing:
+            self._hashing.add(layer.snapshot)
+            executor = self._executor
+            self._workers.start(("diff", index), lambda send: executor.diff_id(layer, send))
+
+    def _hashed(self, index: int, diff_id: str) -> None:
+        """The diff ID of a layer is known: put it into every chain that has the layer."""
+        snapshot = self.chains[index][-1].snapshot
+        self._hashing.discard(snapshot)
+        for vertex, chain in self.chains.items():
+            if any(layer.snapshot == snapshot and not layer.diff_id for layer in chain):
+                self.chains[vertex] = tuple(x._replace(diff_id=diff_id) if x.snapshot == snapshot else x for x in chain)
+
+    def _seconds(self, index: int) -> float:
+        return time.monotonic() - self._started[index]
+
+    def cancel(self) -> None:
+        """Say of what was still running that it was stopped."""
+        for index, began in self._started.items():
+            step = self.plan.steps[index]
+            if step.state == READY:
+                self._on_event(StepDone(step.vertex.number, step.vertex.label, time.monotonic() - began, str(Cancelled())))

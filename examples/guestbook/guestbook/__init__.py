@@ -1,0 +1,1 @@
+"""A guestbook: a page, a store behind it, and a worker that greets."""

@@ -1,0 +1,115 @@
+"""argv -> one command -> exit status: the only place that exits, and the only one that turns errors into text."""
+
+import sys
+
+from pybuild.command import DEFAULTS, TABLES, find
+from pybuild.option import FLAG, GLOBAL
+from pybuild.scanner import HelpWanted, Misuse, scan
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+OK, FAILED, USAGE, TOOL_FAILED, NOT_EXECUTABLE, NOT_FOUND, INTERRUPTED = 0, 1, 2, 125, 126, 127, 130
+
+
+def pybuild() -> "NoReturn":
+    _exit(run("pybuild", sys.argv[1:]))
+
+
+def pyup() -> "NoReturn":
+    _exit(run("pyup", sys.argv[1:]))
+
+
+def run(program: str, argv: list[str]) -> int:
+    """Run the command that `argv` names; its exit status. Never raises: what goes wrong is printed to stderr, once."""
+    try:
+        return _dispatch(program, argv)
+    except KeyboardInterrupt:
+        print(file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:                              # the reader of our output went away: nothing is wrong with us
+        _silence_stdout()
+        return FAILED
+    except Exception as error:
+        from pybuild.output.errors import report
+
+        return report(error, debug="--debug" in argv or "-D" in argv)
+
+
+def _dispatch(program: str, argv: list[str]) -> int:
+    ahead, words = _split_globals(argv)
+    command, count = find(TABLES[program], words)
+    if command is None:
+        if not words and program == "pybuild" or words and _asks_for_overview(program, words):
+            return _overview(program, words)
+        command, _ = find(TABLES[program], [DEFAULTS[program]])
+        assert command is not None, f"{program} has no default command"
+    module = __import__(command.module, fromlist=["main"])
+    try:
+        options = scan(module.USAGE, ahead + words[count:])
+    except HelpWanted:
+        from pybuild.help import command_help
+
+        print(command_help(program, command, module.USAGE), end="")
+        return OK
+    except Misuse as error:
+        help = error.help or f"see `{program}{'' if command.words == DEFAULTS[program] else ' ' + command.words} --help`"
+        print(f"error: {error}\n  = help: {help}", file=sys.stderr)
+        return USAGE
+    options.program = program
+    return int(module.main(options))
+
+
+def _asks_for_overview(program: str, words: list[str]) -> bool:
+    """Whether these words, which name no command, are about the commands as such (else they are the default command's own)."""
+    first = words[0]
+    if first in ("-h", "--help", "help", "-v", "--version"):
+        return True
+    groups = {name.split()[0] for c in TABLES[program] for name in (c.words, *c.aliases) if " " in name}
+    return first in groups or (program == "pyup" and not first.startswith("-"))
+
+
+def _overview(program: str, words: list[str]) -> int:
+    if words and words[0] in ("-v", "--version"):
+        from pybuild.version import text
+
+        print(text(program))
+        return OK
+    if words[:1] == ["help"] and len(words) > 1:
+        return _dispatch(program, [*words[1:], "--help"])
+    from pybuild.help import overview
+
+    return overview(program, words)
+
+
+def _split_globals(argv: list[str]) -> tuple[list[str], list[str]]:
+    """Global options may stand before the command: (they, the rest)."""
+    kinds = {name: o.kind for o in GLOBAL for name in o.names.split()}
+    at = 0
+    while at < len(argv) and argv[at].partition("=")[0] in kinds:
+        name, equals, _ = argv[at].partition("=")
+        at += 1 if equals or kinds[name] == FLAG else 2
+    return argv[:at], argv[at:]
+
+
+def _silence_stdout() -> None:
+    import os
+
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def _exit(status: int) -> "NoReturn":
+    """Leave at once: nothing of ours needs the interpreter's clean-up, which costs some milliseconds."""
+    import os
+
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except BrokenPipeError:
+        status = status or FAILED
+    os._exit(status)
+
+
+if __name__ == "__main__":
+    pybuild()

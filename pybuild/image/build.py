@@ -1,0 +1,265 @@
+"""`pybuild [build]`: options -> a Request; a build that was done before is found without importing the builder."""
+
+import os
+import sys
+
+from pybuild.option import COUNT, FLAG, LIST, MAYBE, VALUE, Operand, Option, Usage
+from pybuild.scanner import Options
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from builder.request import Output, Request, Result, Secret
+    from store.store import Store
+
+USAGE = Usage(
+    "Build an image from a Dockerfile.", "pybuild -t guestbook examples/guestbook\npybuild --build-arg VERSION=2 --target test -o type=local,dest=out .",
+    (Operand("context", "1", "directory with what COPY takes, or `-`: a Dockerfile on stdin"),),
+    (Option("-f --file", VALUE, "the Dockerfile (default: CONTEXT/Dockerfile); `-` is stdin", "FILE"),
+     Option("-t --tag", LIST, "name of the image", "NAME[:TAG]"),
+     Option("--target", VALUE, "build this stage instead of the last one", "STAGE"),
+     Option("--build-arg", LIST, "value of an ARG; without `=` it is taken from the environment", "NAME[=VALUE]"),
+     Option("--build-context", LIST, "a further context that FROM, COPY --from and mounts can name", "NAME=VALUE"),
+     Option("--platform", VALUE, "platform of the image", "OS/ARCH"),
+     Option("--label", LIST, "label of the image", "NAME=VALUE"),
+     Option("--annotation", LIST, "annotation of the image's manifest", "NAME=VALUE"),
+     Option("--add-host", LIST, "a line in /etc/hosts of every RUN", "HOST:IP"),
+     Option("--network", VALUE, "network of every RUN", "MODE", "default", choices=("default", "none", "host")),
+     Option("--secret", LIST, "a secret for RUN --mount=type=secret", "id=ID[,src=FILE|,env=NAME]"),
+     Option("--ssh", LIST, "an ssh agent for RUN --mount=type=ssh", "default|ID[=SOCKET]"),
+     Option("--allow", LIST, "allow what the Dockerfile asks for: network.host, security.insecure, device", "ENTITLEMENT"),
+     Option("--shm-size", VALUE, "size of /dev/shm in a RUN", "SIZE"),
+     Option("--ulimit", LIST, "limit of a RUN", "NAME=SOFT[:HARD]"),
+     Option("-m --memory", VALUE, "memory that a RUN may use", "SIZE"),
+     Option("--cpus", VALUE, "processors that a RUN may use", "NUMBER"),
+     Option("--cgroup-parent", VALUE, "cgroup below which a RUN runs", "PATH"),
+     Option("-o --output", LIST, "what to make: type=image|docker|oci|tar|local[,dest=PATH][,compression=..]; a bare path is type=local", "OUTPUT"),
+     Option("--load", FLAG, "put the image into the store (the default)"),
+     Option("--iidfile", VALUE, "write the image's ID to FILE", "FILE"),
+     Option("-q --quiet", FLAG, "print nothing but the image's ID"),
+     Option("--no-cache", FLAG, "run every step"),
+     Option("--no-cache-filter", LIST, "run every step of these stages", "STAGE,.."),
+     Option("--pull", MAYBE, "look for a newer base image", "BOOL", implied="true"),
+     Option("--progress", VALUE, "how progress is shown", "KIND", choices=("auto", "tty", "plain", "json", "rawjson", "quiet", "none")),
+     Option("--jobs", COUNT, "how many steps run at once (default: the number of processors)", "N")))
+
+
+def main(options: Options) -> int:
+    from builder import record
+
+    request = make_request(options)
+    from pybuild.output.progress import printer
+    from pybuild.place import open_store
+
+    quiet = options.quiet
+    on_event = printer("quiet" if quiet else options.progress or os.environ.get("BUILDKIT_PROGRESS") or "plain")
+    with open_store(options) as store:
+        result = record.find(store, request, on_event)
+        if result is not None:
+            if request.outputs:
+                _write_outputs(store, request, result)
+        else:
+            from pybuild.image.building import run
+
+            result = run(request, store, on_event)
+    return _finish(options, result)
+
+
+def _finish(options: Options, result: "Result") -> int:
+    if options.iidfile:
+        with open(options.iidfile, "w") as file:
+            file.write(result.image)
+    if options.quiet:
+        print(result.image)
+    elif result.image:
+        named = f" {', '.join(result.names)}" if result.names else ""
+        print(f"{result.image[:19]}{named} ({result.cached} of {result.steps} steps cached)", file=sys.stderr)
+    return 0
+
+
+def _write_outputs(store: "Store", request: "Request", result: "Result") -> None:
+    from builder.outputs import check_outputs, write_outputs
+    from store.digest import Digest
+
+    check_outputs(request.outputs)
+    write_outputs(store, request.outputs, request.names, Digest(result.image))
+
+
+# ---------------------------------------------------------------- options -> Request
+def make_request(options: Options) -> "Request":
+    """Raises BuildError, Misuse, OSError."""
+    from builder.request import Request, read_ignore
+
+    context, dockerfile, text = _read_dockerfile(options)
+    ignore_name, ignore = read_ignore(context, dockerfile) if context else ("", b"")
+    return Request(
+        context=context, dockerfile=_shown(dockerfile), text=text, ignore=ignore, ignore_name=_shown(ignore_name), target=options.target,
+        build_args=_build_args(options.build_arg), named_contexts=tuple(_named_context(w) for w in options.build_context),
+        platform=options.platform or os.environ.get("DOCKER_DEFAULT_PLATFORM", ""), labels=_pairs(options.label, "--label"),
+        annotations=tuple(options.annotation), names=tuple(options.tag), network=options.network, add_hosts=tuple(options.add_host),
+        secrets=tuple(_secret(w) for w in options.secret), ssh=tuple(_ssh(w) for w in options.ssh),
+        allow=tuple(x for w in options.allow for x in w.split(",")), no_cache=options.no_cache,
+        no_cache_stages=tuple(x for w in options.no_cache_filter for x in w.split(",")), pull=options.pull not in (None, "false"),
+        outputs=tuple(_output(w) for w in options.output), jobs=options.jobs or 0, shm_size=_size(options.shm_size, "--shm-size"),
+        ulimits=tuple(options.ulimit), memory=_size(options.memory, "--memory"), cpus=_number(options.cpus), cgroup_parent=options.cgroup_parent or "",
+        proxies=_proxies())
+
+
+def _read_dockerfile(options: Options) -> tuple[str, str, bytes]:
+    """(context directory or "", path of the Dockerfile, its bytes)."""
+    context, file = options.context, options.file
+    if context == "-":
+        return "", "Dockerfile", sys.stdin.buffer.read()
+    directory = os.path.abspath(context)
+    if not os.path.isdir(directory):
+        from builder.errors import ContextMissing
+
+        raise ContextMissing(context, _meant_command(context))
+    if file == "-":
+        return directory, "Dockerfile", sys.stdin.buffer.read()
+    path = file or f"{directory}/Dockerfile"
+    if not file and not os.path.exists(path):
+        path = next((f"{directory}/{n}" for n in ("dockerfile", "Containerfile") if os.path.exists(f"{directory}/{n}")), path)
+    try:
+        with open(path, "rb") as stream:
+            return directory, os.path.abspath(path), stream.read()
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+        from builder.errors import DockerfileMissing
+
+        raise DockerfileMissing(_shown(path), "name it with `-f FILE`") from error
+
+
+def _meant_command(word: str) -> str:
+    """Help for a context that is not there: perhaps it was to be a command."""
+    from difflib import get_close_matches
+
+    from pybuild.command import PYBUILD
+
+    close = get_close_matches(word, [c.words for c in PYBUILD], 1)
+    return f"did you mean the command `pybuild {close[0]}`?" if close and "/" not in word else ""
+
+
+def _shown(path: str) -> str:
+    """A path as messages show it: relative if it lies below the working directory."""
+    here = os.getcwd() + "/"
+    return path[len(here):] if path.startswith(here) else path
+
+
+def _misuse(message: str, help: str = "") -> Exception:
+    from pybuild.scanner import Misuse
+
+    return Misuse(message, help)
+
+
+def _pairs(words: list[str], option: str) -> tuple[tuple[str, str], ...]:
+    found = []
+    for word in words:
+        name, _, value = word.partition("=")
+        if not name:
+            raise _misuse(f"{option}: `{word}` has no name")
+        found.append((name, value))
+    return tuple(found)
+
+
+def _build_args(words: list[str]) -> tuple[tuple[str, str], ...]:
+    found: dict[str, str] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not name:
+            raise _misuse(f"--build-arg: `{word}` has no name")
+        if equals:
+            found[name] = value
+        elif name in os.environ:
+            found[name] = os.environ[name]
+    return tuple(sorted(found.items()))
+
+
+def _named_context(word: str) -> tuple[str, str]:
+    name, equals, value = word.partition("=")
+    if not equals or not name:
+        raise _misuse(f"--build-context: `{word}` is no NAME=VALUE")
+    return name, value if "://" in value else os.path.abspath(value)
+
+
+def _fields(word: str, option: str) -> dict[str, str]:
+    """`a=1,b=2`, with csv quotes around a field that has a comma."""
+    if '"' in word:
+        import csv
+
+        parts = next(csv.reader([word]))
+    else:
+        parts = word.split(",")
+    fields = {}
+    for part in parts:
+        name, equals, value = part.partition("=")
+        if not equals:
+            raise _misuse(f"{option}: `{part}` in `{word}` is no NAME=VALUE")
+        fields[name.strip()] = value
+    return fields
+
+
+def _secret(word: str) -> "Secret":
+    from builder.request import Secret
+
+    fields = _fields(word, "--secret")
+    path = fields.get("src") or fields.get("source", "")
+    variable = fields.get("env", "")
+    name = fields.get("id") or os.path.basename(path) or variable
+    if not name:
+        raise _misuse(f"--secret: `{word}` has no id")
+    if not path and not variable:
+        if name in os.environ:
+            variable = name
+        else:
+            path = name
+    if path and not os.path.exists(path):
+        from builder.errors import BuildError
+
+        raise BuildError(f"the file `{path}` of the secret `{name}` does not exist")
+    return Secret(name, os.path.abspath(path) if path else "", variable)
+
+
+def _ssh(word: str) -> tuple[str, str]:
+    name, _, socket = word.partition("=")
+    socket = socket or os.environ.get("SSH_AUTH_SOCK", "")
+    if not socket:
+        raise _misuse(f"--ssh: there is no agent for `{name}`: SSH_AUTH_SOCK is not set")
+    return name or "default", socket
+
+
+def _output(word: str) -> "Output":
+    from builder.request import Output
+
+    if "=" not in word:
+        return Output("tar" if word == "-" else "local", word if word == "-" else os.path.abspath(word))
+    fields = _fields(word, "--output")
+    kind = fields.pop("type", "")
+    dest = fields.pop("dest", fields.pop("destination", ""))
+    if not kind:
+        raise _misuse(f"--output: `{word}` has no type")
+    if kind in ("docker", "oci", "tar") and not dest and (kind != "docker" or not sys.stdout.isatty()):
+        dest = "-" if kind != "docker" else ""
+    return Output(kind, dest if dest in ("", "-") else os.path.abspath(dest), tuple(fields.items()))
+
+
+def _size(text: str | None, option: str) -> int:
+    if not text:
+        return 0
+    from pybuild.output.units import parse_size
+
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise _misuse(f"{option}: {error}") from None
+
+
+def _number(text: str | None) -> float:
+    try:
+        return float(text or 0)
+    except ValueError:
+        raise _misuse(f"--cpus: `{text}` is no number") from None
+
+
+def _proxies() -> tuple[tuple[str, str], ...]:
+    """The proxy settings of this process: RUN sees them, and they are neither in its key nor in the image."""
+    names = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
+    return tuple((n, os.environ[n]) for name in names for n in (name, name.lower()) if os.environ.get(n))

@@ -1,0 +1,19 @@
+"""The builder, given what it needs of this machine: the zygote of this user, and (for an ordinary user) its user namespace."""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from builder.progress import OnEvent
+    from builder.request import Request, Result
+    from store.store import Store
+
+
+def run(request: "Request", store: "Store", on_event: "OnEvent") -> "Result":
+    """Build for real. An ordinary user's process enters its user namespace first, and stays there."""
+    from pybuild.user import enter
+    from sandbox.client import connect
+
+    directory = store.root.run
+    enter(store)
+    from builder.build import Tools, build
+
+    return build(request, store, Tools(lambda: connect(directory)), on_event)

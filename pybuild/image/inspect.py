@@ -1,0 +1,62 @@
+"""`pybuild inspect`: an image as one JSON document with docker's field names."""
+
+import sys
+
+from pybuild.option import VALUE, Operand, Option, Usage
+from pybuild.place import open_store
+from pybuild.scanner import Options
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from store.store import Store
+
+USAGE = Usage("Show all there is to know of images.", "pybuild inspect --format '{{.Config.Entrypoint}}' guestbook",
+              (Operand("images", "+", "names or IDs"),),
+              (Option("-f --format", VALUE, "json, or a Go template run on each image", "FORMAT"),))
+
+
+def main(options: Options) -> int:
+    from pybuild.output.listing import show_one
+
+    status, found = 0, []
+    with open_store(options) as store:
+        for name in options.images:
+            record = store.images.resolve(name)
+            if record is None:
+                print(f"error: there is no image `{name}`", file=sys.stderr)
+                status = 1
+            else:
+                found.append(document(store, record.id))
+    if options.format in (None, "", "json"):
+        print(show_one(found, options.format))
+    else:
+        for value in found:
+            print(show_one(value, options.format))
+    return status
+
+
+def document(store: "Store", image: str) -> "dict[str, Any]":
+    """What `docker image inspect` shows, as far as there is such a thing here."""
+    import json
+
+    from store.digest import Digest
+    from store.reference import parse_reference
+
+    record = store.images.record(Digest(image))
+    assert record is not None, "the image was there a moment ago"
+    config = json.loads(store.images.config_bytes(record.id))
+    names = [parse_reference(name) for name in record.names]
+    digests = {f"{n.repository()}@{d}" for n, stored in zip(names, record.names) if (d := n.digest or store.images.target(stored))}
+    layers = store.images.layers(record.id)
+    value = {
+        "Id": record.id, "RepoTags": [n.familiar() for n in names if not n.digest], "RepoDigests": sorted(digests), "Parent": "",
+        "Comment": (config.get("history") or [{}])[-1].get("comment", ""), "Created": config.get("created"), "Author": config.get("author", ""),
+        "Config": config.get("config") or {}, "Architecture": config.get("architecture", ""), "Variant": config.get("variant", ""),
+        "Os": config.get("os", ""), "Size": record.size, "VirtualSize": record.size,
+        "GraphDriver": {"Name": "overlay2", "Data": {"LowerDir": ":".join(store.images.lowerdirs(record.id))}},
+        "RootFS": {"Type": "layers", "Layers": [layer.diff_id for layer in layers]}, "Metadata": {"LastTagTime": "0001-01-01T00:00:00Z"}}
+    if not value["Variant"]:
+        del value["Variant"]
+    return value

@@ -1,0 +1,29 @@
+"""`pybuild save`: images as an archive that docker, podman and skopeo read."""
+
+import os
+import sys
+
+from pybuild.option import VALUE, Operand, Option, Usage
+from pybuild.place import open_store
+from pybuild.scanner import Misuse, Options
+
+USAGE = Usage("Write images to an archive (docker's format, or an OCI layout in a tar).", "pybuild save -o guestbook.tar guestbook",
+              (Operand("images", "+", "names or IDs; a repository stands for all its tags"),),
+              (Option("-o --output", VALUE, "write to FILE instead of stdout", "FILE"),
+               Option("--format", VALUE, "what kind of archive", "FORMAT", "docker-archive", choices=("docker-archive", "oci-archive", "oci-dir"))))
+
+
+def main(options: Options) -> int:
+    from builder.outputs import Opened
+    from store.archivewriter import choose_images, save
+    from store.layout import write_layout
+
+    if not options.output and (sys.stdout.isatty() or options.format == "oci-dir"):
+        raise Misuse("an archive cannot go to a terminal" if options.format != "oci-dir" else "an OCI layout is a directory", "name it with `-o PATH`")
+    with open_store(options) as store:
+        if options.format == "oci-dir":
+            write_layout(store, choose_images(store, tuple(options.images)), os.path.abspath(options.output))
+            return 0
+        with Opened(options.output or "-") as file:
+            save(store, tuple(options.images), file.write, "oci" if options.format == "oci-archive" else "docker")
+    return 0

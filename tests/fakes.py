@@ -1,0 +1,41 @@
+"""Second implementations of what the rooms take as functions and Protocols, for tests that touch no kernel."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from builder.cachekey import chain_result
+from builder.plan import Step
+from builder.solver import BuiltLayer, Chain
+from store.cache import CacheRecord
+from store.digest import Digest, digest_of
+
+
+class RecordingExecutor:
+    """Runs nothing; notes what it was asked to. `yields` says which tree a step makes, by label (else one made of its key)."""
+
+    def __init__(self, yields: Mapping[str, str] | None = None, fails: Mapping[str, Exception] | None = None) -> None:
+        self.ran: list[str] = []
+        self.hashed: list[str] = []
+        self.records: dict[Digest, CacheRecord] = {}
+        self._yields = yields or {}
+        self._fails = fails or {}
+
+    def execute(self, step: Step, inputs: tuple[Chain, ...], send: Callable[[str, Any], None]) -> dict[str, Any]:
+        label = step.vertex.label
+        self.ran.append(label)
+        send("log", (1, f"{label}\n".encode()))
+        if label in self._fails:
+            raise self._fails[label]
+        assert step.key is not None
+        tree = digest_of(self._yields.get(label, step.key).encode())
+        parent = inputs[0][-1].result if inputs and inputs[0] else None
+        layer = BuiltLayer(chain_result(parent, tree), tree, f"snapshot-{tree[7:15]}", "", "2026-01-01T00:00:00Z", step.key)
+        self.records[step.key] = CacheRecord(step.key, digest_of(label.encode()), layer.result, tree, layer.snapshot, created=layer.created)
+        return {"layer": layer._asdict(), "why": ""}
+
+    def adopt(self, layer: BuiltLayer) -> None:
+        pass
+
+    def diff_id(self, layer: BuiltLayer, send: Callable[[str, Any], None]) -> Digest:
+        self.hashed.append(layer.snapshot)
+        return digest_of(b"diff" + layer.tree.encode())
