@@ -229,6 +229,29 @@ class Cgroups:
             os.close(fd)
 
 
+def hierarchies() -> tuple[str, ...]:
+    """Mount options of the hierarchies below /sys/fs/cgroup that a sandbox is to see: ("",) for version 2, controllers for each of version 1."""
+    found = []
+    for target, kind, options in _mounts():
+        if (target, kind) == ("/sys/fs/cgroup", "cgroup2"):
+            return ("",)
+        own = [controller for controller in options.split(",") if controller in V1]
+        if kind == "cgroup" and own and target == f"/sys/fs/cgroup/{','.join(own)}":
+            found.append(",".join(own))
+    return tuple(found)
+
+
+def _mounts() -> list[tuple[str, str, str]]:
+    """(target, type, options of the file system) of every mount."""
+    with open("/proc/self/mountinfo") as file:
+        rows = [line.rstrip("\n").split(" - ", 1) for line in file]
+    found = []
+    for mount, system in rows:
+        kind, _, options = system.split(" ", 2)
+        found.append((mount.split(" ", 5)[4], kind, options))
+    return found
+
+
 def name_of(run_directory: str) -> str:
     """Name of our directory in the hierarchies: one for each run directory."""
     return f"pybuild-{hash(tuple(os.fsencode(run_directory))) & 0xFFFFFF:06x}"      # ints hash alike in every process
@@ -236,10 +259,7 @@ def name_of(run_directory: str) -> str:
 
 def look(name: str) -> Cgroups:
     """What can be had here for a directory of ours called `name`, as far as can be said without making it."""
-    with open("/proc/self/mountinfo") as file:
-        mounts = [line.rstrip("\n") for line in file]
-    found = [(fields[4], types[0], types[2] if len(types) > 2 else "") for line in mounts
-             if (fields := line.split(" - ")[0].split()) and (types := line.split(" - ")[1].split())]
+    found = _mounts()
     with open("/proc/self/cgroup") as file:
         own = file.read()
     unified = next((target for target, kind, _ in found if kind == "cgroup2"), "")

@@ -3,6 +3,7 @@
 import os
 
 from kernel.value import Value
+from sandbox.cgroup import hierarchies
 
 _READ_ONLY = ("proc/bus", "proc/fs", "proc/irq", "proc/sys", "proc/sysrq-trigger")
 _HIDDEN = (
@@ -14,12 +15,14 @@ class Machine(Value):
     """stage: an empty directory that each unit mounts its own scratch tmpfs on.
     rootless: in a user namespace of an ordinary user: overlay keeps its marks in user.* xattrs, devices and host-owned file systems are out of reach.
     single: only one uid and gid are mapped there.
+    cgroups: mount options of the control group hierarchies that the host shows.
     The paths are those that exist here, relative to a root: cloning a mount for one that does not costs an RCU grace period."""
 
     stage: str
     rootless: bool
     single: bool
     last_capability: int
+    cgroups: tuple[str, ...]
     read_only: tuple[str, ...]
     hidden_files: tuple[str, ...]
     hidden_directories: tuple[str, ...]
@@ -32,7 +35,7 @@ def look(stage: str) -> Machine:
     hidden = tuple(path for path in _HIDDEN if os.path.exists(f"/{path}"))
     return Machine(
         stage, rootless=uids < 1 << 32 - 1, single=min(uids, gids) == 1, last_capability=last,
-        read_only=tuple(path for path in _READ_ONLY if os.path.exists(f"/{path}")),
+        cgroups=hierarchies(), read_only=tuple(path for path in _READ_ONLY if os.path.exists(f"/{path}")),
         hidden_files=tuple(path for path in hidden if not os.path.isdir(f"/{path}")),
         hidden_directories=tuple(path for path in hidden if os.path.isdir(f"/{path}")))
 

@@ -123,6 +123,14 @@ def test_group_of_own_is_hidden_by_the_cgroup_namespace(root_box: Box, controlle
 
 
 @pytest.mark.userns
+def test_process_sees_its_limits(root_box: Box, controllers: Cgroups) -> None:
+    script = "cd /sys/fs/cgroup; cat memory/memory.limit_in_bytes memory.max 2>/dev/null; echo 1 > cgroup.procs; mkdir memory/x pids/x x"
+    outcome = root_box.shell(script, limits=Limits(memory=50 * MIB))
+    assert outcome.out == f"{50 * MIB}\n"
+    assert outcome.err.count("Read-only file system") >= 3
+
+
+@pytest.mark.userns
 def test_unknown_device_is_one_error(root_box: Box, controllers: Cgroups) -> None:
     assert root_box.run("/bin/true", limits=Limits(read_bps=(("/dev/nope", 1),))).message == "device `/dev/nope` no such file or directory"
 
