@@ -225,7 +225,7 @@ def digest(tree: "Tree") -> Digest:
     sha256 over "pybuild tree 1\\n" and, for each entry, directories and names in the order of their bytes:
     path; type (f l d c b p, w for a whiteout), mode & 0o7777, uid, gid (4 each), size (8; of files, else 0), major, minor (4 each; of c and b);
     target of a symlink; path of the first name with the same inode, if that is another; number of xattrs, each name and value;
-    32 bytes sha256 of a file, else none. A whiteout has all numbers 0 and ends there.
+    32 bytes sha256 of a file, else none. A whiteout has all numbers 0 and ends there; an opaque directory has the attribute `overlay.opaque` = y.
     """
     total = sha256(_VERSION)
     first: "dict[int, bytes]" = {}                     # inode -> the first path that has it

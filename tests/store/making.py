@@ -5,13 +5,17 @@ import os
 import tarfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from store.digest import Digest
 from store.images import Layer
 from store.oci import ContainerConfig, ImageConfig, RootFS, to_json
 from store.pack import diff_id
 from store.store import Store
-from store.tree import Row, Tree, digest, scan, size_of
+from store.tree import digest, scan, size_of
+
+if TYPE_CHECKING:
+    from store.tree import Row, Tree
 
 
 def layer_of(store: Store, fill: "Callable[[Path], None] | dict[str, bytes]") -> Layer:
@@ -63,7 +67,7 @@ def member(name: str, kind: bytes = tarfile.REGTYPE, content: bytes = b"", link:
     return info, content
 
 
-def essence(tree: Tree) -> dict[str, tuple[object, ...]]:
+def essence(tree: "Tree") -> dict[str, tuple[object, ...]]:
     """What of a tree is content: path -> type and mode, size of files, owner, device, link, attributes, digest; and who shares an inode."""
     found: dict[str, tuple[object, ...]] = {}
     first: dict[int, str] = {}
@@ -73,7 +77,7 @@ def essence(tree: Tree) -> dict[str, tuple[object, ...]]:
     return found
 
 
-def _essence(row: Row, shared: str) -> tuple[object, ...]:
+def _essence(row: "Row", shared: str) -> tuple[object, ...]:
     _, (mode, size, _, _, _, uid, gid, _, device), link, xattrs, content = row
     is_directory, is_file = mode & 0o170000 == 0o040000, mode & 0o170000 == 0o100000
     return mode, uid, gid, size if is_file else 0, 0 if is_directory else device, link, xattrs, content, "" if is_directory else shared
