@@ -34,7 +34,7 @@ def peek(chunks: "Iterable[bytes]") -> "tuple[bytes, Iterator[bytes]]":
     """(the first six bytes, for `detect`; the same stream from its beginning)."""
     rest = iter(chunks)
     first = b""
-    while len(first) < 6 and (chunk := next(rest, b"")):
+    while len(first) < 6 and (chunk := next(rest, None)) is not None:
         first += chunk
 
     def stream() -> "Iterator[bytes]":
