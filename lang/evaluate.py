@@ -46,8 +46,8 @@ if TYPE_CHECKING:
     from lang.stages import Resolution, Stage
     from lang.steps import Step
 
-    # what a caller that lints is told of each instruction: the names it looked up in vain, each with its word, and those that are set
-    Unset = Callable[[Instruction, list[tuple[str, Word]], Mapping[str, str]], None]
+    # what a caller that lints is told of each instruction: the names it looked up in vain, each with its word; variables and config before it
+    Observe = Callable[[Instruction, list[tuple[str, Word]], Mapping[str, str], Settings], None]
 
 
 class Scope(Value):
@@ -65,15 +65,16 @@ class Evaluated(Value):
     scope: Scope
 
 
-def evaluate(stage: "Stage", base: Settings, resolution: "Resolution", scope: Scope = Scope(), unset: "Unset | None" = None) -> Evaluated:    # noqa: B008
+def evaluate(stage: "Stage", base: Settings, resolution: "Resolution", scope: "Scope | None" = None,
+             observe: "Observe | None" = None) -> Evaluated:
     """Walk a stage.
 
     base:  the config of what it is based on: of the image, of the stage below as evaluated, or config.SCRATCH.
     scope: of the stage below; nothing for any other base.
-    unset: is told of variables that are not set, for lint.
+    observe: is told of each instruction, also of one that fails: for lint.
     Raises LangError at the first instruction that cannot be; positions are in the Dockerfile or in the text of a trigger.
     """
-    walk = Walk(stage, base, resolution, scope, unset)
+    walk = Walk(stage, base, resolution, scope or Scope(), observe)
     walk.triggers(base.on_build)
     for instruction in stage.instructions:
         walk.take(instruction)
@@ -100,9 +101,9 @@ def apply_changes(settings: Settings, lines: "Sequence[str]", name: str = "--cha
 class Walk:
     """The state of a walk: the config and variables so far, and the steps that led there."""
 
-    __slots__ = ("_command_set", "_span", "_unset", "arguments", "expander", "proxies", "resolution", "settings", "stage", "steps", "variables")
+    __slots__ = ("_command_set", "_observe", "_span", "arguments", "expander", "proxies", "resolution", "settings", "stage", "steps", "variables")
 
-    def __init__(self, stage: "Stage | None", base: Settings, resolution: "Resolution | None", scope: Scope, unset: "Unset | None",
+    def __init__(self, stage: "Stage | None", base: Settings, resolution: "Resolution | None", scope: Scope, observe: "Observe | None",
                  source: "Source | None" = None) -> None:
         self.stage = stage
         self.settings = base
@@ -111,7 +112,7 @@ class Walk:
         self.proxies = proxies(dict(resolution.build_args)) if resolution else ()
         self.steps: list[Step] = []
         self.resolution = resolution
-        self._unset = unset
+        self._observe = observe
         self._command_set = False
         self._span: Span | None = None                    # of the FROM whose triggers are taken
         place = source or (resolution.dockerfile.source if resolution else Source("", ""))
@@ -144,12 +145,15 @@ class Walk:
 
     def take(self, instruction: "Instruction") -> None:
         """One instruction: a step, and what it changes."""
-        if self._unset is not None:
-            self.expander.unset = []
-        before = dict(self.variables) if self._unset is not None else self.variables
-        _TAKE[type(instruction)](self, instruction)
-        if self._unset is not None:
-            self._unset(instruction, self.expander.unset or [], before)
+        if self._observe is None:
+            _TAKE[type(instruction)](self, instruction)
+            return
+        unset = self.expander.unset = []
+        variables, settings = dict(self.variables), self.settings
+        try:
+            _TAKE[type(instruction)](self, instruction)
+        finally:
+            self._observe(instruction, unset, variables, settings)
 
     def fail(self, word: Word, message: str, help: str = "") -> "NoReturn":
         raise SyntaxFault(self.expander.source, word.span, message, help)

@@ -103,8 +103,8 @@ class Reader:
         return line, False
 
     def _comment(self, line: str, start: int, comments: "list[Word]") -> None:
-        if not self._directives_over:
-            self._directive(line, Span(start, start + len(line)))
+        if not self._directives_over and self._directive(line, Span(start, start + len(line))):
+            return
         text = line[1:].strip(SPACE)
         if text:
             at = start + line.index(text, 1)
@@ -112,13 +112,13 @@ class Reader:
         else:
             comments.clear()
 
-    def _directive(self, line: str, span: Span) -> None:
+    def _directive(self, line: str, span: Span) -> bool:
         """Take the comment as a directive if it is one; the first that is not ends them."""
         name, equals, value = line[1:].partition("=")
         name, value = name.strip(SPACE).lower(), value.strip(SPACE)
         if not equals or not value or name not in DIRECTIVES:
             self._directives_over = True
-            return
+            return False
         if any(name == directive.name for directive in self.directives):
             raise SyntaxFault(self.source, span, f"the directive `{name}` is given twice")
         self.directives.append(Directive(name, value, span))
@@ -126,3 +126,4 @@ class Reader:
             if value not in ("\\", "`"):
                 raise SyntaxFault(self.source, span, f"the escape character is `\\` or a backtick, not `{value}`")
             self.escape = value
+        return True

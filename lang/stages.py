@@ -79,7 +79,7 @@ def resolve(dockerfile: Dockerfile, *, build_args: "Mapping[str, str]", target: 
     arguments |= {name: build_args[name] for name in arguments if name in build_args}
     stages: list[Stage] = []
     errors: list[LangError] = []
-    for begin, group in _grouped(dockerfile.instructions):
+    for begin, group in grouped(dockerfile.instructions):
         try:
             if begin is None:
                 _declare(group, arguments, build_args, expander)
@@ -132,7 +132,7 @@ def unused_arguments(resolution: Resolution) -> "tuple[str, ...]":
                  if name not in declared and name.upper() not in PROXIES and not name.startswith("BUILDKIT_") and name != "SOURCE_DATE_EPOCH")
 
 
-def _grouped(instructions: "Iterable[Instruction]") -> "Iterable[tuple[From | None, tuple[Instruction, ...]]]":
+def grouped(instructions: "Iterable[Instruction]") -> "Iterable[tuple[From | None, tuple[Instruction, ...]]]":
     """The instructions before the first FROM, then each FROM with those that follow it."""
     begin: From | None = None
     group: list[Instruction] = []

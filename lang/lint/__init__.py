@@ -1,0 +1,1 @@
+"""What is legal in a Dockerfile and still better said otherwise."""
