@@ -1,4 +1,7 @@
-"""Random changes to a file tree, as a build step makes them: for laws about layers. What cannot be done (a file in the way) is left undone."""
+"""Random changes to a file tree, as a build step makes them: for laws about layers. What cannot be done (a file in the way) is left undone.
+
+They happen in a fork that is chrooted to the tree: some of the links made here lead to /etc/passwd, and are then written through.
+"""
 
 import os
 import shutil
@@ -32,22 +35,39 @@ layers = st.lists(st.lists(changes, min_size=1, max_size=12), min_size=1, max_si
 
 
 def change(top: str, steps: "list[Change]") -> None:
-    for name, arguments in steps:
+    """Do the steps inside `top`, as root of a chroot there."""
+    pid = os.fork()
+    if not pid:
+        status = 1
         try:
-            _DOERS[name](Path(top), *arguments)
-        except OSError:
-            continue
+            os.chroot(top)
+            os.chdir("/")
+            for name, arguments in steps:
+                try:
+                    _DOERS[name](Path("/"), *arguments)
+                except OSError:
+                    continue
+            status = 0
+        finally:
+            os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 
 def _write(top: Path, path: str, data: bytes) -> None:
     (top / path).parent.mkdir(parents=True, exist_ok=True)
-    (top / path).write_bytes(data)
+    _put(top / path, os.O_CREAT | os.O_TRUNC, data)
 
 
 def _append(top: Path, path: str) -> None:
-    with (top / path).open("r+b") as file:
-        file.seek(0, os.SEEK_END)
-        file.write(b"more")
+    _put(top / path, os.O_APPEND, b"more")
+
+
+def _put(path: Path, flags: int, data: bytes) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_NONBLOCK | flags, 0o644)      # of a fifo that nobody reads it is an error, and does not wait
+    try:
+        os.write(fd, data)
+    finally:
+        os.close(fd)
 
 
 def _mkdir(top: Path, path: str) -> None:

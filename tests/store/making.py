@@ -12,7 +12,7 @@ from store.images import Layer
 from store.oci import ContainerConfig, ImageConfig, RootFS, to_json
 from store.pack import diff_id
 from store.store import Store
-from store.tree import digest, scan, size_of
+from store.tree import digest, is_whiteout, scan, size_of
 
 if TYPE_CHECKING:
     from store.tree import Row, Tree
@@ -73,7 +73,9 @@ def essence(tree: "Tree") -> dict[str, tuple[object, ...]]:
     first: dict[int, str] = {}
     for rel in sorted(tree):
         for row in tree[rel]:
-            found[rel + row[0]] = _essence(row, first.setdefault(row[1][4], rel + row[0]) if row[1][7] > 1 else "")
+            path, inode = rel + row[0], row[1][4]
+            shared = first.setdefault(inode, path) if row[1][7] > 1 and not is_whiteout(row[1]) else path
+            found[path] = _essence(row, shared if shared != path else "")
     return found
 
 
