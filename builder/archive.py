@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from builder.files import Files, Node
-    from builder.selection import Taken
+    from builder.selection import Keep, Taken
     from builder.target import Target
     from store.root import Root
     from store.view import View
@@ -23,14 +23,15 @@ _CHUNK = 1 << 20
 
 
 def copy_or_unpack(files: "Files", taken: "list[Taken]", target: "Target", destination: str, dressing: Dressing, root: "Root",
-                   below: "View") -> dict[str, bytes]:
+                   below: "View", keep: "Keep | None" = None) -> dict[str, bytes]:
     """As copying.copy, but archives among `taken` are unpacked into `destination`, which is then a directory. Raises BuildError, StoreError."""
     digests: dict[str, bytes] = {}
     for item in taken:
         if item.node.kind == REGULAR and is_archive(files, item.node):
-            unpack(files, item.node, target, destination, dressing, root, below)
+            if keep is None or keep(item.base):
+                unpack(files, item.node, target, destination, dressing, root, below)
         else:
-            digests |= copy(files, [item], target, destination, dressing)
+            digests |= copy(files, [item], target, destination, dressing, keep=keep)
     return digests
 
 

@@ -19,7 +19,7 @@ from builder.record import BuildRecord, keep
 from builder.request import Request, Result, read_ignore
 from builder.running import Surroundings
 from builder.selection import content_digest, take
-from builder.solver import solve
+from builder.solver import layer_of, solve
 from builder.worker import Forked
 from kernel.value import plain
 from lang.parser import parse
@@ -120,7 +120,7 @@ class _Build:
         request = self._request
         namespace = dict(request.build_args).get("BUILDKIT_CACHE_MOUNT_NS", "")
         around = Surroundings(self._tools.connect, self._tools.network, request.secrets, request.ssh,
-                              CacheDirectories(f"{self._store.root.path}/cachemounts", namespace), self._store.root.userxattr)
+                              CacheDirectories(f"{self._store.root.path}/cachemounts", namespace, os.urandom(8).hex()), self._store.root.userxattr)
         return SandboxExecutor(self._store, around, self.context, self.content, self._source_of, self._slot)
 
     def _remember(self, image: Digest, lowered: Lowered) -> None:
@@ -129,10 +129,14 @@ class _Build:
         keep(self._store, self._request, BuildRecord(image, lowered.bases, contexts, labels))
 
     # ------------------------------------------------------------ what planning asks
-    def _lookup(self, key: Digest) -> "CacheRecord | None":
+    def _lookup(self, vertex: int, key: Digest) -> "CacheRecord | None":
+        """The record of a step whose layer is here. Its chain is noted: later steps may ask for files in it before the plan is complete."""
         record = self._store.cache.get(key)
         if record is None or not self._store.snapshots.hold(record.snapshot):      # type: ignore[arg-type]  # as stored
             return None
+        assert self._lowered is not None
+        parent = self._chains[self._lowered.graph.vertices[vertex].inputs[0].vertex]
+        self._chains[vertex] = (*parent, layer_of(record))
         return record
 
     def content(self, edge: "Edge") -> Digest:

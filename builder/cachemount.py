@@ -28,10 +28,12 @@ class CacheDirectory(Value):
 
 
 class CacheDirectories:
-    def __init__(self, root: str, namespace: str = "") -> None:
-        """root: the store's directory for them. namespace: BUILDKIT_CACHE_MOUNT_NS."""
+    def __init__(self, root: str, namespace: str = "", build: str = "") -> None:
+        """root: the store's directory for them. namespace: BUILDKIT_CACHE_MOUNT_NS. build: which build this is: one with --no-cache begins
+        each cache anew, once."""
         self._root = root
         self._namespace = namespace
+        self._build = build
 
     def open(self, mount: "CacheMount", initial: tuple[str, ...], session: "Session", fresh: bool = False) -> str:
         """The directory to mount, locked as the mount shares it until the session ends.
@@ -42,23 +44,27 @@ class CacheDirectories:
         for number in range(1000):
             directory = f"{self._root}/{name}" if not number else f"{self._root}/{name}-{number}"
             os.makedirs(directory, 0o700, exist_ok=True)
-            lock = Lock(f"{directory}/lock", shared=mount.sharing == "shared" and not fresh)
+            if fresh:
+                self._begin_anew(directory)
+            lock = Lock(f"{directory}/lock", shared=mount.sharing == "shared")
             if lock.take(wait=mount.sharing != "private"):
                 break
         session.later(lock.release)
         self._describe(directory, mount)
-        data = f"{directory}/data"
-        if fresh:
-            _remove(directory, "data")
-        if not os.path.isdir(data):
+        if not os.path.isdir(f"{directory}/data"):
             self._make(directory, mount, initial)
-        if fresh and mount.sharing == "shared":          # others may join from now on
-            lock.release()
-            lock = Lock(f"{directory}/lock", shared=True)
-            lock.take()
-            session.later(lock.release)
         os.utime(directory)
-        return data
+        return f"{directory}/data"
+
+    def _begin_anew(self, directory: str) -> None:
+        """Empty it, if this build has not done so already; whoever uses it now keeps what it has."""
+        with Lock(f"{directory}/fresh") as lock:
+            if os.pread(lock.fd, 100, 0).decode() == self._build:
+                return
+            with Lock(f"{directory}/lock"):
+                _remove(directory, "data")
+            os.ftruncate(lock.fd, 0)
+            os.pwrite(lock.fd, self._build.encode(), 0)
 
     def _name(self, mount: "CacheMount", filled: bool) -> str:
         identity = f"{self._namespace}\0{mount.id}\0{mount.uid}\0{mount.gid}\0{mount.mode}\0{mount.source if filled else ''}"

@@ -12,6 +12,7 @@ from marshal import dumps, loads
 from xxhash import xxh3_128_digest
 
 from builder.files import DIRECTORY, SYMLINK, Node
+from builder.signature import list_directory, sign, stat_of
 from kernel.errors import SyscallFailed
 from kernel.paths import open_beneath
 from store.digest import digest_of, sha256
@@ -20,9 +21,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from builder.signature import Signatures
     from store.tree import Row, Stat, Xattrs
-
-    Signatures = dict[str, bytes]            # real path of a directory -> digest of the stats of everything in it
 
 FORMAT = 0o170000
 RACY_NS = 2_000_000_000
@@ -116,7 +116,7 @@ class Context:
 
     # ------------------------------------------------------------ scanning
     def _root(self) -> Node:
-        return Node("", _stat(os.fstat(self._fd)))
+        return Node("", stat_of(os.fstat(self._fd)))
 
     def _entry(self, path: str) -> Node | None:
         directory, _, name = path.rpartition("/")
@@ -133,8 +133,8 @@ class Context:
         """List one directory; what its signature vouches for is taken from the index, the rest is filtered, and not yet read."""
         fd = open_beneath(self._fd, directory, _OPEN) if directory else os.dup(self._fd)
         try:
-            raw = _list(fd)
-            signature = _signature(raw)
+            raw = list_directory(fd)
+            signature = sign(raw)
             if self._known is None:
                 self._known = _load(self._index)
             known, rows = self._known
@@ -184,41 +184,6 @@ class Context:
 _ROOT = Node("", (DIRECTORY | 0o755, 0, 0, 0, 0, 0, 0, 0, 0))
 
 
-def unchanged(root: str, signatures: "Signatures") -> bool:
-    """Whether every directory of `signatures` still holds what it held: one stat a file, nothing is read."""
-    try:
-        for directory, signature in signatures.items():
-            if not signature:
-                return False
-            fd = os.open(f"{root}/{directory}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                if _signature(_list(fd)) != signature:
-                    return False
-            finally:
-                os.close(fd)
-    except OSError:
-        return False
-    return True
-
-
-def _list(fd: int) -> "list[tuple[str, Stat]]":
-    stat, found = os.stat, []
-    for name in sorted(os.listdir(fd)):
-        try:
-            found.append((name, _stat(stat(name, dir_fd=fd, follow_symlinks=False))))
-        except FileNotFoundError:                       # removed while we look: as if it had never been there
-            continue
-    return found
-
-
-def _stat(s: os.stat_result) -> "Stat":
-    return (s.st_mode, s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino, s.st_uid, s.st_gid, s.st_nlink, s.st_rdev)
-
-
-def _signature(raw: "list[tuple[str, Stat]]") -> bytes:
-    return xxh3_128_digest(dumps(raw, 2))
-
-
 def _directory_xattrs(fd: int, name: str) -> "Xattrs":
     try:
         below = os.open(name, _OPEN, dir_fd=fd)
@@ -244,7 +209,7 @@ def _read(fd: int, name: str, stat: "Stat") -> "tuple[Xattrs, bytes]":
         view = memoryview(buffer)
         while count := os.readv(file, [buffer]):
             digest.update(view[:count])
-        now = _stat(os.fstat(file))
+        now = stat_of(os.fstat(file))
         if now[:3] != stat[:3] or now[4] != stat[4]:
             raise SyscallFailed(11, "read", name)
         return _xattrs(file), digest.digest()

@@ -17,8 +17,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from builder.files import Files
     from builder.selection import Keep
-    from lang.chmod import Chmod
     from builder.target import Target
+    from lang.chmod import Chmod
 
 SOCKET, FIFO = 0o140000, 0o010000
 _BUFFER = 1 << 20

@@ -1,27 +1,35 @@
-"""Steps made real: an op and the layers below it become a layer in the store, with its record. Runs in a worker (builder.worker).
+"""Steps made real: an op and the layers below it become a layer in the store, with its record. Runs in a worker (builder.worker); what a
+worker needs is imported here, before it is forked: else every worker would import it again.
 
 Two processes that need the same step at once run it once: whoever waits for the lock on the key finds the record of the other.
 """
 
 import os
 import time
+from marshal import dumps
 
 from builder.cachekey import canonical, chain_result, parts
 from builder.copying import Dressing, copy
 from builder.errors import BuildError, StepFailed
 from builder.files import DIRECTORY
-from builder.graph import CopyOp, MergeOp, MkdirOp, RunOp, SourceLocal
+from builder.graph import CopyOp, MkdirOp, RunOp, SourceLocal
 from builder.layerfiles import LayerFiles
 from builder.running import Place, Surroundings, run
 from builder.selection import excluder, take
-from builder.solver import BuiltLayer
+from builder.solver import BuiltLayer, layer_of
 from builder.target import Target
+from kernel.locks import Lock
 from kernel.value import Value
+from sandbox.account import resolve
+from sandbox.errors import SandboxError
 from store.cache import CacheRecord
 from store.digest import Digest, digest_of, sha256
 from store.images import Layer
-from store.snapshots import SnapshotId
+from store.pack import diff_id
+from store.snapshots import Draft, SnapshotId
 from store.store import Store
+from store.tree import digest, scan, size_of
+from store.view import View
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,13 +37,11 @@ if TYPE_CHECKING:
     from typing import Any
 
     from builder.files import Files
-    from builder.graph import Edge, Op
+    from builder.graph import Edge, Op, Vertex
     from builder.plan import Step
     from builder.solver import Chain
     from builder.worker import Send
     from lang.steps import Owner
-    from store.snapshots import Draft
-    from store.view import View
 
 _SMALL = 4 << 20                                         # bytes of a layer whose diff ID is computed at once, without another process
 
@@ -43,7 +49,7 @@ _SMALL = 4 << 20                                         # bytes of a layer whos
 class Made(Value):
     """A draft with a step's files in it. digests: sha256 by path of files whose content is known already."""
 
-    draft: "Draft"
+    draft: Draft
     digests: "dict[str, bytes]"
 
 
@@ -54,64 +60,103 @@ class SandboxExecutor:
                  source_of: "Callable[[Edge], Op]", slot: "Callable[[Step], str]") -> None:
         self._store, self._around = store, around
         self._local, self._content, self._source_of, self._slot = local, content, source_of, slot
+        self._locks: dict[str, Lock] = {}                # of the keys whose steps this process runs
+        self._names: dict[Vertex, str] = {}              # of drafts that workers hand over
 
     # ------------------------------------------------------------ the Executor protocol
+    def begin(self, step: "Step") -> CacheRecord | None:
+        assert step.key is not None
+        self._names[step.vertex] = self._store.snapshots.new_name()
+        if step.vertex.no_cache:
+            return None
+        lock = self._store.cache.lock(step.key)
+        if not lock.take(wait=False):
+            return None                                  # somebody runs it: `execute` waits, beside the other steps
+        self._locks[step.key] = lock
+        record = self._usable(step.key)                  # somebody may have finished it since it was planned
+        if record is not None:
+            self._unlock(step)
+        return record
+
     def execute(self, step: "Step", inputs: "tuple[Chain, ...]", send: "Send") -> "dict[str, Any]":
         assert step.key is not None
         store = self._store
         try:
-            if step.vertex.no_cache:
-                return self._execute(step, inputs, send)
-            lock = store.cache.lock(step.key)
-            if not lock.take(wait=False):
-                send("note", "waits for another build that runs the same step")
-                lock.take()
-            try:
-                record = store.cache.get(step.key)
-                if record is not None and store.snapshots.hold(SnapshotId(record.snapshot)):
-                    return _answer(record, "built by another process")
-                return self._execute(step, inputs, send)
-            finally:
-                lock.release(remove=True)
+            if step.key in self._locks or step.vertex.no_cache:
+                return self._made(step, inputs, send)
+            send("note", "waits for another build that runs the same step")
+            self._names.clear()
+            with store.cache.lock(step.key):
+                record = self._usable(step.key)
+                if record is not None:
+                    return {"layer": layer_of(record)._asdict(), "why": "built by another process"}
+                # kept while the lock is held: whoever waits next must find it
+                return {"layer": self.finish(step, inputs, self._made(step, inputs, send))._asdict(), "why": ""}
         finally:
             store.index.close()
             store.leases.release()
 
-    def adopt(self, layer: BuiltLayer) -> None:
-        self._store.snapshots.hold(SnapshotId(layer.snapshot))
+    def finish(self, step: "Step", inputs: "tuple[Chain, ...]", made: "dict[str, Any]") -> BuiltLayer:
+        store = self._store
+        if "layer" in made:
+            layer = BuiltLayer(**made["layer"])
+            store.snapshots.hold(SnapshotId(layer.snapshot))
+            return layer
+        draft, tree = Draft(*made["draft"]), Digest(made["tree"])
+        earlier = store.cache.find(self._op_digest(step), tree)
+        if earlier is not None and store.snapshots.hold(SnapshotId(earlier.snapshot)):
+            store.snapshots.discard(draft)               # the earlier layer is kept, so that image IDs stay put
+            facts = (earlier.snapshot, earlier.diff_id, earlier.size, earlier.created)
+        else:
+            snapshot = store.snapshots.commit(draft)
+            store.snapshots.hold(snapshot)
+            facts = (snapshot, made["diff_id"], made["size"], made["created"])
+        parent = inputs[0][-1].result if inputs[0] else None
+        record = self._record(step, parent, tree, *facts)
+        self._unlock(step)
+        return layer_of(record)
+
+    def merge(self, step: "Step", inputs: "tuple[Chain, ...]") -> BuiltLayer:
+        layer = inputs[1][-1]
+        parent = inputs[0][-1].result if inputs[0] else None
+        return layer_of(self._record(step, parent, layer.tree, layer.snapshot, layer.diff_id, layer.size, layer.created))
 
     def diff_id(self, layer: BuiltLayer, send: "Send") -> Digest:
-        from store.pack import diff_id
-
-        store = self._store
+        snapshots = self._store.snapshots
         try:
-            found = diff_id(store.snapshots.tree(SnapshotId(layer.snapshot)), store.snapshots.directories(SnapshotId(layer.snapshot)))
-            if layer.key:
-                store.cache.set_diff_id(Digest(layer.key), found)
-            return found
+            return diff_id(snapshots.tree(SnapshotId(layer.snapshot)), snapshots.directories(SnapshotId(layer.snapshot)))
         finally:
-            store.index.close()
-            store.leases.release()
+            self._store.index.close()
+            self._store.leases.release()
+
+    def keep_diff_id(self, layer: BuiltLayer, found: Digest) -> None:
+        if layer.key:
+            self._store.cache.set_diff_id(Digest(layer.key), found)
 
     # ------------------------------------------------------------ one step
-    def _execute(self, step: "Step", inputs: "tuple[Chain, ...]", send: "Send") -> "dict[str, Any]":
+    def _usable(self, key: Digest) -> CacheRecord | None:
+        record = self._store.cache.get(key)
+        return record if record is not None and self._store.snapshots.hold(SnapshotId(record.snapshot)) else None
+
+    def _unlock(self, step: "Step") -> None:
+        lock = self._locks.pop(step.key or "", None)
+        if lock is not None:
+            lock.release(remove=True)
+
+    def _made(self, step: "Step", inputs: "tuple[Chain, ...]", send: "Send") -> "dict[str, Any]":
+        """Run the step, as often as it says; what `finish` takes."""
         op = step.vertex.op
-        parent = inputs[0][-1].result if inputs[0] else None
-        if isinstance(op, MergeOp):
-            layer = inputs[1][-1]
-            return _answer(self._record(step, parent, layer.tree, layer.snapshot, layer.diff_id, layer.size, layer.created), "")
-        tries = op.how.retries + 1 if isinstance(op, RunOp) else 1
-        for left in reversed(range(tries)):
+        left = op.how.retries if isinstance(op, RunOp) else 0
+        while True:
             try:
-                made = self._make(step, inputs, send)
-                break
+                return self._facts(self._make(step, inputs, send), self._names.get(step.vertex, ""))
             except StepFailed as error:
                 if not left:
                     raise
                 assert isinstance(op, RunOp)
                 send("note", f"{error}; trying again ({left} left)")
                 time.sleep(op.how.retry_delay / 1e9)
-        return self._commit(step, parent, made)
+                left -= 1
 
     def _make(self, step: "Step", inputs: "tuple[Chain, ...]", send: "Send") -> Made:
         store, op = self._store, step.vertex.op
@@ -130,26 +175,16 @@ class SandboxExecutor:
             store.snapshots.discard(draft)
             raise
 
-    def _commit(self, step: "Step", parent: Digest | None, made: Made) -> "dict[str, Any]":
-        from store.pack import diff_id
-        from store.tree import digest, scan, size_of
-
-        store = self._store
-        by_inode = _by_inode(made)
-        tree = scan(made.draft.directory, owners=store.root.owners, known=by_inode)
-        tree_digest = digest(tree)
-        earlier = store.cache.find(self._op_digest(step), tree_digest)
-        if earlier is not None and store.snapshots.hold(SnapshotId(earlier.snapshot)):
-            store.snapshots.discard(made.draft)          # the earlier layer is kept, so that image IDs stay put
-            return _answer(self._record(step, parent, tree_digest, earlier.snapshot, earlier.diff_id, earlier.size, earlier.created), "")
+    def _facts(self, made: Made, name: str) -> "dict[str, Any]":
+        """What is known of a draft once it is whole. name: under which it outlives this worker."""
+        tree = scan(made.draft.directory, owners=self._store.root.owners, known=_by_inode(made))
         size = size_of(tree)
         found = diff_id(tree, (made.draft.directory,)) if size < _SMALL else ""
-        snapshot = store.snapshots.commit(made.draft, tree=tree)
-        return _answer(self._record(step, parent, tree_digest, snapshot, found, size, now()), "")
+        draft = self._store.snapshots.hand_over(made.draft, tree, name or made.draft.id)
+        return {"draft": tuple(draft), "tree": digest(tree), "size": size, "diff_id": found, "created": now()}
 
-    def _record(self, step: "Step", parent: Digest | None, tree: "Digest | str", snapshot: str, diff_id: "Digest | str", size: int, created: str) -> CacheRecord:
-        from marshal import dumps
-
+    def _record(self, step: "Step", parent: Digest | None, tree: "Digest | str", snapshot: str, diff_id: "Digest | str", size: int,
+                created: str) -> CacheRecord:
         assert step.key is not None
         record = CacheRecord(step.key, self._op_digest(step), chain_result(parent, Digest(tree)), tree, snapshot, diff_id, size, created,
                              self._slot(step), dumps(self._parts(step), 2))
@@ -157,22 +192,22 @@ class SandboxExecutor:
         return record
 
     def _op_digest(self, step: "Step") -> Digest:
-        from marshal import dumps
-
         return digest_of(dumps(canonical(step.vertex.op), 2))
 
     def _parts(self, step: "Step") -> "Any":
         return parts(step.vertex.op, step.vertex.inputs, (None,) * len(step.vertex.inputs), self._content)
 
     # ------------------------------------------------------------ RUN
-    def _run(self, op: RunOp, step: "Step", inputs: "tuple[Chain, ...]", draft: "Draft", send: "Send") -> None:
+    def _run(self, op: RunOp, step: "Step", inputs: "tuple[Chain, ...]", draft: Draft, send: "Send") -> None:
         store = self._store
         mounted: list[tuple[str, ...]] = [()]
         for edge, chain in zip(step.vertex.inputs[1:], inputs[1:]):
             mounted.append(self._mounted(edge, chain))
-        empty = self._scratch(draft, "empty")
-        place = Place(self._directories(inputs[0]), draft.directory, draft.work, empty, tuple(d or (empty,) for d in mounted),
-                      lambda: self._scratch(draft, f"rw-{time.monotonic_ns()}"))
+        below = self._directories(inputs[0])
+        if not below or not all(mounted[1:]):
+            empty = (self._scratch(draft, "empty"),)     # an overlay needs something to lie on
+            below, mounted = below or empty, [directories or empty for directories in mounted]
+        place = Place(below, draft.directory, draft.work, tuple(mounted), lambda: self._scratch(draft, f"rw-{time.monotonic_ns()}"))
         log = os.open(f"{store.root.path}/logs/{log_name(step.key)}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
 
         def output(stream: int, data: bytes) -> None:
@@ -185,14 +220,15 @@ class SandboxExecutor:
             os.close(log)
             self._remove_scratch(draft)
 
-    def _scratch(self, draft: "Draft", name: str) -> str:
+    def _scratch(self, draft: Draft, name: str) -> str:
         """A directory beside the draft's own, gone before it is committed."""
         path = f"{draft.path}/scratch"
         os.makedirs(f"{path}/{name}", 0o755, exist_ok=True)
         return f"{path}/{name}"
 
-    def _remove_scratch(self, draft: "Draft") -> None:
-        self._store.temporary.remove(f"{draft.id}/scratch")
+    def _remove_scratch(self, draft: Draft) -> None:
+        if os.path.exists(f"{draft.path}/scratch"):
+            self._store.temporary.remove(f"{draft.id}/scratch")
 
     def _mounted(self, edge: "Edge", chain: "Chain") -> tuple[str, ...]:
         """Directories to mount for an input: a chain's layers, or what a bind mount selects of a local directory, as a snapshot of its own."""
@@ -209,9 +245,6 @@ class SandboxExecutor:
         return store.snapshots.directories(SnapshotId(record.snapshot))
 
     def _snapshot_of_local(self, key: Digest, edge: "Edge") -> CacheRecord:
-        from store.tree import digest, scan, size_of
-        from store.view import View
-
         assert edge.selector is not None
         store, op = self._store, self._source_of(edge)
         assert isinstance(op, SourceLocal)
@@ -233,7 +266,7 @@ class SandboxExecutor:
         return record
 
     # ------------------------------------------------------------ COPY, WORKDIR
-    def _copy(self, op: CopyOp, step: "Step", inputs: "tuple[Chain, ...]", draft: "Draft") -> dict[str, bytes]:
+    def _copy(self, op: CopyOp, step: "Step", inputs: "tuple[Chain, ...]", draft: Draft) -> dict[str, bytes]:
         below = self._view(inputs[0])
         target = Target(below, draft.directory)
         digests: dict[str, bytes] = {}
@@ -247,13 +280,13 @@ class SandboxExecutor:
                 assert edge.selector is not None
                 files = self._files(edge, chain)
                 try:
-                    taken = take(files, edge.selector)
+                    taken, keep = take(files, edge.selector), excluder(edge.selector.excludes)
                     if op.unpack:
                         from builder.archive import copy_or_unpack
 
-                        digests |= copy_or_unpack(files, taken, target, destination, dressing, self._store.root, below)
+                        digests |= copy_or_unpack(files, taken, target, destination, dressing, self._store.root, below, keep)
                     else:
-                        digests |= copy(files, taken, target, destination, dressing, parents=op.parents, keep=excluder(edge.selector.excludes))
+                        digests |= copy(files, taken, target, destination, dressing, parents=op.parents, keep=keep)
                 finally:
                     if isinstance(files, LayerFiles):
                         files.close()
@@ -270,9 +303,7 @@ class SandboxExecutor:
             return self._local(source.name)
         return LayerFiles(self._view(chain), "the stage it is taken from")
 
-    def _mkdir(self, op: MkdirOp, below: "Chain", draft: "Draft") -> None:
-        from sandbox.account import resolve
-
+    def _mkdir(self, op: MkdirOp, below: "Chain", draft: Draft) -> None:
         view = self._view(below)
         target = Target(view, draft.directory)
         try:
@@ -292,11 +323,6 @@ class SandboxExecutor:
 
 def as_layers(chain: "Chain") -> tuple[Layer, ...]:
     return tuple(Layer(Digest(layer.diff_id), layer.tree, SnapshotId(layer.snapshot), layer.size) for layer in chain)
-
-
-def _answer(record: CacheRecord, why: str) -> "dict[str, Any]":
-    layer = BuiltLayer(record.result, record.tree, record.snapshot, record.diff_id, record.created, record.key, record.size)
-    return {"layer": layer._asdict(), "why": why}
 
 
 def _by_inode(made: Made) -> dict[int, bytes]:
@@ -326,9 +352,6 @@ def _write_text(target: Target, destination: str, name: str, content: str, dress
 
 def resolve_owner(owner: "Owner", below: "View") -> tuple[int, int]:
     """(uid, gid) of a --chown, names looked up in the target's own files. Raises BuildError for a name that is not there."""
-    from sandbox.account import resolve
-    from sandbox.errors import SandboxError
-
     user = owner.user or "0"
     group = owner.group
     if group is None and user.isdigit():

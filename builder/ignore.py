@@ -245,10 +245,12 @@ def _expression(text: str) -> str:
         groups[-1][-1] = groups[-1][-1][:-2]
         tail = ".*"
     found = [f"(?>(?:.*?/)??{_parts(group)}/)" if group else "" for group in groups[1:-1]]
-    first = _parts(groups[0])
+    first, last = _parts(groups[0]), _parts(groups[-1])
+    if last and tail and parts[-1] == "**":               # `a/**` is what lies below `a`, not `a` itself
+        tail = "/" + tail
     if len(groups) > 1:
-        return (first + "/" if first else "") + "".join(found) + f"(?:.*/)?{_parts(groups[-1])}" + tail
-    return first + ("/" if first and tail and parts[-1] == "**" else "") + tail
+        return (first + "/" if first else "") + "".join(found) + f"(?:.*/)?{last}" + tail
+    return first + tail
 
 
 def _in_the_middle(text: str) -> bool:

@@ -2,7 +2,7 @@
 
 A step's key is made from the *results* of its inputs (cachekey.py), so it is known only when they are; planning is re-entrant:
 `begin` plans what can be known at once, `advance` takes in one result and plans what follows from it. Two read-only questions are asked
-through functions: `lookup` (is there a record under this key?) and `content` (the digest of the files that an edge selects).
+through functions: `lookup` (is there a record of this vertex under this key?) and `content` (the digest of the files that an edge selects).
 """
 
 from builder.cachekey import cache_key
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from builder.graph import Edge, Graph, Vertex
     from store.cache import CacheRecord
 
-    Lookup: TypeAlias = Callable[[Digest], CacheRecord | None]
+    Lookup: TypeAlias = Callable[[int, Digest], CacheRecord | None]
     Content: TypeAlias = Callable[[Edge], Digest]
 
 WAITING, READY, DONE = "waiting", "ready", "done"
@@ -71,7 +71,7 @@ def _settle(steps: list[Step], lookup: "Lookup", content: "Content") -> tuple[St
         try:
             key = cache_key(step.vertex.op, step.vertex.inputs, results, content)
         except BuildError as error:               # a missing source, say: here is known which line asked for it
-            raise error.at(step.vertex.span, step.vertex.source)
-        hit = None if step.vertex.no_cache else lookup(key)
+            raise error.at(step.vertex.span, step.vertex.source) from None
+        hit = None if step.vertex.no_cache else lookup(index, key)
         steps[index] = step._replace(state=DONE if hit else READY, key=key, hit=hit, result=hit.result if hit else None)
     return tuple(steps)

@@ -6,16 +6,16 @@ asked for (Request.identity); its value says what the build looked at outside: i
 
 from marshal import dumps, loads
 
-from builder.context import unchanged
 from builder.progress import StepCached
 from builder.request import Request, Result
+from builder.signature import unchanged
 from kernel.value import Value, plain
 from store.digest import Digest, digest_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from builder.context import Signatures
     from builder.progress import OnEvent
+    from builder.signature import Signatures
     from store.store import Store
 
 FORMAT = 1

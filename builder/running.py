@@ -58,12 +58,11 @@ class Session:
 
 
 class Place(Value):
-    """Where a step runs. lower: topmost first; empty: a directory that stands for no layer; mounted: lower directories of each input."""
+    """Where a step runs. lower: topmost first, at least one; inputs: the same of each input that a mount takes from."""
 
     lower: tuple[str, ...]
     upper: str
     work: str
-    empty: str
     inputs: tuple[tuple[str, ...], ...]
     scratch: "Callable[[], str]"                         # a new temporary directory, which somebody else removes
 
@@ -108,7 +107,7 @@ def specify(op: RunOp, place: Place, around: Surroundings, session: Session, no_
             session.later(lambda: held.__exit__(None, None, None))
     insecure = op.security == "insecure"
     return SandboxSpec(
-        Overlay(place.lower or (place.empty,), place.upper, place.work), op.argv, tuple(mounts), (*op.env, *op.how.proxies, *extra), op.cwd, op.user,
+        Overlay(place.lower, place.upper, place.work), op.argv, tuple(mounts), (*op.env, *op.how.proxies, *extra), op.cwd, op.user,
         hostname=op.hostname or HOSTNAME, network=network, capabilities=DEFAULT, privileged=insecure, rlimits=ulimits(op.ulimits),
         limits=Limits(memory=op.how.memory, cpu_quota_us=int(op.how.cpus * 100_000), cpu_period_us=100_000 if op.how.cpus else 0),
         shm_size=op.shm_size or 64 << 20)

@@ -6,6 +6,7 @@ What enters: a Plan, the chains of its sources, an Executor, Workers. What leave
 import time
 
 from builder.errors import BuildError, Cancelled, StepFailed
+from builder.graph import MergeOp
 from builder.plan import DONE, READY, Plan, Step, advance
 from builder.progress import StepCached, StepDone, StepLog, StepNote, StepStarted
 from builder.worker import failure
@@ -20,18 +21,28 @@ if TYPE_CHECKING:
     from builder.plan import Content, Lookup
     from builder.progress import OnEvent
     from builder.worker import Send, Workers
+    from store.cache import CacheRecord
 
     class Executor(Protocol):
-        """Makes layers. Called in a worker: what it needs of this process it takes along, what it finds it returns or sends."""
+        """Makes layers. `execute` and `diff_id` are called in a worker, the others where the plan is: there, and only there, is the index warm."""
+
+        def begin(self, step: Step) -> CacheRecord | None:
+            """About to run the step: its lock is taken, if nobody has it. A record that is there by now makes running needless."""
 
         def execute(self, step: Step, inputs: "tuple[Chain, ...]", send: Send) -> "dict[str, Any]":
-            """Run the step and record it; the BuiltLayer as a dict of its fields, for the way through a pipe."""
+            """Run the step. What it found, as `finish` takes it through a pipe; "why" says so if another process had run it."""
 
-        def adopt(self, layer: "BuiltLayer") -> None:
-            """Called where the plan is, of every layer that was made: keep it from being collected."""
+        def finish(self, step: Step, inputs: "tuple[Chain, ...]", made: "dict[str, Any]") -> "BuiltLayer":
+            """Commit and record what `execute` made, and let go of the lock."""
+
+        def merge(self, step: Step, inputs: "tuple[Chain, ...]") -> "BuiltLayer":
+            """The layer of a MergeOp: no work."""
 
         def diff_id(self, layer: "BuiltLayer", send: Send) -> Digest:
-            """Diff ID of a layer that has none yet; recorded too."""
+            """Diff ID of a layer that has none yet."""
+
+        def keep_diff_id(self, layer: "BuiltLayer", found: Digest) -> None:
+            """Record it."""
 
 
 class BuiltLayer(Value):
@@ -44,6 +55,10 @@ class BuiltLayer(Value):
     created: str = ""            # RFC 3339
     key: "Digest | str" = ""
     size: int = 0                # bytes of the files in it
+
+
+def layer_of(record: "CacheRecord") -> BuiltLayer:
+    return BuiltLayer(record.result, record.tree, record.snapshot, record.diff_id, record.created, record.key, record.size)
 
 
 Chain: "TypeAlias" = "tuple[BuiltLayer, ...]"           # bottom first
@@ -59,20 +74,24 @@ def solve(plan: Plan, chains: "dict[int, Chain]", executor: "Executor", workers:
           on_event: "OnEvent", jobs: int = 4) -> Solved:
     """Run what is not cached until the target is there; raises the first failure after the others are stopped.
 
-    chains: of the source vertices; the others' are put into it as they finish. jobs: how many steps run at once. Law: a finished step is never run again, also across two processes.
+    chains: of the source vertices; the others' are put into it as they finish. jobs: how many steps run at once.
+    Law: a finished step is never run again, also across two processes.
     """
     run = _Run(plan, chains, executor, workers, on_event)
     try:
         run.note_cached()
         while not run.plan.is_done() or workers.running():
-            run.start(jobs)
-            if not workers.running():
-                raise AssertionError("the plan is stuck: no step is ready and none runs")
-            for token, kind, payload in workers.wait():
-                result = run.take(token, kind, payload)
-                if result is not None:
-                    run.plan = advance(run.plan, token[1], result, lookup, content)
-                    run.note_cached()
+            done = run.start(jobs)
+            if not done:
+                if not workers.running():
+                    raise AssertionError("the plan is stuck: no step is ready and none runs")
+                for token, kind, payload in workers.wait():
+                    result = run.take(token, kind, payload)
+                    if result is not None:
+                        done.append((token[1], result))
+            for vertex, result in done:
+                run.plan = advance(run.plan, vertex, result, lookup, content)
+                run.note_cached()
     except BaseException:
         workers.stop()
         run.cancel()
@@ -90,20 +109,36 @@ class _Run:
         self._workers = workers
         self._on_event = on_event
         self._started: dict[int, float] = {}
+        self._seen = {i for i, step in enumerate(plan.steps) if step.state == DONE and step.hit is None}      # sources, and what was added
         self._hashing: set[str] = set()                 # snapshots whose diff ID is being computed
 
-    def start(self, jobs: int) -> None:
+    def start(self, jobs: int) -> "list[tuple[int, Digest]]":
+        """Start what is ready; (vertex, result) of what turned out to need no worker."""
+        done: list[tuple[int, Digest]] = []
         running = sum(1 for i in self._started if self.plan.steps[i].state == READY)
         for index in self.plan.ready():
-            if running >= jobs:
-                return
-            if index not in self._started:
-                self._start(index)
-                running += 1
+            if index in self._started:
+                continue
+            step, inputs = self.plan.steps[index], self._inputs(index)
+            if isinstance(step.vertex.op, MergeOp):
+                layer = self._executor.merge(step, inputs)
+                self._add(index, layer)
+                done.append((index, layer.result))
+            elif running < jobs:
+                record = self._executor.begin(step)
+                if record is not None:
+                    self._add(index, layer_of(record))
+                    self._on_event(StepCached(step.vertex.number, step.vertex.label, "built by another process"))
+                    done.append((index, record.result))
+                else:
+                    self._start(index, step, inputs)
+                    running += 1
+        return done
 
-    def _start(self, index: int) -> None:
-        step = self.plan.steps[index]
-        inputs = tuple(self.chains.get(e.vertex, ()) for e in step.vertex.inputs)
+    def _inputs(self, index: int) -> "tuple[Chain, ...]":
+        return tuple(self.chains.get(e.vertex, ()) for e in self.plan.steps[index].vertex.inputs)
+
+    def _start(self, index: int, step: Step, inputs: "tuple[Chain, ...]") -> None:
         self._started[index] = time.monotonic()
         if step.vertex.number:
             self._on_event(StepStarted(step.vertex.number, step.vertex.label))
@@ -131,9 +166,8 @@ class _Run:
         elif what == "diff":
             self._hashed(index, payload)
         else:
-            layer = BuiltLayer(**payload["layer"])
-            self._executor.adopt(layer)
-            self._finish(index, layer, payload["why"])
+            layer = self._executor.finish(step, self._inputs(index), payload)
+            self._finish(index, layer, payload.get("why", ""))
             return layer.result
         return None
 
@@ -146,14 +180,14 @@ class _Run:
     def note_cached(self) -> None:
         """Give every step that the last planning found in the cache its chain, and say so."""
         for index, step in enumerate(self.plan.steps):
-            if step.state == DONE and index not in self.chains:
-                hit = step.hit
-                assert hit is not None, "a step is done without a record"
-                self._add(index, BuiltLayer(hit.result, hit.tree, hit.snapshot, hit.diff_id or "", hit.created, hit.key, hit.size))
+            if step.state == DONE and index not in self._seen:
+                assert step.hit is not None, "a step is done without a record"
+                self._add(index, layer_of(step.hit))
                 if step.vertex.number:
                     self._on_event(StepCached(step.vertex.number, step.vertex.label))
 
     def _add(self, index: int, layer: BuiltLayer) -> None:
+        self._seen.add(index)
         parent = self.chains[self.plan.steps[index].vertex.inputs[0].vertex]
         self.chains[index] = (*parent, layer)
         if not layer.diff_id and layer.snapshot not in self._hashing:
@@ -163,7 +197,9 @@ class _Run:
 
     def _hashed(self, index: int, diff_id: str) -> None:
         """The diff ID of a layer is known: put it into every chain that has the layer."""
-        snapshot = self.chains[index][-1].snapshot
+        layer = self.chains[index][-1]
+        snapshot = layer.snapshot
+        self._executor.keep_diff_id(layer, Digest(diff_id))
         self._hashing.discard(snapshot)
         for vertex, chain in self.chains.items():
             if any(layer.snapshot == snapshot and not layer.diff_id for layer in chain):

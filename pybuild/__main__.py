@@ -41,7 +41,7 @@ def _dispatch(program: str, argv: list[str]) -> int:
     ahead, words = _split_globals(argv)
     command, count = find(TABLES[program], words)
     if command is None:
-        if not words and program == "pybuild" or words and _asks_for_overview(program, words):
+        if (not words and program == "pybuild") or (words and _asks_for_overview(program, words)):
             return _overview(program, words)
         command, _ = find(TABLES[program], [DEFAULTS[program]])
         assert command is not None, f"{program} has no default command"

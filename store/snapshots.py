@@ -66,13 +66,26 @@ class Snapshots:
         below: earlier snapshots that it is stacked on, topmost first; with what they are stacked on themselves, they follow it in `directories`.
         tree: rows of the draft's own directory, kept with it so that they need not be scanned again.
         """
-        self._temporary.remove(f"{draft.id}/work")
+        if os.path.exists(draft.work):
+            self._temporary.remove(f"{draft.id}/work")
         if tree is not None:
             _write(f"{draft.path}/tree", marshal.dumps(tree, 2))
         if below:
             _write(f"{draft.path}/below", " ".join(self._flat(below)).encode())
         os.rename(draft.path, f"{self.directory}/{draft.id}")
         return draft.id
+
+    def hand_over(self, draft: Draft, tree: "Tree", name: str) -> Draft:
+        """Finish all but the name: for a worker whose parent commits. name: one that the parent got from `new_name`, and so is alive with it."""
+        self._temporary.remove(f"{draft.id}/work")
+        _write(f"{draft.path}/tree", marshal.dumps(tree, 2))
+        path = self._temporary.path(name)
+        os.rename(draft.path, path)
+        return Draft(SnapshotId(name), path, f"{path}/fs", f"{path}/work")
+
+    def new_name(self) -> str:
+        """A name for a draft, which lives as long as this process."""
+        return self._temporary.name()
 
     def discard(self, draft: Draft) -> None:
         self._temporary.remove(draft.id)

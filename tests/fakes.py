@@ -20,22 +20,31 @@ class RecordingExecutor:
         self._yields = yields or {}
         self._fails = fails or {}
 
+    def begin(self, step: Step) -> CacheRecord | None:
+        return None
+
     def execute(self, step: Step, inputs: tuple[Chain, ...], send: Callable[[str, Any], None]) -> dict[str, Any]:
         label = step.vertex.label
         self.ran.append(label)
         send("log", (1, f"{label}\n".encode()))
         if label in self._fails:
             raise self._fails[label]
+        return {"tree": self._yields.get(label, step.key)}
+
+    def finish(self, step: Step, inputs: tuple[Chain, ...], made: dict[str, Any]) -> BuiltLayer:
         assert step.key is not None
-        tree = digest_of(self._yields.get(label, step.key).encode())
+        tree = digest_of(made["tree"].encode())
         parent = inputs[0][-1].result if inputs and inputs[0] else None
         layer = BuiltLayer(chain_result(parent, tree), tree, f"snapshot-{tree[7:15]}", "", "2026-01-01T00:00:00Z", step.key)
-        self.records[step.key] = CacheRecord(step.key, digest_of(label.encode()), layer.result, tree, layer.snapshot, created=layer.created)
-        return {"layer": layer._asdict(), "why": ""}
+        self.records[step.key] = CacheRecord(step.key, digest_of(step.vertex.label.encode()), layer.result, tree, layer.snapshot, created=layer.created)
+        return layer
 
-    def adopt(self, layer: BuiltLayer) -> None:
-        pass
+    def merge(self, step: Step, inputs: tuple[Chain, ...]) -> BuiltLayer:
+        return inputs[1][-1]
 
     def diff_id(self, layer: BuiltLayer, send: Callable[[str, Any], None]) -> Digest:
         self.hashed.append(layer.snapshot)
         return digest_of(b"diff" + layer.tree.encode())
+
+    def keep_diff_id(self, layer: BuiltLayer, found: Digest) -> None:
+        pass

@@ -18,7 +18,7 @@ def chain(*texts: str) -> Graph:
     return Graph((Vertex(SourceScratch("linux/amd64"), ()), *(run(t, i) for i, t in enumerate(texts))), len(texts))
 
 
-def nothing(key: Digest) -> None:
+def nothing(vertex: int, key: Digest) -> None:
     return None
 
 
@@ -50,7 +50,10 @@ def test_hits_run_through_to_the_end() -> None:
         assert key is not None
         records[key] = CacheRecord(key, key, digest_of(key.encode()))
         plan = advance(plan, i, records[key].result, nothing, content)
-    again = begin(graph, {0: BASE}, records.get, content)
+    def found(vertex: int, key: Digest) -> CacheRecord | None:
+        return records.get(key)
+
+    again = begin(graph, {0: BASE}, found, content)
     assert states(again) == [DONE] * 4 and again.is_done()
 
 
@@ -60,15 +63,18 @@ def test_early_cutoff_an_identical_result_keeps_later_steps_cached() -> None:
     key_b = after_a.steps[2].key
     assert key_b is not None
     records = {key_b: CacheRecord(key_b, key_b, digest_of(b"rb"))}
-    edited = begin(chain("a # comment", "b"), {0: BASE}, records.get, content)
+    def found(vertex: int, key: Digest) -> CacheRecord | None:
+        return records.get(key)
+
+    edited = begin(chain("a # comment", "b"), {0: BASE}, found, content)
     assert states(edited) == [DONE, READY, WAITING]                     # the edited step must run again
-    assert states(advance(edited, 1, digest_of(b"same tree"), records.get, content)) == [DONE, DONE, DONE]
-    assert states(advance(edited, 1, digest_of(b"another"), records.get, content)) == [DONE, DONE, READY]
+    assert states(advance(edited, 1, digest_of(b"same tree"), found, content)) == [DONE, DONE, DONE]
+    assert states(advance(edited, 1, digest_of(b"another"), found, content)) == [DONE, DONE, READY]
 
 
 def test_no_cache_vertex_is_never_a_hit() -> None:
     graph = Graph((Vertex(SourceScratch("linux/amd64"), ()), run("a", 0)._replace(no_cache=True)), 1)
-    plan = begin(graph, {0: BASE}, lambda key: CacheRecord(key, key, BASE), content)
+    plan = begin(graph, {0: BASE}, lambda vertex, key: CacheRecord(key, key, BASE), content)
     assert states(plan) == [DONE, READY]
 
 

@@ -6,6 +6,7 @@ from builder.plan import begin
 from builder.progress import Event, StepCached, StepDone, StepLog
 from builder.solver import Solved, solve
 from builder.worker import Forked, Inline, WorkerBug
+from store.cache import CacheRecord
 from store.digest import Digest, digest_of
 from tests.fakes import RecordingExecutor
 
@@ -26,8 +27,10 @@ def content(edge: Edge) -> Digest:
 
 
 def build(g: Graph, executor: RecordingExecutor, workers: Forked | Inline, events: list[Event]) -> Solved:
-    plan = begin(g, {0: BASE}, executor.records.get, content)
-    return solve(plan, {0: ()}, executor, workers, executor.records.get, content, events.append)
+    def found(vertex: int, key: Digest) -> CacheRecord | None:
+        return executor.records.get(key)
+
+    return solve(begin(g, {0: BASE}, found, content), {0: ()}, executor, workers, found, content, events.append)
 
 
 DIAMOND = {"a": ("base",), "b": ("a",), "c": ("a",), "d": ("b", "c")}
@@ -64,7 +67,7 @@ def test_solve_failure_names_the_step_and_stops() -> None:
         build(graph(**DIAMOND), executor, Inline(), events)
     assert (caught.value.label, caught.value.exit_status) == ("b", 3)
     assert "d" not in executor.ran
-    assert [e.label for e in events if isinstance(e, StepDone) and e.error][0] == "b"
+    assert next(e.label for e in events if isinstance(e, StepDone) and e.error) == "b"
 
 
 def test_solve_in_processes() -> None:
@@ -84,7 +87,7 @@ def test_worker_bug_keeps_its_traceback() -> None:
 
 def test_worker_killed_is_a_failed_step() -> None:
     class Suicide(RecordingExecutor):
-        def execute(self, *args: object) -> dict[str, object]:      # type: ignore[override]
+        def execute(self, *args: object) -> dict[str, object]:
             import os
             import signal
             os.kill(os.getpid(), signal.SIGKILL)
