@@ -58,11 +58,13 @@ class BadWord(LangError):
 
 
 class UndefinedStage(LangError):
-    """A name or index that no stage has."""
+    """A name or number that no stage has; or one that a stage has which begins only later, in line `begins`."""
 
-    def __init__(self, source: Source, span: Span, stage: str, help: str = "") -> None:
-        super().__init__(source, span, f"no stage named `{stage}`", help)
+    def __init__(self, source: Source, span: Span, stage: str, help: str = "", begins: int = 0) -> None:
+        message = f"the stage `{stage}` begins only later, at line {begins}" if begins else f"no stage named `{stage}`"
+        super().__init__(source, span, message, help)
         self.stage = stage
+        self.begins = begins
 
 
 class CircularStage(LangError):

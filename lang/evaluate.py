@@ -167,21 +167,24 @@ class Walk:
     def span(self, raw: "Raw") -> Span:
         return self._span or raw.span
 
-    def label(self, raw: "Raw", more: str = "", keep: bool = False) -> str:
-        """The line to show for an instruction: its text with the values of its variables. keep: those that are set, nothing else."""
+    def label(self, raw: "Raw", more: str = "") -> str:
+        """The line to show for an instruction: its text, with the values of the variables that are set."""
         text = raw.text.text.strip()
         text = raw.name + text[len(raw.keyword.text):] + more
         if "$" in text:
             from lang.words import show
-            text = show(text, self.variables, self.expander.escape, keep)
+            text = show(text, self.variables, self.expander.escape)
         return text
 
     def note(self, raw: "Raw", created_by: str) -> None:
-        self.steps.append(ConfigStep(created_by, self.label(raw), self.span(raw)))
+        text = raw.text.text.strip()
+        self.steps.append(ConfigStep(created_by, raw.name + text[len(raw.keyword.text):], self.span(raw)))
 
-    def refer(self, name: str, word: Word) -> "Ref":
+    def refer(self, text: str, word: Word) -> "Ref":
+        """What `--from=text`, or a mount's `from`, takes files from."""
         assert self.resolution is not None
-        return self.resolution.refer(name, self.expander.source, word.span)
+        from lang.stages import constant
+        return self.resolution.refer(constant(text, word, self.expander.source, self.resolution), self.expander.source, word.span)
 
     def argv(self, command: "Command", text: "str | None" = None) -> "tuple[str, ...]":
         if isinstance(command, Exec):
@@ -231,19 +234,17 @@ class Walk:
         mounts = []
         for mount in it.mounts:
             from lang.mount import parse_mount
-            mounts.append(parse_mount(mount, self.expander.source, self._mount_value, self._mount_origin, cwd))
+            mounts.append(parse_mount(mount, self.expander.source, self._mount_value, self.refer, cwd))
         told = [f"{name}={self.variables.get(name, value)}" for name, value in self.arguments.items()]
         created_by = " ".join(["RUN", *([f"|{len(told)}", *told] if told else []), *argv, "# buildkit"])
         self.steps.append(RunStep(
             argv, isinstance(it.command, Shell), tuple(self.variables.items()), self.proxies, cwd, self.settings.user, tuple(mounts), files,
             it.network, it.security, tuple(word.text for word in it.devices), it.timeout, it.retries, it.retry_delay,
-            created_by, self.label(it.raw, more, keep=True), self.span(it.raw)))
+            created_by, self.label(it.raw, more), self.span(it.raw)))
 
     def _mount_value(self, text: str, word: Word) -> str:
         return self.expander.text(text, word, self.variables)
 
-    def _mount_origin(self, name: str, word: Word) -> "Ref":
-        return self.refer(name, word)
 
     def _heredocs(self, it: Run) -> "tuple[str | None, str, tuple[InlineFile, ...]]":
         """The command text of a RUN with heredocs (None for one without), what its label adds, the files to provide."""

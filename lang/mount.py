@@ -105,7 +105,7 @@ def check_fields(mount: Word, source: Source, dialect: str) -> None:
 def parse_mount(mount: Word, source: Source, expand: "Callable[[str, Word], str]", refer: "Callable[[str, Word], Ref]", cwd: str) -> "Mount":
     """The mount that a flag asks for.
 
-    expand: replaces the variables of a value; refer: what `from` names; cwd: the working directory, for relative targets.
+    expand: replaces the variables of a value; refer: what `from` names, as it is written; cwd: for relative targets.
     Raises SyntaxFault.
     """
     return _Parsing(mount, source, expand, refer, cwd).mount()
@@ -129,7 +129,7 @@ class _Parsing:
             if key in ("readonly", "readwrite"):
                 self.found.pop("readonly", None)
                 self.found.pop("readwrite", None)         # the last of the two decides
-            self.found[key] = "true" if field.value is None else expand(field.value, field.word)
+            self.found[key] = "true" if field.value is None else field.value if key == "from" else expand(field.value, field.word)
             self.where[key] = field.word
         self.kind = self.found.get("type", "bind").lower()
         if self.kind not in KINDS:

@@ -203,7 +203,7 @@ def _refer(name: str, stages: "Sequence[Stage]", named: "Callable[[str], bool]",
     if digits.isascii() and digits.isdecimal():
         number = int(name) if len(name) < 10 else -1
         if not 0 <= number < len(stages):
-            raise UndefinedStage(source, span, name, f"there are {len(stages)} stages, counted from 0")
+            raise UndefinedStage(source, span, name, f"there are {len(stages)} stages, counted from 0" if len(stages) > 1 else "there is stage 0 only")
         return StageRef(number)
     found = next((stage for stage in reversed(stages) if stage.name and stage.name == name.lower()), None)
     if found is not None:
@@ -213,10 +213,11 @@ def _refer(name: str, stages: "Sequence[Stage]", named: "Callable[[str], bool]",
     try:
         return _image(name, platform, named, source, span)
     except SyntaxFault:
-        raise UndefinedStage(source, span, name, _meant(name, stages, source)) from None
+        raise UndefinedStage(source, span, name, meant(name, stages, source)) from None
 
 
-def _meant(name: str, stages: "Sequence[Stage]", source: Source) -> str:
+def meant(name: str, stages: "Sequence[Stage]", source: Source) -> str:
+    """A help line that names the stage which `name` was probably to be, "" if none is near: also for an image that is not found."""
     from lang.suggest import nearest
     found = nearest(name, [stage.name for stage in stages if stage.name])
     stage = next((stage for stage in stages if f"`{stage.name}`" in found), None)
@@ -230,7 +231,7 @@ def _target(target: "str | None", stages: "Sequence[Stage]", source: Source) -> 
     if found is None:
         names = ", ".join(f"`{stage.name}`" for stage in stages if stage.name)
         raise UndefinedStage(source, stages[-1].start.raw.keyword.span, target,
-                             _meant(target, stages, source) or (f"the stages are {names}" if names else "no stage has a name"))
+                             meant(target, stages, source) or (f"the stages are {names}" if names else "no stage has a name"))
     return found.number
 
 
@@ -261,17 +262,20 @@ def origins(instruction: "Copy | Run", source: Source, resolution: Resolution) -
     """What --from and the mounts of an instruction name, and where."""
     if isinstance(instruction, Copy):
         if instruction.origin is not None and instruction.origin.text:
-            yield _constant(instruction.origin.text, instruction.origin, source, resolution), instruction.origin.span
+            yield constant(instruction.origin.text, instruction.origin, source, resolution), instruction.origin.span
         return
     for mount in instruction.mounts:
         from lang.mount import origin
         field = origin(mount, source)
         if field is not None and field.value:
-            yield _constant(field.value, field.word, source, resolution), field.word.span
+            yield constant(field.value, field.word, source, resolution), field.word.span
 
 
-def _constant(text: str, word: Word, source: Source, resolution: Resolution) -> str:
-    """With `# syntax=pybuild` a name may have variables: those that are known before anything runs, the arguments of FROM."""
+def constant(text: str, word: Word, source: Source, resolution: Resolution) -> str:
+    """What `--from` or a mount's `from` names: as it is written.
+
+    With `# syntax=pybuild` it may have variables: those that are known before anything runs, the arguments of FROM. Raises LangError.
+    """
     if "$" not in text or not resolution.dockerfile.dialect:
         return text
     unset: list[tuple[str, Word]] = []
@@ -319,7 +323,7 @@ def _taken(stages: "Sequence[Stage]", number: int) -> "set[int]":
 def _later(stages: "Sequence[Stage]") -> "list[LangError]":
     """What reachable stages take from stages that come after them."""
     return [UndefinedStage(need.source, need.span, stages[need.ref.number].name or str(need.ref.number),
-                           f"the stage of that name begins later, at line {_line(stages[need.ref.number], need.source)}: move it up")
+                           "a stage takes files from those before it", _line(stages[need.ref.number], need.source))
             for stage in stages if stage.reachable for need in stage.needs
             if isinstance(need.ref, StageRef) and need.ref.number >= stage.number]
 

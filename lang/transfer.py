@@ -39,10 +39,7 @@ def transfer(it: "Copy | Add", walk: "Walk") -> CopyStep:
     created_by = " ".join([it.raw.name, *flags, *told, destination, "# buildkit"])
     origin = None
     if isinstance(it, Copy) and it.origin is not None and it.origin.text:
-        assert walk.resolution is not None
-        from lang.stages import origins
-        name, _ = next(iter(origins(it, walk.expander.source, walk.resolution)))
-        origin = walk.refer(name, it.origin)
+        origin = walk.refer(it.origin.text, it.origin)
     unpack = it.unpack if isinstance(it, Add) else False
     return CopyStep((*paths, *inline), _destination(destination, walk.settings.working_dir or "/"), origin, _owner(owner),
                     _chmod(chmod, it.chmod, walk), excludes, it.link, parents, add, unpack, _checksum(it, paths, walk),

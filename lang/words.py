@@ -43,13 +43,10 @@ def expand_body(text: str, env: "Mapping[str, str]", unset: "list[str] | None" =
     return _join(_run(text, env, "\\", unset, start="body")[1], "", False)
 
 
-def show(text: str, env: "Mapping[str, str]", escape: str, keep: bool) -> str:
-    """An instruction's text with the values of its variables, for people; as it is if it does not add up.
-
-    keep: leave quotes and variables that are not set.
-    """
+def show(text: str, env: "Mapping[str, str]", escape: str) -> str:
+    """An instruction's text with the values of those variables that are set, for people; as it is if it does not add up."""
     try:
-        return _join(_run(text, env, escape, None, keep=keep)[1], "'\"" if keep else "", False)
+        return _join(_run(text, env, escape, None, keep=True)[1], "'\"", False)
     except BadWord:
         return text
 
