@@ -19,7 +19,7 @@ from kernel.syscalls import (
     mount_setattr,
     open_tree,
 )
-from sandbox.devices import SECURE, attach, new_mount
+from sandbox.devices import attach, new_mount
 from sandbox.errors import SandboxError
 from sandbox.overlay import open_root
 from sandbox.spec import MIB, Bind, Dev, MountOp, Overlay, Proc, Symlink, Tmpfs, WriteFile
@@ -137,7 +137,8 @@ class Mounter:
         if self._files_fd < 0:
             os.mkdir("files", 0o700, dir_fd=self._stage_fd)
             size = b"%d" % (total_content + MIB)
-            attach(new_mount(b"tmpfs", SECURE, ((b"mode", b"755"), (b"size", size))), self._stage_fd, b"files")
+            # not noexec: a heredoc with a `#!` is such a file, and is executed
+            attach(new_mount(b"tmpfs", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, ((b"mode", b"755"), (b"size", size))), self._stage_fd, b"files")
             self._files_fd = os.open("files", os.O_PATH | os.O_DIRECTORY, dir_fd=self._stage_fd)
         name, self._files = f"{self._files}", self._files + 1
         fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=self._files_fd)
