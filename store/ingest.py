@@ -49,9 +49,10 @@ def ingest(store: Store, chunks: "Iterable[bytes]", promise: Promise, below: "tu
     policy = policy._replace(xattr_prefix=store.root.xattr_prefix, owners=store.root.owners)
     draft = store.snapshots.begin()
     try:
-        with store.blobs.writer(promise.digest, promise.size) as writer:
-            head, stream = peek(chunks)
-            compression = detect(head)
+        head, stream = peek(chunks)
+        compression = detect(head)
+        same = compression == "uncompressed"             # then the blob's digest is the diff ID, and is worked out once
+        with store.blobs.writer(promise.digest, promise.size, hashed=not same) as writer:
             fd = os.open(draft.directory, OPEN_DIRECTORY)
             view = store.view(below) if below else None
             try:
@@ -62,7 +63,7 @@ def ingest(store: Store, chunks: "Iterable[bytes]", promise: Promise, below: "tu
                     view.close()
             if applied.diff_id != promise.diff_id:
                 raise DigestMismatch(promise.diff_id, applied.diff_id)
-            digest = writer.commit()
+            digest = writer.adopt(applied.diff_id, writer.size) if same else writer.commit()
             size = writer.size
     except BaseException:
         store.snapshots.discard(draft)

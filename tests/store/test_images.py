@@ -99,7 +99,8 @@ def test_runtime_is_what_the_config_says(store: Store) -> None:
     layer = layer_of(store, {"a": b"1"})
     config = to_json(ImageConfig(architecture="arm64", os="linux", variant="v8", rootfs=RootFS((layer.diff_id,)), config=ContainerConfig(
         entrypoint=("/bin/e",), cmd=("c", "d"), env=("A=1",), user="u:g", working_dir="/w", volumes={"/v": {}, "/a": {}},
-        exposed_ports={"80/tcp": {}}, stop_signal="SIGINT", stop_timeout=3, labels={"b": "2", "a": "1"}, healthcheck=Healthcheck(("CMD", "x"), 1, 2, 3, 4, 5))))
+        exposed_ports={"80/tcp": {}}, stop_signal="SIGINT", stop_timeout=3, labels={"b": "2", "a": "1"},
+        healthcheck=Healthcheck(("CMD", "x"), 1, 2, 3, 4, 5))))
     runtime = store.images.runtime(store.images.add(config, (layer,)))
     assert runtime[:-1] == (("/bin/e",), ("c", "d"), ("A=1",), "u:g", "/w", ("/a", "/v"), ("80/tcp",), "SIGINT", 3, (("CMD", "x"), 1, 2, 3, 4, 5),
                             (("a", "1"), ("b", "2")), "linux/arm64/v8")
