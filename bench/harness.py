@@ -17,7 +17,8 @@ SYSTEM_PATH = "/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"
 def measure(argv: list[str], env: dict[str, str] | None = None, cwd: str = "/") -> tuple[float, float]:
     """(wall, CPU) seconds of one command and the children it waited for; raises SystemExit if it fails."""
     before = time.perf_counter()
-    process = subprocess.Popen(argv, env={**os.environ, **(env or {})}, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    process = subprocess.Popen(argv, env={**os.environ, **(env or {})}, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT)
     assert process.stdout is not None
     output = process.stdout.read()
     _, status, usage = os.wait4(process.pid, 0)
@@ -28,7 +29,8 @@ def measure(argv: list[str], env: dict[str, str] | None = None, cwd: str = "/") 
     return wall, usage.ru_utime + usage.ru_stime
 
 
-def compare(title: str, peers: "dict[str, Callable[[], tuple[float, float]]]", rounds: int, unit: float = 1e3, unit_name: str = "ms") -> dict[str, float]:
+def compare(title: str, peers: "dict[str, Callable[[], tuple[float, float]]]", rounds: int, unit: float = 1e3,
+            unit_name: str = "ms") -> dict[str, float]:
     """Run every peer `rounds` times, alternating; print a table; the medians (seconds) by peer."""
     taken: dict[str, list[tuple[float, float]]] = {name: [] for name in peers}
     names = list(peers)

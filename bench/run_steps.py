@@ -27,7 +27,8 @@ def main() -> None:
         if docker := harness.docker():
             commands["docker (BuildKit)"] = [*docker, "build", "-q", "--no-cache", "--network", "none", "-t", "steps", str(context)]
         if (buildah := harness.program("buildah")) and len(sys.argv) > 2:
-            commands["buildah"] = [buildah, "--runtime", "/usr/sbin/runc", "bud", "-q", "--layers", "--no-cache", "--network", "none", "-t", "steps", str(context)]
+            commands["buildah"] = [buildah, "--runtime", "/usr/sbin/runc", "bud", "-q", "--layers", "--no-cache", "--network", "none", "-t", "steps",
+                                   str(context)]
         env = {"DOCKER_BUILDKIT": "1"}
         medians = harness.compare(f"{STEPS} RUN steps", {n: (lambda c=c: harness.measure(c, env)) for n, c in commands.items()}, rounds)
         for peer, seconds in medians.items():

@@ -196,7 +196,7 @@ class _Build:
         request = self._request
         if name == "context":
             if not request.context:
-                raise BuildError("there is no build context to copy from: the Dockerfile came from stdin", help="name a directory: `pybuild -f - DIR`")
+                raise BuildError("there is no build context to copy from: the Dockerfile came from stdin", help="`pybuild -f - DIR` has one")
             return Context(request.context, index, _keeper(request.ignore, request.ignore_name), "the build context", request.ignore)
         directory = self._named[name]
         if not os.path.isdir(directory):

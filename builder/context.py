@@ -39,7 +39,7 @@ class Context:
 
     def __init__(self, root: str, index: str, keep: "Callable[[str, bool], bool] | None" = None, where: str = "the build context",
                  patterns: bytes = b"") -> None:
-        """root: the directory. index: directory of the index files. keep(path, is_directory): what the ignore file leaves of it, as `patterns` say."""
+        """index: directory of the index files. keep(path, is_directory): what the ignore file, whose bytes are `patterns`, leaves of it."""
         self.where = where
         self.root = root
         self._fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

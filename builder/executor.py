@@ -328,8 +328,8 @@ def as_layers(chain: "Chain") -> tuple[Layer, ...]:
 def _by_inode(made: Made) -> dict[int, bytes]:
     """sha256 by inode number of the draft's files that were hashed when they were copied."""
     found = {}
-    for path, digest in made.digests.items():
-        found[os.stat(f"{made.draft.directory}/{path}", follow_symlinks=False).st_ino] = digest
+    for path, content in made.digests.items():
+        found[os.stat(f"{made.draft.directory}/{path}", follow_symlinks=False).st_ino] = content
     return found
 
 

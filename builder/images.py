@@ -76,10 +76,12 @@ def settings_of(config: "ContainerConfig | None", author: str = "") -> Settings:
     if config is None:
         return Settings(author=author)
     health = config.healthcheck
+    check = None
+    if health is not None:
+        check = Health(health.test or (), health.interval, health.timeout, health.start_period, health.start_interval, health.retries)
     pairs = tuple(entry.partition("=") for entry in config.env or ())
     return Settings(
         env=tuple((name, value) for name, _, value in pairs), user=config.user, working_dir=config.working_dir, cmd=config.cmd,
-        entrypoint=config.entrypoint, shell=config.shell, labels=tuple((config.labels or {}).items()), exposed_ports=tuple(sorted(config.exposed_ports or ())),
-        volumes=tuple(sorted(config.volumes or ())), stop_signal=config.stop_signal,
-        healthcheck=Health(health.test or (), health.interval, health.timeout, health.start_period, health.start_interval, health.retries) if health else None,
-        on_build=config.on_build or (), author=author)
+        entrypoint=config.entrypoint, shell=config.shell, labels=tuple((config.labels or {}).items()),
+        exposed_ports=tuple(sorted(config.exposed_ports or ())), volumes=tuple(sorted(config.volumes or ())), stop_signal=config.stop_signal,
+        healthcheck=check, on_build=config.on_build or (), author=author)

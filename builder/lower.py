@@ -243,16 +243,19 @@ class _Lowering:
                 mount = mount._replace(origin=None)
             mounts.append(MountInput(mount, at))
         request = self._request
-        how = RunHow(step.proxies or request.proxies, step.timeout, step.retries, step.retry_delay, request.memory, request.cpus, request.cgroup_parent, step.shell)
+        how = RunHow(step.proxies or request.proxies, step.timeout, step.retries, step.retry_delay, request.memory, request.cpus,
+                     request.cgroup_parent, step.shell)
         network = request.network if step.network == "default" else step.network
         op = RunOp(step.argv, step.env, step.cwd, step.user, tuple(mounts), step.files, network, step.security, step.devices,
                    request.add_hosts, request.shm_size, request.ulimits, "", str(platform), how)
         return self._add(op, tuple(inputs), step.label, step.span)
 
     def _check_entitlements(self, step: RunStep) -> None:
-        for wanted, entitlement in ((step.network == "host", "network.host"), (step.security == "insecure", "security.insecure"), (bool(step.devices), "device")):
-            if wanted and entitlement not in self._request.allow and not (entitlement == "network.host" and self._request.network == "host"):
-                raise BuildError(f"this RUN needs the entitlement `{entitlement}`", help=f"build with `--allow {entitlement}` if you trust this Dockerfile")
+        allowed = {*self._request.allow, *(("network.host",) if self._request.network == "host" else ())}
+        asked = {"network.host": step.network == "host", "security.insecure": step.security == "insecure", "device": bool(step.devices)}
+        for name, wanted in asked.items():
+            if wanted and name not in allowed:
+                raise BuildError(f"this RUN needs the entitlement `{name}`", help=f"build with `--allow {name}` if you trust this Dockerfile")
 
     def _copy(self, step: CopyStep, parent: int, platform: "Platform") -> int:
         for source in step.sources:

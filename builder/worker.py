@@ -139,13 +139,14 @@ def _run(work: "Work", send: "Send") -> None:
 
 def _facts(error: Exception) -> "dict[str, Any]":
     """An exception as marshal takes it; `failure` is the way back."""
+    facts = {"message": str(error), "help": getattr(error, "help", "") or getattr(error, "hint", ""), "status": None, "log": b"", "trace": ""}
     if isinstance(error, BuildError):
-        return {"message": error.message, "help": error.help, "status": getattr(error, "exit_status", None), "log": getattr(error, "log", b""), "trace": ""}
+        return {**facts, "status": getattr(error, "exit_status", None), "log": getattr(error, "log", b"")}
     if isinstance(error, OSError) or hasattr(error, "help"):      # the other rooms' errors: they know what happened, not where
-        return {"message": str(error), "help": getattr(error, "help", "") or getattr(error, "hint", ""), "status": None, "log": b"", "trace": ""}
+        return facts
     import traceback
 
-    return {"message": f"{type(error).__name__}: {error}", "help": "", "status": None, "log": b"", "trace": "".join(traceback.format_exception(error))}
+    return {**facts, "message": f"{type(error).__name__}: {error}", "trace": "".join(traceback.format_exception(error))}
 
 
 class WorkerBug(AssertionError):

@@ -22,9 +22,8 @@ def make_image(store: "Store", recipe: Recipe, names: tuple[str, ...] = ()) -> D
 
     Raises NotReadable, NotUsable; nothing is left then.
     """
-    from store.pack import diff_id
-
     from store.images import Layer
+    from store.pack import diff_id
     from store.tree import digest, scan, size_of
 
     draft = store.snapshots.begin()

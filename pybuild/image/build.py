@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from store.store import Store
 
 USAGE = Usage(
-    "Build an image from a Dockerfile.", "pybuild -t guestbook examples/guestbook\npybuild --build-arg VERSION=2 --target test -o type=local,dest=out .",
+    "Build an image from a Dockerfile.",
+    "pybuild -t guestbook examples/guestbook\npybuild --build-arg VERSION=2 --target test -o type=local,dest=out .",
     (Operand("context", "1", "directory with what COPY takes, or `-`: a Dockerfile on stdin"),),
     (Option("-f --file", VALUE, "the Dockerfile (default: CONTEXT/Dockerfile); `-` is stdin", "FILE"),
      Option("-t --tag", LIST, "name of the image", "NAME[:TAG]"),
@@ -100,8 +101,8 @@ def make_request(options: Options) -> "Request":
         allow=tuple(x for w in options.allow for x in w.split(",")), no_cache=options.no_cache,
         no_cache_stages=tuple(x for w in options.no_cache_filter for x in w.split(",")), pull=options.pull not in (None, "false"),
         outputs=tuple(_output(w) for w in options.output), jobs=options.jobs or 0, shm_size=_size(options.shm_size, "--shm-size"),
-        ulimits=tuple(options.ulimit), memory=_size(options.memory, "--memory"), cpus=_number(options.cpus), cgroup_parent=options.cgroup_parent or "",
-        proxies=_proxies())
+        ulimits=tuple(options.ulimit), memory=_size(options.memory, "--memory"), cpus=_number(options.cpus),
+        cgroup_parent=options.cgroup_parent or "", proxies=_proxies())
 
 
 def _read_dockerfile(options: Options) -> tuple[str, str, bytes]:

@@ -19,7 +19,7 @@ USAGE = Usage(
      Option("-q --quiet", FLAG, "print IDs only"),
      Option("--no-trunc", FLAG, "print IDs in full"),
      Option("--digests", FLAG, "show the digests that names were pulled or pushed with"),
-     Option("-f --filter", LIST, "show only what matches: dangling=true|false, label=K[=V], before=IMAGE, since=IMAGE, reference=PATTERN", "KEY=VALUE"),
+     Option("-f --filter", LIST, "show only what matches: dangling=, label=, before=, since=, reference=", "KEY=VALUE"),
      Option("--format", VALUE, "table, json, or a Go template", "FORMAT")))
 
 _FILTERS = ("dangling", "label", "before", "since", "reference")
@@ -78,8 +78,9 @@ def _row(store: "Store", record: "ImageRecord", reference: "object", no_trunc: b
         repository, tag = reference.repository(), reference.tag or "<none>"
         digest = reference.digest or store.images.target(str(reference)) or "<none>"
     return {"ID": record.id if no_trunc else record.id.removeprefix("sha256:")[:12], "Repository": repository, "Tag": tag, "Digest": digest,
-            "CreatedAt": created_at(record.created), "CreatedSince": since(record.created), "Size": size(record.size), "VirtualSize": size(record.size),
-            "Containers": str(len(store.images.users(record.id))), "SharedSize": "N/A", "UniqueSize": "N/A", "Platform": record.platform}
+            "CreatedAt": created_at(record.created), "CreatedSince": since(record.created), "Size": size(record.size),
+            "VirtualSize": size(record.size), "Containers": str(len(store.images.users(record.id))), "SharedSize": "N/A", "UniqueSize": "N/A",
+            "Platform": record.platform}
 
 
 def seconds_of(created: str) -> float:

@@ -19,7 +19,8 @@ def main(options: Options) -> int:
     from store.layout import write_layout
 
     if not options.output and (sys.stdout.isatty() or options.format == "oci-dir"):
-        raise Misuse("an archive cannot go to a terminal" if options.format != "oci-dir" else "an OCI layout is a directory", "name it with `-o PATH`")
+        what = "an OCI layout is a directory" if options.format == "oci-dir" else "an archive cannot go to a terminal"
+        raise Misuse(what, "name it with `-o PATH`")
     with open_store(options) as store:
         if options.format == "oci-dir":
             write_layout(store, choose_images(store, tuple(options.images)), os.path.abspath(options.output))

@@ -68,4 +68,5 @@ def _by_template(rows: "list[Row]", columns: "dict[str, str]", format: str) -> l
         return lines
     fields = {field for row in rows for field in row} | set(columns.values())
     headings = {field: field.upper() for field in fields} | {field: heading for heading, field in columns.items()}
-    return table([line.split("\t") for line in (render(actions, headings, template), *lines)]) if rows else [render(actions, headings, template).replace("\t", "   ")]
+    heading = render(actions, headings, template)
+    return table([line.split("\t") for line in (heading, *lines)])

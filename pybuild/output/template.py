@@ -232,13 +232,7 @@ def _command(text: str, tokens: list[Token]) -> "tuple[tuple[Any, ...], list[Tok
     while tokens and not (tokens[0].kind == "punctuation" and tokens[0].text in ("|", ")")):
         token = tokens[0]
         if token.text == "(" and token.kind == "punctuation":
-            depth, end = 0, 0
-            for end, inner in enumerate(tokens):
-                depth += (inner.text == "(") - (inner.text == ")") if inner.kind == "punctuation" else 0
-                if not depth:
-                    break
-            if depth:
-                raise TemplateError("`(` is not closed", text, token.at)
+            end = _closing(text, tokens)
             nested: Any = _pipeline(text, tokens[1:end], token.at)
             tokens = tokens[end + 1:]
             if tokens and tokens[0].kind == "field" and tokens[0].text != ".":
@@ -248,6 +242,17 @@ def _command(text: str, tokens: list[Token]) -> "tuple[tuple[Any, ...], list[Tok
             operands.append(token)
             tokens = tokens[1:]
     return tuple(operands), tokens
+
+
+def _closing(text: str, tokens: list[Token]) -> int:
+    """Where the parenthesis that begins `tokens` is closed."""
+    depth = 0
+    for index, token in enumerate(tokens):
+        if token.kind == "punctuation":
+            depth += (token.text == "(") - (token.text == ")")
+        if not depth:
+            return index
+    raise TemplateError("`(` is not closed", text, tokens[0].at)
 
 
 # ---------------------------------------------------------------- running

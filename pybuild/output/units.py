@@ -48,11 +48,15 @@ _BINARY = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40
 def parse_size(text: str) -> int:
     """"64m", "1.5g", "512KiB" -> bytes, in units of 1024 as docker's memory options; ValueError if it is none."""
     word = text.strip().lower()
-    unit = word.lstrip("0123456789.")
-    factor = _BINARY.get(unit.strip().removesuffix("ib" if unit.strip() not in ("b",) and unit.strip().endswith("ib") else "").removesuffix("b") or "b")
-    if factor is None or not word[:len(word) - len(unit)]:
+    digits = len(word) - len(word.lstrip("0123456789."))
+    unit = word[digits:].strip()
+    for ending in ("ib", "b"):
+        if len(unit) > 1 and unit.endswith(ending):
+            unit = unit.removesuffix(ending)
+            break
+    if not digits or unit not in _BINARY:
         raise ValueError(f"`{text}` is no size")
-    return int(float(word[:len(word) - len(unit)]) * factor)
+    return int(float(word[:digits]) * _BINARY[unit])
 
 
 def parse_duration(text: str) -> float:

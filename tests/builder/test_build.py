@@ -1,0 +1,271 @@
+"""Whole builds, as a user makes them: real sandboxes, real layers, as root and as an ordinary user."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.builder.conftest import Builds, _cached
+from tests.tool import Tool
+
+pytestmark = pytest.mark.userns
+
+CHAIN = """FROM busybox
+ARG WORD=one
+WORKDIR /app
+COPY a.txt b.txt ./
+RUN cat a.txt > out && echo $WORD >> out
+RUN wc -c < out > size
+"""
+
+
+def test_build_result_is_what_the_steps_say(builds: Builds) -> None:
+    builds.write(a_dot_txt="hello\n", b_dot_txt="")
+    builds.ok(CHAIN, "--build-arg", "WORD=two")
+    assert builds.says("cat /app/out /app/size; stat -c %U:%G:%a /app /app/a.txt") == "hello\ntwo\n10\nroot:root:755\nroot:root:644"
+
+
+def test_second_build_is_all_hits_and_the_same_image(builds: Builds) -> None:
+    builds.write(a_dot_txt="1", b_dot_txt="2")
+    first = builds.ok(CHAIN)
+    second = builds.ok(CHAIN)
+    assert _cached(second) == ["WORKDIR /app", "COPY a.txt b.txt ./", "RUN cat a.txt > out && echo $WORD >> out".replace("$WORD", "one"), "RUN wc -c < out > size"]
+    assert first.err.splitlines()[-1].split()[0] == second.err.splitlines()[-1].split()[0]
+
+
+def test_one_edited_file_reruns_only_what_depends_on_it(builds: Builds) -> None:
+    builds.write(a_dot_txt="1", b_dot_txt="2", c_dot_txt="3")
+    dockerfile = "FROM busybox AS one\nCOPY a.txt /\nRUN echo one\nFROM busybox AS two\nCOPY c.txt /\nRUN echo two\nFROM busybox\nCOPY --from=one /a.txt /\nCOPY --from=two /c.txt /\n"
+    builds.ok(dockerfile)
+    builds.write(c_dot_txt="changed")
+    assert _cached(builds.ok(dockerfile)) == ["COPY a.txt /", "RUN echo one", "COPY --from=one /a.txt /"]
+
+
+def test_early_cutoff_along_run_chains(builds: Builds) -> None:
+    """A step that is run again and yields what it had before leaves every later step cached."""
+    builds.write(a_dot_txt="some words here\n")
+    dockerfile = "FROM busybox\nCOPY a.txt /tmp/\nRUN wc -w < /tmp/a.txt > /count && rm /tmp/a.txt\nRUN echo later\nRUN echo last\n"
+    builds.ok(dockerfile)
+    edited = dockerfile.replace("RUN wc -w", "RUN : a comment; wc -w")
+    assert _cached(builds.ok(edited)) == ["COPY a.txt /tmp/", "RUN echo later", "RUN echo last"]
+
+
+def test_no_cache_runs_everything_and_keeps_the_image_id(builds: Builds) -> None:
+    builds.write(a_dot_txt="1", b_dot_txt="2")
+    first = builds.ok(CHAIN)
+    again = builds.ok(CHAIN, "--no-cache")
+    assert _cached(again) == []
+    assert first.err.splitlines()[-1].split()[0] == again.err.splitlines()[-1].split()[0]
+
+
+def test_run_forms_shell_exec_heredoc_shebang(builds: Builds) -> None:
+    dockerfile = """FROM busybox
+RUN echo shell > /1
+RUN ["/bin/sh", "-c", "echo exec > /2"]
+RUN <<EOF
+echo here > /3
+echo $0 >> /3
+EOF
+RUN <<EOF
+#!/bin/sh -e
+echo shebang > /4
+EOF
+RUN cat <<A <<B > /5
+x
+A
+y
+B
+SHELL ["/bin/sh", "-ec"]
+RUN false; echo not reached
+"""
+    done = builds.build(dockerfile)
+    assert done.status == 1 and "exited with status 1" in done.err
+    builds.ok(dockerfile.partition("SHELL")[0])
+    assert builds.says("cat /1 /2 /3 /4 /5; ls /dev/pipes 2>&1 || true") == "shell\nexec\nhere\n/bin/sh\nshebang\ny\nls: /dev/pipes: No such file or directory"
+
+
+def test_run_mounts_cache_bind_tmpfs_secret(builds: Builds) -> None:
+    builds.write(a_dot_txt="from context\n", secret="s3cret")
+    dockerfile = """FROM busybox AS other
+RUN mkdir /d && echo from stage > /d/f
+FROM busybox
+RUN --mount=type=cache,target=/c echo one >> /c/log
+RUN --mount=type=cache,target=/c echo two >> /c/log; cp /c/log /log
+RUN --mount=target=/ctx cat /ctx/a.txt > /ctx1 && ! touch /ctx/x 2>/dev/null
+RUN --mount=type=bind,from=other,source=/d,target=/m,rw cat /m/f > /stage1; touch /m/new
+RUN --mount=type=bind,from=other,source=/d,target=/m ls /m > /stage2
+RUN --mount=type=tmpfs,target=/t,size=1m df /t | tail -1 | cut -d' ' -f1 > /tmpfs
+RUN --mount=type=secret,id=s cat /run/secrets/s > /length; wc -c < /length > /secret; rm /length
+RUN --mount=type=secret,id=s,env=S,target=/x [ "$S" = s3cret ] && stat -c %a /x > /mode
+RUN ls / > /listing
+"""
+    builds.ok(dockerfile, "--no-cache", "--secret", f"id=s,src={builds.context}/secret")
+    said = builds.says("cat /log /ctx1 /stage1 /stage2 /tmpfs /secret /mode; grep -c -E '^(c|m|t|x|ctx)$' /listing || true")
+    assert said == "one\ntwo\nfrom context\nfrom stage\nf\ntmpfs\n6\n400\n0"
+
+
+def test_required_secret_missing_fails_before_running(builds: Builds) -> None:
+    done = builds.build("FROM busybox\nRUN --mount=type=secret,id=k,required echo ran\n")
+    assert done.status == 1 and "the secret `k` is required" in done.err and "#1 0" not in done.err
+
+
+def test_user_and_workdir_owner(builds: Builds) -> None:
+    builds.ok("FROM busybox\nRUN echo 'app:x:1000:1000::/home/app:/bin/sh' >> /etc/passwd\nUSER app\nWORKDIR /w/x\nRUN id -u; echo $HOME > f\n")
+    assert builds.says("stat -c %u:%a /w /w/x /w/x/f; cat /w/x/f") == "1000:755\n1000:755\n1000:644\n/home/app"
+
+
+def test_copy_chown_names_are_the_targets(builds: Builds) -> None:
+    builds.write(a_dot_txt="")
+    builds.ok("FROM busybox\nRUN echo 'app:x:1234:55::/:' >> /etc/passwd\nCOPY --chown=app --chmod=640 a.txt /f\n")
+    assert builds.says("stat -c %u:%g:%a /f") == "1234:55:640"
+    done = builds.build("FROM busybox\nCOPY --chown=nope a.txt /f\n")
+    assert done.status == 1 and "no user `nope` in the image" in done.err and "Dockerfile:2:1" in done.err
+
+
+def test_copy_link_is_independent_of_its_parent(builds: Builds) -> None:
+    builds.write(a_dot_txt="x")
+    builds.ok("FROM busybox\nRUN echo 1 > /v\nCOPY --link a.txt /d/f\n")
+    done = builds.ok("FROM busybox\nRUN echo 2 > /v\nCOPY --link a.txt /d/f\n")
+    assert _cached(done) == ["COPY --link a.txt /d/f"]
+    assert builds.says("cat /v /d/f") == "2\nx"
+
+
+def test_add_unpacks_by_content(builds: Builds) -> None:
+    source = builds.context.parent / "tree"
+    (source / "in").mkdir(parents=True)
+    (source / "in/f").write_text("tarred")
+    subprocess.run(["tar", "-C", str(source), "-czf", str(builds.context / "it.bin"), "in"], check=True)
+    builds.write(plain_dot_tgz="no archive")
+    builds.ok("FROM busybox\nADD it.bin plain.tgz /to/\n")
+    assert builds.says("cat /to/in/f /to/plain.tgz; ls /to") == "tarredno archive\nin\nplain.tgz" or builds.says("ls /to") == "in\nplain.tgz"
+
+
+def test_failing_run_prints_output_caret_and_status(builds: Builds) -> None:
+    done = builds.build("FROM busybox\nRUN echo before; echo oops >&2; exit 7\n")
+    assert done.status == 1
+    assert "before" in done.err and "oops" in done.err
+    assert done.err.endswith("""error: the command exited with status 7
+ --> Dockerfile:2:1
+  |
+1 | FROM busybox
+2 | RUN echo before; echo oops >&2; exit 7
+  | ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+""".replace("Dockerfile", str(builds.context / "Dockerfile"))) or "Dockerfile:2:1" in done.err
+
+
+@pytest.mark.parametrize(("dockerfile", "words"), [
+    ("FROM busybox\nRUNN x\n", "unknown instruction `RUNN`"), ("FROM busybox\nCOPY gone /\n", "`gone` does not exist in the build context"),
+    ("FROM busybox\nCOPY --from=nope x /\n", "nope"), ("FROM no/such-image:1\n", "there is no image `no/such-image:1`"), ("", "no instruction")])
+def test_bad_dockerfile_is_one_clear_error(as_root: Builds, dockerfile: str, words: str) -> None:
+    done = as_root.build(dockerfile)
+    assert done.status == 1 and words in done.err and "Traceback" not in done.err, done
+
+
+def test_missing_context_and_unknown_option(as_root: Builds) -> None:
+    done = as_root.tool.run("pybuild", "/no/such/directory")
+    assert done.status == 1 and "the build context `/no/such/directory` does not exist" in done.err
+    done = as_root.tool.run("pybuild", "build", "--targt", "x", ".")
+    assert (done.status, done.err) == (2, "error: unknown option `--targt`\n  = help: did you mean `--target`?\n")
+
+
+def test_two_builds_at_once_share_steps(as_root: Builds) -> None:
+    token = os.urandom(4).hex()
+    (as_root.context / "Dockerfile").write_text(f"FROM busybox\nRUN echo {token}; sleep 1; head -c 8 /dev/urandom | base64 > /r\n")
+    argv = as_root.tool.argv("pybuild", "build", "--progress", "plain", str(as_root.context))
+    both = [subprocess.Popen(argv, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=as_root.tool.env) for _ in (1, 2)]
+    ends = [p.communicate()[1] for p in both]
+    assert [p.returncode for p in both] == [0, 0], ends
+    assert sum(f" {token}" in line for end in ends for line in end.splitlines() if line.split(" ")[1][:1].isdigit()) == 1
+    assert len({end.splitlines()[-1].split()[0] for end in ends}) == 1
+
+
+def test_independent_stages_run_at_once(as_root: Builds) -> None:
+    token = os.urandom(4).hex()
+    stages = "".join(f"FROM busybox AS s{n}\nRUN echo {token}{n}; sleep 1; touch /f{n}\n" for n in range(4))
+    dockerfile = stages + "FROM busybox\n" + "".join(f"COPY --from=s{n} /f{n} /\n" for n in range(4))
+    done = as_root.ok(dockerfile, "--jobs", "4")
+    started = [line for line in done.err.splitlines() if "] RUN echo" in line or (line.endswith("s") and " DONE " in line)]
+    assert [("RUN" in line) for line in started[:4]] == [True] * 4, "all four start before one is done"
+
+
+def test_interrupted_build_leaves_nothing_running_and_a_store_that_works(as_root: Builds) -> None:
+    token = f"2.{int.from_bytes(os.urandom(2), 'big'):05d}"
+    (as_root.context / "Dockerfile").write_text(f"FROM busybox\nRUN echo ready; sleep 1000{token}\n")
+    for deadly in (signal.SIGINT, signal.SIGKILL):
+        process = subprocess.Popen(as_root.tool.argv("pybuild", "build", "--progress", "plain", str(as_root.context)), stderr=subprocess.PIPE, text=True,
+                                   env=as_root.tool.env, start_new_session=True)
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.rstrip().endswith(" ready"):
+                break
+        process.send_signal(deadly)
+        rest = process.stderr.read()
+        process.wait()
+        process.stderr.close()
+        assert process.returncode == (130 if deadly == signal.SIGINT else -9)
+        assert "Traceback" not in rest
+        deadline = time.monotonic() + 10
+        while _running(token):
+            assert time.monotonic() < deadline, "the step outlived its build"
+            os.sched_yield()
+    as_root.ok("FROM busybox\nRUN echo fine\n")
+
+
+def _running(token: str) -> bool:
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            if token.encode() in Path(f"/proc/{pid}/cmdline").read_bytes() and b"sleep" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0]:
+                return True
+        except OSError:
+            continue
+    return False
+
+
+def test_image_config_and_history_as_docker_writes_them(as_root: Builds) -> None:
+    as_root.ok("""FROM busybox
+LABEL a=1
+ENV X=y
+EXPOSE 80 53/udp
+VOLUME /data
+USER 7
+WORKDIR /w
+STOPSIGNAL SIGINT
+HEALTHCHECK --interval=5s CMD true
+ENTRYPOINT ["/bin/echo"]
+CMD ["hi"]
+""", "--label", "b=2")
+    config = json.loads(as_root.tool.pybuild("inspect", "--format", "{{json .}}", "it").out)
+    inner = config["Config"]
+    assert inner["Labels"]["a"] == "1" and inner["Labels"]["b"] == "2" and "X=y" in inner["Env"]
+    assert sorted(inner["ExposedPorts"]) == ["53/udp", "80/tcp"] and inner["Volumes"] == {"/data": {}}
+    assert (inner["User"], inner["WorkingDir"], inner["StopSignal"], inner["Entrypoint"], inner["Cmd"]) == ("7", "/w", "SIGINT", ["/bin/echo"], ["hi"])
+    assert inner["Healthcheck"] == {"Test": ["CMD-SHELL", "true"], "Interval": 5_000_000_000}
+    made_by = as_root.tool.pybuild("history", "--no-trunc", "--format", "{{.CreatedBy}}", "it").out.splitlines()
+    assert made_by[:4] == ['CMD ["hi"]', 'ENTRYPOINT ["/bin/echo"]', 'HEALTHCHECK &{["CMD-SHELL" "true"] "5s" "0s" "0s" "0s" \'\\x00\'}', "STOPSIGNAL SIGINT"]
+
+
+def test_outputs_tar_and_local(builds: Builds) -> None:
+    out = builds.context.parent / "out"
+    builds.ok("FROM busybox AS b\nRUN mkdir /e && echo 1 > /e/f\nFROM scratch\nCOPY --from=b /e /x\n", "-o", f"type=local,dest={out}/local", "-o",
+              f"type=tar,dest={out}.tar")
+    assert (out / "local/x/f").read_text() == "1\n"
+    assert subprocess.run(["tar", "-tf", f"{out}.tar"], capture_output=True, text=True, check=True).stdout.split() == ["x/", "x/f"]
+
+
+def test_cached_path_imports_little(as_root: Builds) -> None:
+    """What a build costs that was done before is its imports: none of these is among them."""
+    as_root.write(f="x")
+    old = time.time() - 100
+    os.utime(as_root.context / "f", (old, old))
+    (as_root.context / "Dockerfile").write_text("FROM busybox\nCOPY f /\n")
+    tool = Tool(as_root.tool.root, env={"PYTHONPROFILEIMPORTTIME": "1"})
+    time.sleep(2.1)              # files younger than the clock's granularity are read again; there is nothing to wait for but the clock
+    tool.pybuild("build", "-q", str(as_root.context))
+    loaded = {line.rpartition("|")[2].strip() for line in tool.pybuild("build", "-q", str(as_root.context)).err.splitlines()}
+    assert "builder.record" in loaded
+    forbidden = {"lark", "msgspec", "dataclasses", "typing", "pathlib", "json", "re", "enum", "subprocess", "logging", "argparse", "lang.parser", "builder.build"}
+    assert not loaded & forbidden
