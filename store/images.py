@@ -11,6 +11,7 @@ from kernel.value import Value
 from store.digest import Digest, is_digest
 from store.errors import ImageInUse, InvalidImage, InvalidReference, ReferenceAmbiguous, ReferenceMissing
 from store.index import Index
+from store.lease import Leases
 from store.reference import Reference, parse_reference
 
 TYPE_CHECKING = False
@@ -71,10 +72,12 @@ class Removed(Value):
 
 
 class Images:
-    def __init__(self, index: Index, blobs: "Blobs", snapshots: "Snapshots", emit: "Callable[[str, str, str], None]") -> None:
+    def __init__(self, index: Index, blobs: "Blobs", snapshots: "Snapshots", leases: Leases,
+                 emit: "Callable[[str, str, str], None]") -> None:
         self._index = index
         self._blobs = blobs
         self._snapshots = snapshots
+        self._leases = leases
         self._emit = emit                        # (action, id, name): into the event log
 
     # ------------------------------------------------------------ names
@@ -186,6 +189,8 @@ class Images:
     def add(self, config: bytes, layers: "tuple[Layer, ...]", names: "tuple[str, ...]" = ()) -> Digest:
         """Make the image known; `names` then lead to it. Idempotent. layers: bottom first, as the config's diff IDs.
 
+        Without a name it is kept as long as this process lives, or until it gets one.
+
         Raises InvalidImage where config and layers disagree.
         """
         from store.oci import ImageConfig, from_json
@@ -196,6 +201,7 @@ class Images:
             raise InvalidImage(f"the config of image `{image}`", f"its {len(parsed.diff_ids)} diff IDs are not those of the {len(layers)} layers")
         flat = list(dict.fromkeys(part for layer in layers[::-1] for part in self._snapshots.stack(layer.snapshot)))
         size = sum(layer.size for layer in layers)
+        self._leases.current().hold("image", image)      # before it is known: a prune may be going on
         now = int(time.time())
         with self._index as index:
             index.query("SELECT 1")              # opens it, so that `boot` is known

@@ -65,7 +65,7 @@ class Store:
         if self._images is None:
             from store.images import Images
 
-            self._images = Images(self.index, self.blobs, self.snapshots, self._image_event)
+            self._images = Images(self.index, self.blobs, self.snapshots, self.leases, self._image_event)
         return self._images
 
     @property
