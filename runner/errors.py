@@ -91,3 +91,105 @@ class ServiceMissing(RunError):
 
     def __str__(self) -> str:
         return f"no such service: `{self.name}`"
+
+
+# ---------------------------------------------------------------- containers and volumes
+class Missing(RunError):
+    """There is no such thing: `kind` is "container", "volume", "exec instance", "network"; `name` what was asked for."""
+
+    def __init__(self, kind: str, name: str, help: str = "") -> None:
+        super().__init__(kind, name)
+        self.kind, self.name, self.help = kind, name, help
+
+    def __str__(self) -> str:
+        return f"no such {self.kind}: `{self.name}`"
+
+
+class Ambiguous(RunError):
+    """A beginning of an ID that several have."""
+
+    def __init__(self, kind: str, name: str, found: "tuple[str, ...]") -> None:
+        super().__init__(kind, name, found)
+        self.kind, self.name, self.found = kind, name, found
+
+    def __str__(self) -> str:
+        return f"several {self.kind}s begin with `{self.name}`: {', '.join(f'`{one[:12]}`' for one in self.found)}"
+
+
+class NameInUse(RunError):
+    """`name` is taken by `owner`, the ID of another container or ""."""
+
+    def __init__(self, kind: str, name: str, owner: str = "") -> None:
+        super().__init__(kind, name, owner)
+        self.kind, self.name, self.owner = kind, name, owner
+        self.help = f"remove or rename that {kind}, or take another name"
+
+    def __str__(self) -> str:
+        return f"the {self.kind} name `{self.name}` is in use" + (f" by `{self.owner[:12]}`" if self.owner else "")
+
+
+class InvalidName(RunError):
+    def __init__(self, kind: str, name: str) -> None:
+        super().__init__(kind, name)
+        self.kind, self.name = kind, name
+        self.help = "a name has letters, digits, `_`, `.` and `-`, at least two of them, and begins with a letter or digit"
+
+    def __str__(self) -> str:
+        return f"`{self.name[:100]}` is no name of a {self.kind}"
+
+
+class InvalidOption(RunError):
+    """`what` (as "volume option") has the value `value`, and that is wrong for `reason`."""
+
+    def __init__(self, what: str, value: str, reason: str, help: str = "") -> None:
+        super().__init__(what, value, reason)
+        self.what, self.value, self.reason, self.help = what, value, reason, help
+
+    def __str__(self) -> str:
+        return f"{self.what} `{self.value}`: {self.reason}" if self.value else f"{self.what} {self.reason}"
+
+
+class Conflict(RunError):
+    """The state of a container, or of a volume, does not permit it: `reason`, as "is running"."""
+
+    def __init__(self, kind: str, name: str, reason: str, help: str = "") -> None:
+        super().__init__(kind, name, reason)
+        self.kind, self.name, self.reason, self.help = kind, name, reason, help
+
+    def __str__(self) -> str:
+        return f"{self.kind} `{self.name}` {self.reason}"
+
+
+class StartFailed(RunError):
+    """A container could not be started. exit_code: 127 command not found, 126 not executable, else 125 (as docker has it)."""
+
+    def __init__(self, name: str, reason: str, exit_code: int = 125, help: str = "") -> None:
+        super().__init__(name, reason, exit_code)
+        self.name, self.reason, self.exit_code, self.help = name, reason, exit_code, help
+
+    def __str__(self) -> str:
+        return f"container `{self.name}` cannot be started: {self.reason}"
+
+
+class ShimLost(RunError):
+    """The process that keeps a container did not answer: `reason`."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(name, reason)
+        self.name, self.reason = name, reason
+
+    def __str__(self) -> str:
+        return f"container `{self.name}` does not answer: {self.reason}"
+
+
+class RecordsTooNew(RunError):
+    """The file of records was written by a later version of this program."""
+
+    help = "use a newer version, or name another store with --root"
+
+    def __init__(self, path: str, version: int, ours: int) -> None:
+        super().__init__(path, version, ours)
+        self.path, self.version, self.ours = path, version, ours
+
+    def __str__(self) -> str:
+        return f"`{self.path}` has version {self.version}, and this program knows {self.ours}"

@@ -1,0 +1,145 @@
+"""A Container and what was found for it -> SandboxSpec; a command to be run inside it -> ExecSpec. Pure."""
+
+from kernel.value import Value
+from runner.container import Container, File, Mount, Process, merge_env, process_of
+from runner.errors import InvalidOption
+from runner.upkeep import Healthcheck
+from sandbox import capabilities
+from sandbox.spec import MIB, Bind, ExecSpec, Overlay, SandboxSpec, Tmpfs, WriteFile
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any, TypeAlias
+
+    from sandbox.spec import MountOp
+
+    Texts: TypeAlias = tuple[str, ...]
+
+PROPAGATIONS = {
+    "": "private", "private": "private", "rprivate": "private", "slave": "slave", "rslave": "slave", "shared": "shared", "rshared": "shared"}
+_SHM = 64 * MIB
+_PORT_SYSCTL = "net.ipv4.ip_unprivileged_port_start"
+# files of the network that a container gets, unless something is mounted on them: name in its directory -> target
+NETWORK_FILES = (("hosts", "/etc/hosts"), ("resolv.conf", "/etc/resolv.conf"), ("hostname", "/etc/hostname"))
+
+
+class Found(Value):
+    """What a start has found out. lower: directories, topmost first; upper, work: the writable layer. directory: where the network's files are.
+
+    sources: target of a volume -> its directory; images: target of an image mount -> lower directories; contents: target of a File -> bytes.
+    network, pid, ipc, uts: as SandboxSpec has them. hostname: as decided.
+    """
+
+    lower: "Texts"
+    upper: str
+    work: str
+    directory: str
+    hostname: str
+    network: "str | int"
+    volatile: bool = False
+    pid: "str | int" = "private"
+    ipc: "str | int" = "private"
+    uts: "str | int" = "private"
+    sources: "Mapping[str, str]" = {}
+    images: "Mapping[str, Texts]" = {}
+    contents: "Mapping[str, bytes]" = {}
+
+
+def lower(container: Container, found: Found) -> SandboxSpec:
+    """Raises InvalidOption, SandboxError (InvalidSpec)."""
+    spec, process = container.spec, process_of(container.spec, container.runtime)
+    private_network = found.network != "host"
+    names = {name for name, _ in spec.sysctls}
+    sysctls = spec.sysctls
+    if private_network and spec.network_mode[:10] != "container:" and not names & {_PORT_SYSCTL, _PORT_SYSCTL.replace(".", "/")}:
+        sysctls = (*sysctls, (_PORT_SYSCTL, "0"))         # as in docker: whoever the process is, it may listen on port 80
+    return SandboxSpec(
+        Overlay(found.lower, found.upper, found.work, volatile=found.volatile), process.argv, _mounts(container, found),
+        env=environment(process, found.hostname, terminal=spec.tty), cwd=process.working_dir, user=process.user, groups=spec.group_add,
+        hostname=found.hostname if found.uts != "host" else "", domainname=spec.domainname,
+        network=found.network, pid=found.pid, ipc=found.ipc, uts=found.uts,
+        cgroup_namespace="host" if spec.cgroupns_mode == "host" else "private",
+        capabilities=capabilities.select(spec.cap_add, spec.cap_drop), seccomp=spec.seccomp, no_new_privileges=spec.no_new_privileges,
+        readonly_root=spec.read_only, rlimits=spec.ulimits, limits=spec.limits, cgroup=container.short_id, sysctls=sysctls,
+        terminal=(spec.console_size if spec.console_size != (0, 0) else (24, 80)) if spec.tty else None, init=spec.init,
+        oom_score_adj=spec.oom_score_adj, masked=spec.masked, privileged=spec.privileged, devices=spec.devices,
+        shm_size=spec.shm_size or _SHM)
+
+
+def environment(process: Process, hostname: str, *, terminal: bool) -> "tuple[tuple[str, str], ...]":
+    """What the image and the user say, with HOSTNAME, and TERM where there is a terminal, unless they say otherwise."""
+    usual = (f"HOSTNAME={hostname}", *(("TERM=xterm",) if terminal else ()))
+    pairs = (word.partition("=") for word in merge_env(usual, process.env))
+    return tuple((name, value) for name, _, value in pairs)
+
+
+# ---------------------------------------------------------------- mounts
+def _mounts(container: Container, found: Found) -> "tuple[MountOp, ...]":
+    spec = container.spec
+    taken = {mount.target.rstrip("/") for mount in spec.mounts} | {file.target for file in spec.files}
+    files: list[MountOp] = [Bind(f"{found.directory}/{name}", target, readonly=spec.read_only, recursive=False)
+                            for name, target in NETWORK_FILES if target not in taken]
+    if found.ipc == "host" and "/dev/shm" not in taken:
+        files.append(Bind("/dev/shm", "/dev/shm"))
+    return (*files, *(_mount(mount, found, privileged=spec.privileged) for mount in spec.mounts), *(_file(file, found) for file in spec.files))
+
+
+def _mount(mount: Mount, found: Found, *, privileged: bool) -> "MountOp":
+    if mount.kind == "tmpfs":
+        return tmpfs(mount)
+    if mount.kind == "image":
+        return Overlay(found.images[mount.target], target=mount.target, source=f"/{mount.subpath.strip('/')}", readonly=True)
+    source = mount.source if mount.kind == "bind" else found.sources[mount.target]
+    if mount.propagation not in PROPAGATIONS:
+        raise InvalidOption("mount propagation", mount.propagation, "is unknown", f"it is one of {', '.join(list(PROPAGATIONS)[1:])}")
+    return Bind(source, mount.target, readonly=mount.readonly, recursive=mount.recursive, propagation=PROPAGATIONS[mount.propagation],
+                nodev=not privileged)
+
+
+def tmpfs(mount: Mount) -> Tmpfs:
+    """With docker's defaults (nosuid, nodev, noexec) and what its options say."""
+    made = Tmpfs(mount.target, mount.size, mount.mode or 0o1777, readonly=mount.readonly, noexec=True)
+    changes: dict[str, Any] = {}
+    for word in mount.options:
+        name, equals, value = word.partition("=")
+        if word in ("ro", "rw"):
+            changes["readonly"] = word == "ro"
+        elif word in ("exec", "noexec", "suid", "nosuid"):
+            changes[f"no{word.removeprefix('no')}"] = word.startswith("no")
+        elif name in ("size", "mode", "uid", "gid") and equals:
+            changes["size_bytes" if name == "size" else name] = _number(mount, name, value)
+        elif word not in ("defaults", "dev", "nodev", "relatime", "noatime", "strictatime", "rprivate", "private", "async", "sync", "diratime"):
+            raise InvalidOption("tmpfs option", word, f"is none (of the mount at `{mount.target}`)")
+    return made._replace(**changes)
+
+
+def _number(mount: Mount, name: str, value: str) -> int:
+    unit = {"k": 10, "m": 20, "g": 30}.get(value[-1:].lower(), 0) if name == "size" else 0
+    digits = value[:-1] if unit else value
+    if not digits.isascii() or not digits.isdigit() or (name == "mode" and digits.strip("01234567")):
+        raise InvalidOption("tmpfs option", f"{name}={value}", f"is no number (of the mount at `{mount.target}`)")
+    return int(digits, 8 if name == "mode" else 10) << unit
+
+
+def _file(file: File, found: Found) -> WriteFile:
+    return WriteFile(file.target, found.contents[file.target] if file.source else file.content, file.mode, file.uid, file.gid, readonly=True)
+
+
+# ---------------------------------------------------------------- further processes
+def exec_spec(container: Container, argv: "Texts", *, env: "Texts" = (), working_dir: str = "", user: "str | None" = None, privileged: bool = False,
+              terminal: "tuple[int, int] | None" = None) -> ExecSpec:
+    """A command inside a running container. env: "NAME=value" beside those of the container."""
+    spec, process = container.spec, process_of(container.spec, container.runtime)
+    process = process._replace(env=merge_env(process.env, env))
+    return ExecSpec(
+        argv, environment(process, spec.hostname or container.short_id, terminal=terminal is not None), working_dir or process.working_dir,
+        process.user if user is None else user, groups=spec.group_add, capabilities=capabilities.select(spec.cap_add, spec.cap_drop),
+        seccomp=spec.seccomp, no_new_privileges=spec.no_new_privileges, rlimits=spec.ulimits, cgroup=container.short_id, terminal=terminal,
+        oom_score_adj=spec.oom_score_adj, privileged=privileged or spec.privileged)
+
+
+def probe_spec(container: Container, check: Healthcheck) -> ExecSpec:
+    """The healthcheck's command."""
+    kind, *words = check.test
+    return exec_spec(container, ("/bin/sh", "-c", *words) if kind == "CMD-SHELL" else tuple(words if kind == "CMD" else check.test))

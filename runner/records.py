@@ -1,0 +1,119 @@
+"""What the user asked for and what was made of it, kept: one SQLite file with a row for each container and each volume.
+
+What is happening to a container is not here but in its directory (runner.state). A transaction covers every check with the change it permits.
+"""
+
+import os
+
+from kernel.locks import Lock
+from runner.container import Container, ContainerSpec, File, Mount
+from runner.endpoint import Endpoint, PortMapping
+from runner.errors import RecordsTooNew
+from runner.form import from_bytes, kinds, to_bytes
+from runner.upkeep import Healthcheck, LogOptions, Restart
+from runner.volume import Volume
+from sandbox.spec import Device, Limits, Rlimit
+from store.images import Runtime
+from store.index import Index
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import sqlite3 as _sqlite3
+    from typing import Any
+else:
+    import _sqlite3
+
+VERSION = 1
+_KINDS = kinds(Container, ContainerSpec, File, Mount, Endpoint, PortMapping, Healthcheck, LogOptions, Restart, Volume, Device, Limits, Rlimit,
+               Runtime)
+_SCHEMA = (
+    "CREATE TABLE container (id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, created INTEGER NOT NULL, value BLOB NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE volume (name TEXT PRIMARY KEY, created INTEGER NOT NULL, value BLOB NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE use (volume TEXT NOT NULL, container TEXT NOT NULL, PRIMARY KEY (volume, container)) WITHOUT ROWID",
+    "CREATE INDEX use_container ON use (container)")
+
+
+class Records(Index):
+    """`with records:` makes a transaction, as of Index."""
+
+    def __init__(self, root: str) -> None:
+        super().__init__(f"{root}/runner.db")
+
+    # ------------------------------------------------------------ containers
+    def add(self, container: Container) -> None:
+        """The caller has made sure, in this transaction, that neither ID nor name is taken."""
+        self.run("INSERT INTO container VALUES (?, ?, ?, ?)", container.id, container.name, container.created, to_bytes(container))
+
+    def replace(self, container: Container) -> None:
+        self.run("UPDATE container SET name = ?, value = ? WHERE id = ?", container.name, to_bytes(container), container.id)
+
+    def remove(self, id: str) -> bool:
+        """Whether it was there. Its volumes are free afterwards."""
+        self.run("DELETE FROM use WHERE container = ?", id)
+        return bool(self.run("DELETE FROM container WHERE id = ?", id))
+
+    def container(self, id: str) -> "Container | None":
+        return self._container(self.one("SELECT value FROM container WHERE id = ?", id))
+
+    def named(self, name: str) -> "Container | None":
+        return self._container(self.one("SELECT value FROM container WHERE name = ?", name))
+
+    def beginning(self, prefix: str) -> "tuple[str, ...]":
+        """IDs that begin with these hex digits, at most nine."""
+        return tuple(row[0] for row in self.query("SELECT id FROM container WHERE id >= ? AND id < ? LIMIT 9", prefix, prefix + "g"))
+
+    def containers(self) -> "tuple[Container, ...]":
+        """All, newest first."""
+        return tuple(from_bytes(row[0], _KINDS) for row in self.query("SELECT value FROM container ORDER BY created DESC, id"))
+
+    def _container(self, row: "Any") -> "Container | None":
+        return from_bytes(row[0], _KINDS) if row else None
+
+    # ------------------------------------------------------------ volumes
+    def add_volume(self, volume: Volume) -> None:
+        """The caller has made sure, in this transaction, that the name is not taken."""
+        self.run("INSERT INTO volume VALUES (?, ?, ?)", volume.name, volume.created, to_bytes(volume))
+
+    def volume(self, name: str) -> "Volume | None":
+        row = self.one("SELECT value FROM volume WHERE name = ?", name)
+        return from_bytes(row[0], _KINDS) if row else None
+
+    def volumes(self) -> "tuple[Volume, ...]":
+        """All, by name."""
+        return tuple(from_bytes(row[0], _KINDS) for row in self.query("SELECT value FROM volume ORDER BY name"))
+
+    def remove_volume(self, name: str) -> bool:
+        """Whether it was there."""
+        return bool(self.run("DELETE FROM volume WHERE name = ?", name))
+
+    def use_volume(self, name: str, container: str) -> None:
+        self.run("INSERT OR IGNORE INTO use VALUES (?, ?)", name, container)
+
+    def users(self, volume: str) -> "tuple[str, ...]":
+        """IDs of containers that have it mounted or would have it, sorted."""
+        return tuple(row[0] for row in self.query("SELECT container FROM use WHERE volume = ? ORDER BY container", volume))
+
+    def used_by(self, container: str) -> "tuple[str, ...]":
+        return tuple(row[0] for row in self.query("SELECT volume FROM use WHERE container = ? ORDER BY volume", container))
+
+    # ------------------------------------------------------------ the file
+    def _open(self) -> "Any":
+        db = _sqlite3.connect(self.path, timeout=30, isolation_level=None, check_same_thread=False)
+        db.execute("PRAGMA synchronous=NORMAL")
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        if not version:
+            self._create(db)
+        elif version > VERSION:
+            raise RecordsTooNew(self.path, version, VERSION)
+        return db
+
+    def _create(self, db: "Any") -> None:
+        with Lock(f"{os.path.dirname(self.path)}/lock"):  # a change of the journal mode does not wait for others, it fails
+            os.chmod(self.path, 0o600)
+            db.execute("PRAGMA journal_mode=WAL")
+            db.execute("BEGIN IMMEDIATE")
+            if not db.execute("PRAGMA user_version").fetchone()[0]:
+                for statement in _SCHEMA:
+                    db.execute(statement)
+                db.execute(f"PRAGMA user_version={VERSION}")
+            db.execute("COMMIT")

@@ -1,0 +1,205 @@
+"""What is happening to a container: its directory, the lock that says who may act on it, and state.json, replaced by rename.
+
+The holder of the lock (whoever starts or removes the container, then its shim) is the only one that writes. A shim that was killed leaves a
+state behind that says "running" and a lock that nobody holds: `settled` says what that comes to.
+"""
+
+import _json
+import fcntl
+import os
+
+from kernel.value import Value
+from runner.endpoint import Connection, PortMapping
+from runner.upkeep import ALIVE, CREATED, EXITED
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, TypeAlias
+
+    Texts: TypeAlias = tuple[str, ...]
+
+STARTING, HEALTHY, UNHEALTHY = "starting", "healthy", "unhealthy"
+KILLED = 137                                              # exit status of a container whose shim was killed
+
+
+class Probe(Value):
+    """One run of a healthcheck; times in nanoseconds since the epoch."""
+
+    start: int
+    end: int
+    exit_code: int
+    output: str
+
+
+class Health(Value):
+    """status: "starting", "healthy", "unhealthy". log: the last five probes, oldest first."""
+
+    status: str = STARTING
+    failing_streak: int = 0
+    log: "tuple[Probe, ...]" = ()
+
+
+class State(Value):
+    """status: one of runner.container's words. Times in nanoseconds since the epoch, 0: never. pid: of the first process, as the host sees it.
+
+    manual: somebody has stopped it by hand. error: why it could not be started, or what happened to it. boot: the machine's boot ID then.
+    """
+
+    status: str = CREATED
+    pid: int = 0
+    started_at: int = 0
+    finished_at: int = 0
+    exit_code: int = 0
+    error: str = ""
+    oom_killed: bool = False
+    restarts: int = 0
+    manual: bool = False
+    boot: str = ""
+    health: "Health | None" = None
+    connections: "tuple[Connection, ...]" = ()
+    ports: "tuple[PortMapping, ...]" = ()
+    cgroup: str = ""
+    warnings: "Texts" = ()
+
+    @property
+    def is_running(self) -> bool:
+        """As the Engine API says it: a paused or restarting container counts."""
+        return self.status in ALIVE
+
+
+def settled(state: State, alive: bool, now: int, boot: str) -> State:
+    """`state` if it can be true, given whether the container's shim lives; else what must have happened to it."""
+    if alive or state.status not in ALIVE:
+        return state
+    reason = "the machine was restarted" if state.boot != boot else "its shim was killed"
+    return state._replace(status=EXITED, pid=0, finished_at=now, exit_code=KILLED, error=reason, health=None)
+
+
+class Place:
+    """Where a container's things are. `short` is a socket's name: its path has room for 108 bytes only."""
+
+    __slots__ = ("fs", "log", "path", "run", "short", "work")
+
+    def __init__(self, root: str, run: str, id: str) -> None:
+        self.path = f"{root}/containers/{id}"
+        self.fs = f"{self.path}/fs"
+        self.work = f"{self.path}/work"
+        self.log = f"{self.path}/log"
+        self.run = f"{run}/c"
+        self.short = id[:16]
+
+    def make(self, like: str) -> None:
+        """New and empty; the root of the container looks like the directory `like`, on which it will be stacked."""
+        os.makedirs(self.path, 0o700)
+        os.mkdir(self.fs, 0o700)
+        status = os.stat(like)
+        if (status.st_uid, status.st_gid) != (os.geteuid(), os.getegid()):
+            os.chown(self.fs, status.st_uid, status.st_gid)
+        os.chmod(self.fs, status.st_mode & 0o7777)
+        os.utime(self.fs, ns=(status.st_atime_ns, status.st_mtime_ns))
+        os.mkdir(self.work, 0o700)
+
+    def exists(self) -> bool:
+        return os.path.isdir(self.path)
+
+    # ------------------------------------------------------------ who may act
+    def lock(self, *, wait: bool) -> int:
+        """fd of the held lock; -1 if somebody else holds it and `wait` is not wanted. A copy of the fd, wherever it is, holds it too.
+
+        Raises FileNotFoundError if the container has been removed.
+        """
+        while True:
+            fd = os.open(f"{self.path}/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except BlockingIOError:
+                os.close(fd)
+                return -1
+            except BaseException:
+                os.close(fd)
+                raise
+            if os.fstat(fd).st_nlink:
+                return fd
+            os.close(fd)                                  # removed while we waited
+
+    def is_locked(self) -> bool:
+        """Whether somebody holds the lock. Two that ask at once do not see each other."""
+        try:
+            fd = os.open(f"{self.path}/lock", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(fd)
+        return False
+
+    # ------------------------------------------------------------ state.json
+    def read(self) -> State:
+        """As it was last written; a container that was never started has none."""
+        try:
+            with open(f"{self.path}/state.json", encoding="utf-8", errors="surrogateescape") as file:
+                return from_json(file.read())
+        except FileNotFoundError:
+            return State()
+
+    def write(self, state: State) -> None:
+        """Only by the lock's holder."""
+        data = to_json(state).encode("utf-8", "surrogateescape")
+        fd = os.open(f"{self.path}/state.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            os.write(fd, data)
+        finally:
+            os.close(fd)
+        os.rename(f"{self.path}/state.new", f"{self.path}/state.json")
+
+
+# ---------------------------------------------------------------- JSON, without the package: that imports `re`
+def to_json(value: "Any") -> str:
+    if isinstance(value, str):
+        return str(_json.encode_basestring_ascii(value))
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "null"}[value]
+    if isinstance(value, int | float):
+        return repr(value)
+    if hasattr(value, "_fields"):
+        return "{" + ",".join(f'"{name}":{to_json(field)}' for name, field in zip(value._fields, value)) + "}"
+    return "[" + ",".join(map(to_json, value)) + "]"
+
+
+class _Context:
+    """What the C scanner of the json package wants to know."""
+
+    strict = False
+    object_hook = None
+    object_pairs_hook = None
+    parse_float = float
+    parse_int = int
+    parse_constant = None
+    memo: "dict[str, str]" = {}
+
+
+_scan = _json.make_scanner(_Context)  # type: ignore[arg-type]  # typeshed wants what it returns
+
+
+def from_json(text: str) -> State:
+    """Fields that are missing have their default, unknown ones are ignored. A file that is no JSON is that of a container never started."""
+    try:
+        found = _scan(text, 0)[0]
+    except (StopIteration, ValueError):
+        return State(error="its state could not be read")
+    state: State = _value(State, found)
+    health = found.get("health")
+    return state._replace(
+        health=_value(Health, health)._replace(log=tuple(_value(Probe, one) for one in health.get("log", ()))) if health else None,
+        connections=tuple(_value(Connection, one) for one in found.get("connections", ())),
+        ports=tuple(_value(PortMapping, one) for one in found.get("ports", ())))
+
+
+def _value(kind: "Any", found: "dict[str, Any]") -> "Any":
+    return kind(**{name: tuple(field) if isinstance(field, list) else field for name, field in found.items() if name in kind._fields})
+
+
+__all__ = ["HEALTHY", "KILLED", "STARTING", "UNHEALTHY", "Health", "Place", "Probe", "State", "from_json", "settled", "to_json"]
