@@ -60,6 +60,15 @@ class InvalidReference(StoreError):
         return f"`{self.text[:300]}` is no image name: {self.reason}"
 
 
+class InvalidPlatform(StoreError):
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+    def __str__(self) -> str:
+        return f"`{self.text[:100]}` is no platform (such as linux/amd64 or linux/arm/v7)"
+
+
 class ReferenceMissing(StoreError):
     """No image of this name or ID is in the store."""
 

@@ -2,6 +2,7 @@
 
 import os
 
+from store.errors import InvalidPlatform
 from store.oci import Platform
 
 TYPE_CHECKING = False
@@ -24,10 +25,10 @@ def local_platform() -> Platform:
 
 
 def parse_platform(text: str) -> Platform:
-    """"linux/arm64/v8", "arm64", "linux": what is not said is this machine's. Raises ValueError."""
+    """"linux/arm64/v8", "arm64", "linux": what is not said is this machine's. Raises InvalidPlatform."""
     parts = text.lower().split("/")
     if not all(parts) or len(parts) > 3 or any(c.isspace() for c in text):
-        raise ValueError(text)
+        raise InvalidPlatform(text)
     here = local_platform()
     if len(parts) == 1:
         if parts[0] in ("linux", "windows", "darwin", "freebsd"):
