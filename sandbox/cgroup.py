@@ -162,6 +162,10 @@ class Cgroups:
         self.controllers = controllers
         self.reason = reason
 
+    def fds(self) -> list[int]:
+        """What must stay open for it to work."""
+        return [*self._tops.values(), *self._parents.values()]
+
     def create(self, name: str, limits: Limits, also: "Iterable[str]" = ()) -> "Group | None":
         """A new group with `limits`; in version 1 in the hierarchies that these need and those of `also`. None where there are no cgroups."""
         if not self.version:

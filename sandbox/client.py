@@ -9,10 +9,10 @@ import _socket
 import os
 import sys
 
-from kernel.value import Value
+from kernel.value import Value, plain
 from sandbox import wire
 from sandbox.errors import KINDS, InvalidSpec, SandboxError, ZygoteLost
-from sandbox.spec import SandboxSpec
+from sandbox.spec import ExecSpec, SandboxSpec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -131,21 +131,12 @@ class Client:
         finally:
             for fd in (caller, *opened):
                 os.close(fd)
-        terminal, warnings = -1, []
-        while message and message[0] != "started":
-            if message[0] == "terminal":
-                terminal = received[0]
-            elif message[0] == "warning":
-                warnings.append(message[1])
-            else:
-                socket.close()
-                if terminal >= 0:
-                    os.close(terminal)
-                raise _failure(message)
-            message, received = wire.receive(socket)
-        if message is None:
-            raise ZygoteLost("start the sandbox", reason="the fork server is gone")
-        return Running(socket, message[1], received[0], terminal, tuple(warnings))
+        return _started(socket, message, received)
+
+    def exec(self, target: int, spec: ExecSpec, stdin: int = 0, stdout: int = 1, stderr: int = 2) -> Running:
+        """A further process in the sandbox whose first process is behind the pidfd `target`; else as `spawn`."""
+        spec.check()
+        return _started(*self._ask(("exec", plain(spec)), [stdin, stdout, stderr, target]))
 
     def user_namespace(self) -> tuple[int, bool]:
         """(fd of the zygote's user namespace, whether it has a single id)."""
@@ -210,6 +201,25 @@ class Client:
                 return _through(self._door)
             socket.connect(self._path)
         return socket
+
+
+def _started(socket: "_socket.socket", message: "tuple[Any, ...] | None", received: list[int]) -> Running:
+    """What becomes of a request whose first answer is `message`."""
+    terminal, warnings = -1, []
+    while message and message[0] != "started":
+        if message[0] == "terminal":
+            terminal = received[0]
+        elif message[0] == "warning":
+            warnings.append(message[1])
+        else:
+            socket.close()
+            if terminal >= 0:
+                os.close(terminal)
+            raise _failure(message)
+        message, received = wire.receive(socket)
+    if message is None:
+        raise ZygoteLost("start the sandbox", reason="the fork server is gone")
+    return Running(socket, message[1], received[0], terminal, tuple(warnings))
 
 
 def connect(run_directory: str, *, shim: str = "", idle_s: float = IDLE_S, private: bool = False) -> Client:

@@ -1,7 +1,8 @@
-"""The last step: find the command in the root and become it."""
+"""Find the command in the root, and become it."""
 
 import errno
 import os
+import stat
 
 from sandbox.errors import CommandFailed, CommandMissing
 
@@ -13,32 +14,44 @@ PATH_DEFAULT = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _NOT_THERE = (errno.ENOENT, errno.ENOTDIR)
 
 
-def candidates(name: str, path: str) -> list[str]:
-    """Where `name` may be: itself if it has a slash, else in the directories of `path`; an empty one is the current directory."""
+def candidates(name: str, environment: "dict[bytes, bytes]") -> list[str]:
+    """Where `name` may be: itself if it has a slash, else in the directories of PATH; an empty one is the current directory."""
+    path = environment.get(b"PATH", PATH_DEFAULT.encode()).decode("utf-8", "surrogateescape")
     return [name] if "/" in name else [f"{directory or '.'}/{name}" for directory in path.split(":")]
 
 
 def execute(argv: tuple[str, ...], environment: "dict[bytes, bytes]") -> "NoReturn":
     """execve the first candidate that is there. Raises CommandMissing (127) or CommandFailed (126)."""
-    path = environment.get(b"PATH", PATH_DEFAULT.encode()).decode("utf-8", "surrogateescape")
     arguments = [os.fsencode(word) for word in argv]
     refused: OSError | None = None
-    for candidate in candidates(argv[0], path):
+    for candidate in candidates(argv[0], environment):
         try:
             os.execve(os.fsencode(candidate), arguments, environment)
         except OSError as error:
             if error.errno in _NOT_THERE and not os.path.lexists(candidate):
                 continue
             refused = refused or error
-            if error.errno not in (errno.EACCES, errno.ENOENT, errno.ENOTDIR):
+            if error.errno not in (errno.EACCES, *_NOT_THERE):
                 break
-    raise _failure(argv[0], refused)
+    raise failure(argv[0], refused.errno or 0) if refused else CommandMissing("execute", errno.ENOENT, argv[0])
 
 
-def _failure(name: str, refused: OSError | None) -> CommandFailed:
-    if refused is None:
-        return CommandMissing("execute", errno.ENOENT, name)
-    if refused.errno in _NOT_THERE:
-        # the file is there: what the kernel misses is its interpreter, or what a symlink leads to
-        return CommandMissing("execute", refused.errno or 0, name if "/" in name else refused.filename, reason="its interpreter is missing")
-    return CommandFailed("execute", refused.errno or 0, name)
+def find(name: str, environment: "dict[bytes, bytes]") -> str:
+    """Path of the command that `execute` would become, for a program that only knows paths. Raises as it."""
+    there = False
+    for candidate in candidates(name, environment):
+        try:
+            usable = stat.S_ISREG(os.stat(candidate).st_mode) and os.access(candidate, os.X_OK)
+        except OSError:
+            continue
+        if usable:
+            return candidate
+        there = True
+    raise failure(name, errno.EACCES) if there else CommandMissing("execute", errno.ENOENT, name)
+
+
+def failure(name: str, number: int) -> CommandFailed:
+    """What execve's errno means for a file that is there."""
+    if number in _NOT_THERE:                              # what the kernel misses is its interpreter, or what a symlink leads to
+        return CommandMissing("execute", number, name, reason="its interpreter is missing")
+    return CommandFailed("execute", number, name)

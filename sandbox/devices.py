@@ -3,16 +3,21 @@
 So CAP_MKNOD inside is harmless, without any device cgroup: what a process makes there cannot be opened.
 """
 
+import errno
 import os
 import stat
 
+from kernel.errors import SyscallFailed
 from kernel.paths import make_directories
 from kernel.syscalls import (
     AT_FDCWD,
+    MNT_DETACH,
     MOUNT_ATTR_NODEV,
     MOUNT_ATTR_NOEXEC,
     MOUNT_ATTR_NOSUID,
+    PR_SET_DUMPABLE,
     fsconfig_create,
+    fsconfig_fd,
     fsconfig_flag,
     fsconfig_string,
     fsmount,
@@ -20,8 +25,10 @@ from kernel.syscalls import (
     mount_setattr,
     move_mount,
     open_tree,
+    prctl,
+    umount2,
 )
-from sandbox.errors import InvalidSpec
+from sandbox.errors import InvalidSpec, SandboxError
 from sandbox.spec import Device
 
 NODES = ("null", "zero", "full", "random", "urandom", "tty")
@@ -110,3 +117,37 @@ def host_nodes() -> list[Device]:
             if stat.S_IFMT(os.lstat(path).st_mode) in (stat.S_IFCHR, stat.S_IFBLK) and name not in (*NODES, "console", "ptmx"):
                 found.append(Device(path, path))
     return found
+
+
+def proc_of(pid_namespace: int, stage_fd: int) -> int:
+    """A detached procfs of the pid namespace behind the fd, which is also that of the caller's children. stage_fd: where to attach one meanwhile."""
+    context = fsopen(b"proc")
+    try:
+        fsconfig_string(context, b"source", b"proc")
+        fsconfig_fd(context, b"pidns", pid_namespace)     # Linux 6.17
+        fsconfig_create(context)
+        return fsmount(context, SECURE)
+    except SyscallFailed as error:
+        if error.errno != errno.EINVAL:
+            raise
+    finally:
+        os.close(context)
+    return _proc_by_child(stage_fd)
+
+
+def _proc_by_child(stage_fd: int) -> int:
+    """Only a process in the namespace can mount its procfs. What already is there must not be able to look into that one."""
+    prctl(PR_SET_DUMPABLE, 0)
+    pid = os.fork()
+    if not pid:
+        try:
+            attach(new_mount(b"proc", SECURE), stage_fd, b"proc")
+            os._exit(0)
+        finally:
+            os._exit(1)
+    if os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]):
+        raise SandboxError("mount /proc", reason="no process could be started in the pid namespace that is to be joined")
+    prctl(PR_SET_DUMPABLE, 1)
+    tree = open_tree(stage_fd, b"proc")
+    umount2(os.fsencode(f"/proc/self/fd/{stage_fd}/proc"), MNT_DETACH)
+    return tree

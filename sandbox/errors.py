@@ -32,7 +32,7 @@ class CommandMissing(CommandFailed):
     exit_status = 127
 
     def __str__(self) -> str:
-        return f"command `{self.path}` is not in the PATH of the image" if "/" not in self.path else super().__str__()
+        return super().__str__() if "/" in self.path or self.reason else f"command `{self.path}` is not in the PATH of the image"
 
 
 class UserMissing(SandboxError):

@@ -22,9 +22,7 @@ from kernel.syscalls import (
     MS_REMOUNT,
     OPEN_TREE_CLOEXEC,
     OPEN_TREE_CLONE,
-    PR_SET_DUMPABLE,
     PR_SET_PDEATHSIG,
-    RESOLVE_NO_MAGICLINKS,
     capget,
     close_range,
     keyctl,
@@ -32,7 +30,6 @@ from kernel.syscalls import (
     mount_setattr,
     move_mount,
     open_tree,
-    openat2,
     pivot_root,
     prctl,
     setdomainname,
@@ -42,11 +39,11 @@ from kernel.syscalls import (
     unshare,
 )
 from kernel.value import plain
-from sandbox import account, devices, privileges, wire
-from sandbox.command import execute
-from sandbox.devices import SECURE, attach, make_dev, new_mount
+from sandbox import account, departure, devices, init, privileges, wire
+from sandbox.departure import CONTROL
+from sandbox.devices import SECURE, attach, make_dev, new_mount, proc_of
 from sandbox.errors import SandboxError
-from sandbox.limits import adjust_oom_score, set_rlimits, set_sysctls
+from sandbox.limits import set_sysctls
 from sandbox.machine import Machine
 from sandbox.mounts import Mounter, by_depth, content_size, open_source
 from sandbox.namespaces import Shape, held_by, joined
@@ -54,16 +51,15 @@ from sandbox.network import bring_up_loopback
 from sandbox.overlay import open_root
 from sandbox.spec import MIB, NO_LIMITS, Directory, Overlay, SandboxSpec
 from sandbox.targets import Targets
-from sandbox.terminal import make_controlling, open_terminal
+from sandbox.terminal import open_terminal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import _socket
+    from collections.abc import Callable
     from typing import NoReturn
 
 _CLONE = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC
-_CLOSE_RANGE_CLOEXEC = 4
-_CONTROL = 3                          # the control socket's fd in every unit
 _JOIN_SESSION_KEYRING = 1
 _SHM_DEFAULT = 64 * MIB
 _SIGKILL = 9
@@ -73,30 +69,36 @@ def live(control: "_socket.socket", machine: Machine, shape: Shape) -> "NoReturn
     """The whole life of a unit. Failures are told on `control`; its closing by execve says that the command runs."""
     unit = None
     try:
-        os.dup2(control.fileno(), _CONTROL, inheritable=False)
-        close_range(_CONTROL + 1)
-        unit = _Unit(machine, shape, wire.socket_of(_CONTROL))
+        unit = _Unit(machine, shape, keep_only(control))
         unit.prepare()
         unit.run()
     except BaseException as error:
-        _tell(error, unit)
+        if unit:
+            tell_failure(error, unit.step, unit.tell_stubs)
+        else:
+            tell_failure(error, "start")
     finally:
         os._exit(125)
 
 
-def _tell(failure: BaseException, unit: "_Unit | None") -> None:
-    """Tell the parent why there will be no process, after what is to be cleaned up."""
-    step = unit.step if unit else "start"
+def keep_only(control: "_socket.socket") -> "_socket.socket":
+    """In a new child: close everything but the standard streams and the control socket, which becomes CONTROL."""
+    os.dup2(control.fileno(), CONTROL, inheritable=False)
+    close_range(CONTROL + 1)
+    return wire.socket_of(CONTROL)
+
+
+def tell_failure(failure: BaseException, step: str, first: "Callable[[], None]" = lambda: None) -> None:
+    """Tell the parent why there will be no process, after what `first` has to say."""
     if isinstance(failure, SandboxError):
         error = failure
     elif isinstance(failure, OSError):
         error = SandboxError(step, failure.errno or 0, failure.filename if isinstance(failure.filename, str) else "")
     else:
         error = SandboxError(step, reason=f"{type(failure).__name__}: {failure}")
-    control = wire.socket_of(_CONTROL)
+    control = wire.socket_of(CONTROL)
     try:
-        if unit:
-            unit.tell_stubs()
+        first()
         wire.send(control, ("failed", type(error).__name__, error.step, error.number, error.path, error.reason, error.help))
     except OSError:
         pass                                              # nobody is there to hear it
@@ -134,8 +136,6 @@ class _Unit:
         """All that does not depend on the request; in a warm unit it is paid for before anybody waits."""
         os.setsid()
         prctl(PR_SET_PDEATHSIG, _SIGKILL)
-        if not self._shape.namespaces & CLONE_NEWPID:
-            prctl(PR_SET_DUMPABLE, 0)                     # processes that are already there must not look into this one
         self._home = os.open("/proc/self/ns/mnt", os.O_RDONLY)
         stage = new_mount(b"tmpfs", SECURE, ((b"mode", b"700"), (b"size", b"1m")))
         move_mount(stage, AT_FDCWD, os.fsencode(self._machine.stage))
@@ -143,13 +143,12 @@ class _Unit:
         for name in ("root", "proc", "sys", "dev"):
             os.mkdir(name, dir_fd=stage)
         own_ipc = bool(self._shape.namespaces & CLONE_NEWIPC)
-        self._mount_proc()
+        if self._shape.namespaces & CLONE_NEWPID:
+            self._mount_proc()
         if self._shape.namespaces & CLONE_NEWNET:
             self._mount_sys()
             bring_up_loopback()
         make_dev(stage, _SHM_DEFAULT, tty_group=not self._machine.single, own_ipc=own_ipc)
-        if self._shape.masked:
-            self._mask("proc")
         try:
             keyctl(_JOIN_SESSION_KEYRING, 0)
         except OSError:
@@ -159,12 +158,21 @@ class _Unit:
         _rehearse()
 
     def _mount_proc(self) -> None:
+        """Of the pid namespace that the command will be in."""
+        joined_pids = self._spec.pid if not self._shape.namespaces & CLONE_NEWPID and isinstance(self._spec.pid, int) else -1
         try:
-            attach(new_mount(b"proc", SECURE), self._stage, b"proc")
+            if joined_pids < 0:
+                tree = new_mount(b"proc", SECURE)
+            else:
+                setns(joined_pids, CLONE_NEWPID)          # for children only
+                tree = proc_of(joined_pids, self._stage)
         except PermissionError:
             if self._shape.namespaces & CLONE_NEWPID:
                 raise
-            attach(open_tree(AT_FDCWD, b"/proc", _CLONE | AT_RECURSIVE), self._stage, b"proc")      # the host's pids, from a user namespace
+            tree = open_tree(AT_FDCWD, b"/proc", _CLONE | AT_RECURSIVE)      # the host's pids, from a user namespace
+        attach(tree, self._stage, b"proc")
+        if self._shape.masked:
+            self._mask("proc")
 
     def _mount_sys(self) -> None:
         read_only = ((b"ro", b""),) if self._shape.masked else ()
@@ -220,6 +228,8 @@ class _Unit:
         self.step = "join the namespaces"
         for fd, flag in joined(spec):
             setns(fd, flag)
+        if not self._shape.namespaces & CLONE_NEWPID:
+            self._mount_proc()
         if not self._shape.namespaces & CLONE_NEWNET:
             self._mount_sys()
         if spec.cgroup_namespace == "private":
@@ -236,12 +246,12 @@ class _Unit:
         size = content_size(spec.mounts)
         for operation in by_depth(spec.mounts):
             mounter.perform(operation, sources.get(id(operation), -1), size)
-        stdio = self._fds[:3]
+        streams = self._fds[:3]
         if spec.terminal:
             self.step = "make the terminal"
-            outer, inner = open_terminal(dev_fd, *spec.terminal)
+            outer, inner = open_terminal(dev_fd, *spec.terminal, console=True)
             wire.send(self._control, ("terminal",), (outer,))
-            stdio = [inner] * 3
+            streams = [inner] * 3
         self.step = "look up the user"
         who = account.find(root_fd, spec.user, spec.groups)
         self._settle(targets)
@@ -250,27 +260,20 @@ class _Unit:
         pivot_root(b".", b".")
         umount2(b".", MNT_DETACH)
         self._name_host()
-        self.step = "set limits"
+        self.step = "set sysctls"
         set_sysctls(spec)
-        set_rlimits(spec.rlimits)
-        if spec.oom_score_adj:
-            adjust_oom_score(spec.oom_score_adj)
-        self._enter_directory()
-        self.step = "set up the standard streams"
-        privileges.own_streams(stdio, who.uid, who.gid)
-        for number, fd in enumerate(stdio):
-            os.dup2(fd, number)
-        if spec.terminal:
-            make_controlling(0)
+        self.step = "enter the working directory"
+        departure.enter_directory(spec.cwd)
+        image = init.open_image() if spec.init or isinstance(spec.pid, int) else -1
         self.step = "drop privileges"
-        close_range(_CONTROL + 1, flags=_CLOSE_RANGE_CLOEXEC)
-        os.umask(spec.umask)
-        privileges.become(who, held_by(spec), spec.ambient, self._program,
-                          no_new_privileges=spec.no_new_privileges, machine=self._machine, bounding=self._shape.bounding)
-        environment = {name.encode("utf-8", "surrogateescape"): value.encode("utf-8", "surrogateescape") for name, value in spec.env}
-        environment.setdefault(b"HOME", who.home.encode())
+        departure.become(spec, who, streams, self._program, self._machine, held_by(spec), self._shape.bounding)
         self.step = "execute"
-        execute(spec.argv, environment)
+        environment = departure.environment_of(spec, who)
+        if isinstance(spec.pid, int):
+            departure.execute_in_joined_pids(spec, environment, image)
+        if spec.init:
+            departure.execute_below_init(spec, environment, image)
+        departure.execute(spec, environment)
 
     def _open_sources(self) -> tuple[int, int, dict[int, int]]:
         """(root, upper directory or -1, operation's id -> its detached mount), opened as the caller of the sandbox sees its files."""
@@ -338,12 +341,3 @@ class _Unit:
             sethostname(self._spec.hostname.encode() or b"localhost")
             if self._spec.domainname:
                 setdomainname(self._spec.domainname.encode())
-
-    def _enter_directory(self) -> None:
-        """Go to the working directory: no magic link may lead out, and where we are must have a name in the new root."""
-        self.step = "enter the working directory"
-        fd = openat2(AT_FDCWD, self._spec.cwd, os.O_PATH | os.O_DIRECTORY, 0, RESOLVE_NO_MAGICLINKS)
-        os.fchdir(fd)
-        os.close(fd)
-        if not os.getcwd().startswith("/"):
-            raise SandboxError(self.step, path=self._spec.cwd, reason="it is outside of the root")

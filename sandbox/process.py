@@ -3,26 +3,33 @@
 The maker must have a single thread. Used by the zygote for build steps, and by a shim for its container: both are then the parent.
 """
 
+import marshal
 import os
+import sys
 
-from kernel.syscalls import CLONE_NEWPID, clone3, pidfd_send_signal, setns
+from kernel.syscalls import clone3, pidfd_open, pidfd_send_signal
 from kernel.value import Value
 from sandbox import wire
-from sandbox.capabilities import SYS_ADMIN
+from sandbox.capabilities import ALL, SYS_ADMIN
 from sandbox.cgroup import Cgroups, Group
+from sandbox.command import failure
 from sandbox.errors import SandboxError
 from sandbox.inside import live
 from sandbox.machine import Machine
 from sandbox.namespaces import Shape, held_by, shape_of
 from sandbox.seccomp_profile import default_program
-from sandbox.spec import NO_LIMITS, SandboxSpec
+from sandbox.spec import NO_LIMITS, ExecSpec, SandboxSpec
 from sandbox.stubs import Entry, Stubs, remove_stubs
+from sandbox.visit import live as live_as_visitor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import _socket
     from collections.abc import Callable, Sequence
-    from typing import Any
+    from typing import Any, NoReturn
+
+
+_PID_SIZE, _ERROR_SIZE = 4, 8      # what the program of init.py says
 
 
 class Ended(Value):
@@ -38,15 +45,20 @@ class Ended(Value):
 
 
 class Unit:
-    """A process in its namespaces, waiting for a request or running one. `control` becomes readable when it starts, fails or ends."""
+    """A process in its namespaces, waiting for a request or running one. `control` becomes readable when it starts, fails or ends.
 
-    __slots__ = ("control", "group", "pid", "pidfd", "shape", "stubs")
+    unborn: its command is to be started in another pid namespace, by a process that ends then ("" otherwise, else the command's name): `pid` and
+    `pidfd` change when `hear` says "born".
+    """
 
-    def __init__(self, pid: int, pidfd: int, control: "_socket.socket", shape: Shape) -> None:
+    __slots__ = ("_name", "control", "group", "pid", "pidfd", "stubs", "unborn")
+
+    def __init__(self, pid: int, pidfd: int, control: "_socket.socket", unborn: str = "") -> None:
         self.pid = pid
         self.pidfd = pidfd
         self.control = control
-        self.shape = shape
+        self.unborn = unborn
+        self._name = unborn
         self.stubs: Stubs | None = None
         self.group: Group | None = None
 
@@ -58,13 +70,28 @@ class Unit:
             pass
 
     def hear(self) -> "tuple[tuple[Any, ...] | None, list[int]]":
-        """Next word of the unit: ("failed", ...), ("terminal",) with its outer end; None once the command runs. Stubs are kept for `bury`."""
-        message, fds = wire.receive(self.control)
+        """Next word of the unit: ("failed", ...), ("terminal",) with its outer end, ("born",); None once the command runs, or nothing does.
+        Stubs are kept for `bury`."""
+        data, fds = wire.receive_bytes(self.control)
+        if self.unborn and len(data) == _PID_SIZE:
+            self._bear(int.from_bytes(data, sys.byteorder))
+            return ("born",), fds
+        if len(data) == _ERROR_SIZE:
+            error = failure(self._name, int.from_bytes(data, sys.byteorder))
+            return ("failed", type(error).__name__, error.step, error.number, error.path, error.reason, error.help), fds
+        message = marshal.loads(data) if data else None
         if message is not None and message[0] == "stubs":
             _, upper, made, copied = message[1]
             self.stubs = Stubs(upper, tuple(Entry(*one[1:]) for one in made), tuple(Entry(*one[1:]) for one in copied))
             return ("stubs",), fds
         return message, fds
+
+    def _bear(self, pid: int) -> None:
+        """The process that prepared it ends; the command's is our child too."""
+        os.waitpid(self.pid, 0)
+        os.close(self.pidfd)
+        self.pid, self.pidfd = pid, pidfd_open(pid)
+        self.unborn = ""
 
     def bury(self) -> Ended:
         """Wait for its end (at once if the pidfd is readable), free what it held, and take its stubs out of the upper directory."""
@@ -84,94 +111,120 @@ class Unit:
                      usage.ru_utime, usage.ru_stime, usage.ru_maxrss * 1024, oom)
 
 
-def prepare(machine: Machine, shape: Shape, *, pid_namespace: int = -1, cgroup_fd: int = -1) -> Unit:
-    """A new unit of `shape`, in the pid namespace behind the fd if one is given. It prepares itself while the caller goes on."""
-    ours, theirs = wire.pair()
-    if pid_namespace >= 0:
-        own = os.open("/proc/self/ns/pid", os.O_RDONLY)
+class Maker:
+    """Makes units for one process, which is their parent: the zygote, or a shim that was forked from it. It must have a single thread."""
+
+    __slots__ = ("_serial", "_warm", "cgroups", "machine")
+
+    def __init__(self, machine: Machine, cgroups: Cgroups) -> None:
+        self.machine = machine
+        self.cgroups = cgroups
+        self._serial = 0
+        self._warm: dict[Shape, list[Unit]] = {}
+
+    def prepare(self, shape: Shape, *, cgroup_fd: int = -1, unborn: str = "") -> Unit:
+        """A new unit of `shape`. It prepares itself while the caller goes on."""
+        return _fork(shape.namespaces, cgroup_fd, lambda control: live(control, self.machine, shape), unborn)
+
+    def keep(self, shape: Shape, unit: Unit) -> None:
+        """Have `unit` ready for the next spec of its shape."""
+        self._warm.setdefault(shape, []).insert(0, unit)
+
+    def take(self, shape: Shape) -> "Unit | None":
+        """A unit that was kept, the oldest first."""
+        ready = self._warm.get(shape)
+        return ready.pop() if ready else None
+
+    def start(self, packed: "tuple[Any, ...]", fds: "Sequence[int]", *, take: "Callable[[Shape], Unit | None] | None" = None) -> "tuple[Unit, str]":
+        """(unit in which a packed spec is being started, warning or "").
+
+        fds: as sent along with it: stdin, stdout, stderr, the caller's mount namespace, then those of the spec. They stay the caller's to close.
+        What the unit says next (`hear`) is how it went. Raises SandboxError or OSError, and nothing is left.
+        """
+        spec = wire.unpack(packed, fds)
+        shape = shape_of(spec)
+        group, warning = self._group(spec)
+        unit = None
         try:
-            setns(pid_namespace, CLONE_NEWPID)            # only for children: the caller stays where it is
-            pid, pidfd = _clone(theirs, machine, shape, cgroup_fd)
-        finally:
-            setns(own, CLONE_NEWPID)
-            os.close(own)
-    else:
-        pid, pidfd = _clone(theirs, machine, shape, cgroup_fd)
-    theirs.close()
-    return Unit(pid, pidfd, ours, shape)
+            if isinstance(spec.pid, int) or (group and group.fd >= 0):
+                unborn = spec.argv[0] if isinstance(spec.pid, int) else ""
+                unit = self.prepare(shape, cgroup_fd=group.fd if group else -1, unborn=unborn)
+            else:
+                unit = (take or self.take)(shape) or self.prepare(shape)
+            if group and group.fd < 0:
+                group.enter(unit.pid)
+            wire.send(unit.control, (packed, program_of(spec)), fds)
+        except BaseException:
+            if unit:
+                unit.kill()
+                unit.bury()
+            if group:
+                group.remove()
+            raise
+        unit.group = group
+        return unit, warning
 
+    def visit(self, packed: "tuple[Any, ...]", fds: "Sequence[int]") -> Unit:
+        """The unit in which a plain ExecSpec is being started. fds: stdin, stdout, stderr, the pidfd of the sandbox's first process.
 
-def _clone(theirs: "_socket.socket", machine: Machine, shape: Shape, cgroup_fd: int) -> tuple[int, int]:
-    pid, pidfd = clone3(shape.namespaces, cgroup_fd)
-    if not pid:
-        live(theirs, machine, shape)                      # does not return
-    return pid, pidfd
-
-
-def start(machine: Machine, cgroups: Cgroups, packed: "tuple[Any, ...]", fds: "Sequence[int]", *,
-          take: "Callable[[Shape], Unit | None]" = lambda shape: None) -> "tuple[Unit, str]":
-    """(unit in which a packed spec is being started, warning or "").
-
-    fds: as sent along with it: stdin, stdout, stderr, the caller's mount namespace, then those of the spec. take: gives a warm unit of a shape
-    if there is one. What the unit says next (`hear`) is how it went. Raises SandboxError or OSError, and nothing is left.
-    """
-    spec = wire.unpack(packed, fds)
-    shape = shape_of(spec)
-    group, warning = _group(machine, cgroups, spec)
-    unit = None
-    try:
-        if isinstance(spec.pid, int) or (group and group.fd >= 0):
-            unit = prepare(machine, shape, pid_namespace=spec.pid if isinstance(spec.pid, int) else -1, cgroup_fd=group.fd if group else -1)
-        else:
-            unit = take(shape) or prepare(machine, shape)
-        if group and group.fd < 0:
-            group.enter(unit.pid)
-        wire.send(unit.control, (packed, program_of(spec)), fds)
-    except BaseException:
-        if unit:
+        Raises SandboxError or OSError, and nothing is left.
+        """
+        spec = wire.unpack_exec(packed)
+        group = self.cgroups.open(spec.cgroup) if spec.cgroup else None
+        unit = _fork(0, group.fd if group else -1, lambda control: live_as_visitor(control, self.machine), spec.argv[0])
+        try:
+            if group and group.fd < 0:
+                group.enter(unit.pid)
+            wire.send(unit.control, (packed, program_of(spec)), fds)
+        except BaseException:
             unit.kill()
             unit.bury()
-        if group:
-            group.remove()
-        raise
-    unit.group = group
-    return unit, warning
+            raise
+        finally:
+            if group:
+                group.close()
+        return unit
+
+    def _group(self, spec: SandboxSpec) -> "tuple[Group | None, str]":
+        """(the cgroup that `spec` needs, what of its limits cannot be had here)."""
+        powerful = not self.machine.rootless and not spec.privileged and bool(held_by(spec) & SYS_ADMIN)
+        if not spec.cgroup and spec.limits == NO_LIMITS and not powerful:
+            return None, ""
+        self._serial += 1
+        also = ("freezer", "memory", "cpuacct", "pids", "blkio") if spec.cgroup else ()
+        name = spec.cgroup or f"{os.getpid()}-{self._serial}"
+        group = self.cgroups.create(name, spec.limits, (*also, *(("devices",) if powerful else ())))
+        if powerful and not (group and group.allow_only(spec.devices)):
+            if group:
+                group.remove()
+            raise SandboxError("give the capability SYS_ADMIN", reason="without a device cgroup it opens every disk of this machine",
+                               help="use --privileged if that is what you want")
+        if spec.limits == NO_LIMITS:
+            return group, ""
+        if group is None:
+            return None, f"limits are not enforced: {self.cgroups.reason}"
+        return group, f"limits of {', '.join(group.missing)} are not enforced: this machine does not offer that controller" if group.missing else ""
 
 
-_serial = 0
-
-
-def _group(machine: Machine, cgroups: Cgroups, spec: SandboxSpec) -> "tuple[Group | None, str]":
-    """(the cgroup that `spec` needs, what of its limits cannot be had here)."""
-    global _serial
-    powerful = not machine.rootless and not spec.privileged and bool(held_by(spec) & SYS_ADMIN)
-    if not spec.cgroup and spec.limits == NO_LIMITS and not powerful:
-        return None, ""
-    _serial += 1
-    also = ("freezer", "memory", "cpuacct", "pids", "blkio") if spec.cgroup else ()
-    group = cgroups.create(spec.cgroup or f"{os.getpid()}-{_serial}", spec.limits, (*also, *(("devices",) if powerful else ())))
-    if powerful and not (group and group.allow_only(spec.devices)):
-        if group:
-            group.remove()
-        raise SandboxError("give the capability SYS_ADMIN", reason="without a device cgroup it opens every disk of this machine",
-                           help="use --privileged if that is what you want")
-    if spec.limits == NO_LIMITS:
-        return group, ""
-    if group is None:
-        return None, f"limits are not enforced: {cgroups.reason}"
-    return group, f"limits of {', '.join(group.missing)} are not enforced: this machine does not offer that controller" if group.missing else ""
+def _fork(namespaces: int, cgroup_fd: int, life: "Callable[[_socket.socket], NoReturn]", unborn: str) -> Unit:
+    ours, theirs = wire.pair()
+    pid, pidfd = clone3(namespaces, cgroup_fd)
+    if not pid:
+        life(theirs)
+    theirs.close()
+    return Unit(pid, pidfd, ours, unborn)
 
 
 _programs: dict[int, bytes] = {}
 
 
-def program_of(spec: SandboxSpec) -> bytes:
+def program_of(spec: SandboxSpec | ExecSpec) -> bytes:
     """The seccomp program of `spec`, b"" for none; the default one is compiled once for each set of capabilities."""
     if isinstance(spec.seccomp, bytes):
         return spec.seccomp
     if spec.privileged or spec.seccomp == "unconfined":
         return b""
-    held = held_by(spec)
+    held = ALL if spec.privileged else spec.capabilities
     if held not in _programs:
         _programs[held] = default_program(held)
     return _programs[held]

@@ -182,19 +182,49 @@ class SandboxSpec(Value):
 
     def check(self) -> "SandboxSpec":
         """Itself; raises InvalidSpec for what no kernel would take, so that it is said before anything is started."""
-        if not self.argv or not self.argv[0]:
-            raise InvalidSpec("the command", reason="is empty")
-        if not self.cwd.startswith("/"):
-            raise InvalidSpec("working directory", path=self.cwd, reason="is not absolute")
-        for word in (*self.argv, self.cwd, self.user, self.hostname, self.domainname):
-            if "\0" in word:
-                raise InvalidSpec("word", path=word.replace("\0", "\\0"), reason="contains a NUL byte")
-        for name, value in self.env:
-            if not name or "=" in name or "\0" in name or "\0" in value:
-                raise InvalidSpec("environment variable", path=name.replace("\0", "\\0"), reason="is no NAME=VALUE")
+        _check_process(self)
         for operation in self.mounts:
             if not operation.target.startswith("/") or "\0" in operation.target or not operation.target.strip("/"):
                 raise InvalidSpec("mount target", path=operation.target.replace("\0", "\\0"), reason="is not an absolute path below the root")
-        if len(self.hostname.encode()) > 64 or len(self.domainname.encode()) > 64:
-            raise InvalidSpec("host name", path=self.hostname, reason="is longer than 64 bytes")
+        for name in (self.hostname, self.domainname):
+            if "\0" in name or len(name.encode()) > 64:
+                raise InvalidSpec("host name", path=name.replace("\0", "\\0"), reason="is longer than 64 bytes, or none")
         return self
+
+
+class ExecSpec(Value):
+    """A further process in a sandbox that runs. Fields as in SandboxSpec; `cgroup` is the one that the sandbox was given."""
+
+    argv: tuple[str, ...]
+    env: tuple[tuple[str, str], ...] = ()
+    cwd: str = "/"
+    user: str = ""
+    groups: tuple[str, ...] = ()
+    capabilities: int = DEFAULT
+    ambient: int = 0
+    seccomp: str | bytes = "default"
+    no_new_privileges: bool = False
+    rlimits: tuple[Rlimit, ...] = ()
+    cgroup: str = ""
+    terminal: tuple[int, int] | None = None
+    oom_score_adj: int = 0
+    privileged: bool = False
+    umask: int = 0o022
+
+    def check(self) -> "ExecSpec":
+        """Itself, or InvalidSpec."""
+        _check_process(self)
+        return self
+
+
+def _check_process(spec: SandboxSpec | ExecSpec) -> None:
+    if not spec.argv or not spec.argv[0]:
+        raise InvalidSpec("the command", reason="is empty")
+    if not spec.cwd.startswith("/"):
+        raise InvalidSpec("working directory", path=spec.cwd, reason="is not absolute")
+    for word in (*spec.argv, spec.cwd, spec.user, *spec.groups):
+        if "\0" in word:
+            raise InvalidSpec("word", path=word.replace("\0", "\\0"), reason="contains a NUL byte")
+    for name, value in spec.env:
+        if not name or "=" in name or "\0" in name or "\0" in value:
+            raise InvalidSpec("environment variable", path=name.replace("\0", "\\0"), reason="is no NAME=VALUE")

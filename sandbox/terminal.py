@@ -5,25 +5,35 @@ import os
 import struct
 import termios
 
-from kernel.syscalls import AT_EMPTY_PATH, OPEN_TREE_CLOEXEC, OPEN_TREE_CLONE, open_tree
+from kernel.syscalls import AT_EMPTY_PATH, OPEN_TREE_CLOEXEC, OPEN_TREE_CLONE, RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, open_tree, openat2
 from sandbox.devices import attach
+from sandbox.errors import SandboxError
 
 _TIOCGPTPEER = 0x5441
 _TIOCSPTLCK = 0x40045431
+_PTMX = os.makedev(5, 2)
 
 
-def open_terminal(dev_fd: int, rows: int, columns: int) -> tuple[int, int]:
-    """(outer end, inner end) of a new terminal of the devpts on `dev_fd`/pts; it is also bound on /dev/console.
+def open_terminal(dev_fd: int, rows: int, columns: int, *, console: bool) -> tuple[int, int]:
+    """(outer end, inner end) of a new terminal of the devpts on `dev_fd`/pts. console: it is also bound on /dev/console.
 
-    The inner end is asked of the outer one, never looked up by path.
+    The inner end is asked of the outer one, never looked up by path (CVE-2025-52565).
     """
-    outer = os.open("pts/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_NOFOLLOW, dir_fd=dev_fd)
+    outer = openat2(dev_fd, "pts/ptmx", os.O_RDWR | os.O_NOCTTY, 0, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS)
+    if os.fstat(outer).st_rdev != _PTMX:
+        os.close(outer)
+        raise SandboxError("make the terminal", path="/dev/pts/ptmx", reason="it is no terminal multiplexer")
     fcntl.ioctl(outer, _TIOCSPTLCK, struct.pack("i", 0))
     inner = fcntl.ioctl(outer, _TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
     resize(outer, rows, columns)
+    if console:
+        _bind_console(inner, dev_fd)
+    return outer, inner
+
+
+def _bind_console(inner: int, dev_fd: int) -> None:
     os.close(os.open("console", os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o600, dir_fd=dev_fd))
     attach(open_tree(inner, b"", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH), dev_fd, b"console")
-    return outer, inner
 
 
 def resize(terminal: int, rows: int, columns: int) -> None:

@@ -10,7 +10,7 @@ import os
 import struct
 
 from kernel.value import plain
-from sandbox.spec import MOUNTS, Bind, Device, Directory, Limits, Overlay, Rlimit, SandboxSpec
+from sandbox.spec import MOUNTS, Bind, Device, Directory, ExecSpec, Limits, Overlay, Rlimit, SandboxSpec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -82,6 +82,7 @@ def receive(sock: "_socket.socket") -> "tuple[tuple[Any, ...] | None, list[int]]
 # ---------------------------------------------------------------- a spec as a message
 _FIELDS = SandboxSpec._fields
 _ROOTFS, _MOUNTS, _RLIMITS, _LIMITS, _DEVICES = (_FIELDS.index(name) for name in ("rootfs", "mounts", "rlimits", "limits", "devices"))
+_EXEC_RLIMITS = ExecSpec._fields.index("rlimits")
 _NAMESPACES = tuple(_FIELDS.index(name) for name in ("network", "pid", "ipc", "uts", "cgroup_namespace"))
 
 
@@ -117,6 +118,13 @@ def pack(spec: SandboxSpec, first: int) -> "tuple[tuple[Any, ...], list[int], li
     for index in (_ROOTFS, _RLIMITS, _LIMITS, _DEVICES):
         fields[index] = plain(fields[index])
     return tuple(fields), fds, opened
+
+
+def unpack_exec(packed: "tuple[Any, ...]") -> ExecSpec:
+    """An ExecSpec that went as `plain` makes it."""
+    fields = list(packed[1:])
+    fields[_EXEC_RLIMITS] = tuple(Rlimit(*values[1:]) for values in fields[_EXEC_RLIMITS])
+    return ExecSpec(*fields)
 
 
 def unpack(packed: "tuple[Any, ...]", fds: "Sequence[int]") -> SandboxSpec:

@@ -11,12 +11,11 @@ import sys
 
 from kernel.syscalls import CLONE_NEWNS, MNT_DETACH, MS_REC, MS_SLAVE, clone3, close_range, mount, umount2, unshare
 from kernel.value import Value
-from sandbox import cgroup, process, userns, wire
-from sandbox.cgroup import Cgroups
+from sandbox import cgroup, userns, wire
 from sandbox.errors import SandboxError
 from sandbox.machine import Machine, look
 from sandbox.namespaces import JOINED, PRIVATE, Shape
-from sandbox.process import Unit
+from sandbox.process import Maker, Unit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,20 +23,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    # a shim is given (machine, connection to whoever asked, request, fds) in a fork of the zygote, and never returns to it
-    Shim = Callable[[Machine, "_socket.socket", tuple[Any, ...], list[int]], None]
+    # a shim is given (maker of its units, connection to whoever asked, request, fds) in a fork of the zygote; when it returns, that ends
+    Shim = Callable[[Maker, "_socket.socket", tuple[Any, ...], list[int]], None]
 
 IDLE_S = 60.0
 WARM = 2                      # units kept ready of a shape that has been asked for
+PAIRS = 1                     # shims kept ready once one has been asked for
 _SO_PEERCRED, _SOL_SOCKET = 17, 1
 
 
 class Setting(Value):
-    """What the zygote found out about itself: `failure` is why it can make no sandbox, if it cannot."""
+    """What the zygote found out about itself: `maker` is None if it can make no sandbox, `failure` then says why."""
 
-    run_directory: str
-    machine: Machine | None
-    cgroups: Cgroups | None
+    maker: Maker | None
     failure: SandboxError | None
 
 
@@ -91,12 +89,12 @@ def _settle(run_directory: str) -> Setting:
         cgroups = cgroup.look(cgroup.name_of(run_directory))
         if not machine.rootless:
             _trim(run_directory)
-        return Setting(run_directory, machine, cgroups, None)
+        return Setting(Maker(machine, cgroups), None)
     except SandboxError as error:
-        return Setting(run_directory, None, None, error)
+        return Setting(None, error)
     except OSError as failure:
         reason = SandboxError("use namespaces", failure.errno or 0, reason=str(failure), help=getattr(failure, "hint", ""))
-        return Setting(run_directory, None, None, reason)
+        return Setting(None, reason)
 
 
 def _trim(run_directory: str) -> None:
@@ -129,34 +127,46 @@ class _Connection:
             pass                                          # gone: its end of file is on the way
 
 
+class _Pair:
+    """A shim forked ahead, with a unit of its own: only a parent learns how a process ended."""
+
+    __slots__ = ("control", "pid", "pidfd")
+
+    def __init__(self, pid: int, pidfd: int, control: "_socket.socket") -> None:
+        self.pid = pid
+        self.pidfd = pidfd
+        self.control = control
+
+
 class Server:
     """The event loop. Every fd it watches has a handler that is called when it is readable."""
 
     def __init__(self, door: "_socket.socket", path: str, setting: Setting, shim: "Shim | None", idle_s: float) -> None:
         self._door = door
         self._path = path
-        self._setting = setting
+        self._maker = setting.maker
+        self._failure = setting.failure
         self._shim = shim
         self._idle_s = idle_s
         self._epoll = select.epoll()
         self._handlers: dict[int, Callable[[], None]] = {}
-        self._pool: dict[Shape, list[Unit]] = {}
+        self._warm: dict[Shape, dict[int, Unit]] = {}     # pidfd -> unit, oldest first, of the shapes that have been asked for
+        self._pairs: dict[int, _Pair] | None = None       # pidfd -> pair; None until somebody has asked for a shim
         self._busy = 0                                    # connections, and shims that live
-        self._retiring = False
 
     def run(self) -> None:
         self._watch(self._door.fileno(), self._on_door)
         while True:
-            short = self._short_of()
-            events = self._epoll.poll(0 if short else None if self._busy else self._idle_s)
+            refill = self._refill()
+            events = self._epoll.poll(0 if refill else None if self._busy else self._idle_s)
             for fd, _ in events:
                 handler = self._handlers.get(fd)          # an earlier event may have unregistered it
                 if handler:
                     handler()
             if events:
                 continue
-            if short:
-                self._refill(short)
+            if refill:
+                refill()
             elif not self._busy and not self._retire():
                 return
 
@@ -199,17 +209,21 @@ class Server:
         try:
             if message is None:
                 self._on_hang_up(connection)
-            elif self._setting.failure:
-                self._refuse(connection, self._setting.failure)
-            elif message[0] == "spawn" and not connection.unit:
-                self._spawn(connection, message[1], fds)
-            elif message[0] == "namespaces":
-                self._show_namespaces(connection)
-            elif message[0] == "shim" and self._shim:
-                self._fork_shim(connection, message, fds)
             elif message[0] == "retire":
-                self._retiring = True
                 self._idle_s = 0
+            elif self._maker is None:
+                self._refuse(connection, self._failure or SandboxError("make sandboxes"))
+            elif message[0] == "spawn" and not connection.unit:
+                unit, warning = self._maker.start(message[1], fds, take=self._take)
+                if warning:
+                    connection.say("warning", warning)
+                self._follow(connection, unit)
+            elif message[0] == "exec" and not connection.unit:
+                self._follow(connection, self._maker.visit(message[1], fds))
+            elif message[0] == "namespaces":
+                self._show_namespaces(connection, self._maker.machine)
+            elif message[0] == "shim" and self._shim:
+                self._give_to_shim(connection, message, fds)
             else:
                 self._refuse(connection, SandboxError("understand the request", path=str(message[0])))
         except SandboxError as error:
@@ -229,15 +243,11 @@ class Server:
         self._close(connection)
 
     # ---------------------------------------------------------------- sandboxes
-    def _spawn(self, connection: _Connection, packed: "tuple[Any, ...]", fds: list[int]) -> None:
-        machine, cgroups = self._setting.machine, self._setting.cgroups
-        assert machine and cgroups
-        unit, warning = process.start(machine, cgroups, packed, fds, take=self._take)
-        if warning:
-            connection.say("warning", warning)
+    def _follow(self, connection: _Connection, unit: Unit) -> None:
         connection.unit = unit
         self._watch(unit.control.fileno(), lambda: self._on_word(connection, unit))
-        self._watch(unit.pidfd, lambda: self._on_end(connection, unit))
+        if not unit.unborn:
+            self._watch(unit.pidfd, lambda: self._on_end(connection, unit))
 
     def _on_word(self, connection: _Connection, unit: Unit) -> None:
         """The unit says something, or says by closing its control socket that it has become the command."""
@@ -245,8 +255,13 @@ class Server:
         if message is None:
             self._forget(unit.control.fileno())
             connection.started = True
+            if unit.unborn:                               # what was to start it is gone, and has said why if it could
+                connection.failure = connection.failure or ("failed", "SandboxError", "start the command", 0, "", "it was killed before", "")
+                self._watch(unit.pidfd, lambda: self._on_end(connection, unit))
             if not connection.failure:
                 connection.say("started", unit.pid, fds=(unit.pidfd,))
+        elif message[0] == "born":
+            self._watch(unit.pidfd, lambda: self._on_end(connection, unit))
         elif message[0] == "failed":
             connection.failure = message
         elif message[0] == "terminal":
@@ -262,76 +277,99 @@ class Server:
         connection.unit = None
         connection.say(*(connection.failure or ("exit", *ended)))
 
+    # ---------------------------------------------------------------- what is kept ready
     def _take(self, shape: Shape) -> Unit | None:
         """A warm unit if there is one; from now on some of this shape are kept, if it is one of the usual two."""
-        ready = self._pool.setdefault(shape, []) if shape in (PRIVATE, JOINED) else []
+        ready = self._warm.setdefault(shape, {}) if shape in (PRIVATE, JOINED) else {}
         if not ready:
             return None
-        unit = ready.pop()
+        unit = ready.pop(next(iter(ready)))
         self._forget(unit.pidfd)
         return unit
 
-    def _short_of(self) -> Shape | None:
-        return next((shape for shape, ready in self._pool.items() if len(ready) < WARM), None)
+    def _refill(self) -> "Callable[[], None] | None":
+        """What is missing and should be made when nothing else is to be done."""
+        for shape, ready in self._warm.items():
+            if len(ready) < WARM:
+                return lambda: self._warm_up(shape)
+        if self._pairs is not None and len(self._pairs) < PAIRS:
+            return self._pair_up
+        return None
 
-    def _refill(self, shape: Shape) -> None:
-        assert self._setting.machine
+    def _warm_up(self, shape: Shape) -> None:
+        assert self._maker
         try:
-            unit = process.prepare(self._setting.machine, shape)
+            unit = self._maker.prepare(shape)
         except OSError:
-            del self._pool[shape]                         # no room for spare ones; the next request will say so itself if it matters
+            del self._warm[shape]                         # no room for spare ones; the next request will say so itself if it matters
             return
-        self._pool[shape].insert(0, unit)
+        self._warm[shape][unit.pidfd] = unit
         self._watch(unit.pidfd, lambda: self._on_early_end(shape, unit))
 
     def _on_early_end(self, shape: Shape, unit: Unit) -> None:
         """A warm unit died, or could not prepare itself: keep none of this shape, a request will meet the same trouble and report it."""
-        self._forget(unit.pidfd)
-        unit.bury()
-        self._pool[shape].remove(unit)
-        for other in self._pool.pop(shape):
-            self._forget(other.pidfd)
-            other.kill()
-            other.bury()
+        for one in self._warm.pop(shape).values():
+            self._forget(one.pidfd)
+            one.kill()
+            one.bury()
 
-    # ---------------------------------------------------------------- the rest
-    def _show_namespaces(self, connection: _Connection) -> None:
-        """Fds of our user namespace, for a command that wants to be in it (sandbox.userns.enter)."""
-        machine = self._setting.machine
-        assert machine
-        fd = os.open("/proc/self/ns/user", os.O_RDONLY)
-        connection.say("namespaces", machine.rootless, machine.single, fds=(fd,))
-        os.close(fd)
-
-    def _fork_shim(self, connection: _Connection, request: "tuple[Any, ...]", fds: list[int]) -> None:
-        """The connection is the shim's from here on."""
-        assert self._shim and self._setting.machine
+    # ---------------------------------------------------------------- shims
+    def _pair_up(self) -> None:
+        """Fork a shim that waits for its request."""
+        ours, theirs = wire.pair()
         pid, pidfd = clone3(0)
         if not pid:
             try:
-                self._become_shim(connection, request, fds)
+                self._live_as_shim(theirs)
             finally:
                 os._exit(125)
-        self._busy += 1
-        self._close(connection)
-        self._watch(pidfd, lambda: self._on_shim_end(pid, pidfd))
+        theirs.close()
+        pair = _Pair(pid, pidfd, ours)
+        self._pairs = {**(self._pairs or {}), pidfd: pair}
+        self._watch(pidfd, lambda: self._on_pair_end(pair))
 
-    def _become_shim(self, connection: _Connection, request: "tuple[Any, ...]", fds: list[int]) -> None:
-        """In the child: keep nothing open of the zygote's but what came with the request."""
-        assert self._shim and self._setting.machine
+    def _on_pair_end(self, pair: _Pair) -> None:
+        """A shim has ended, or one that still waited has died (then no more are kept)."""
+        self._forget(pair.pidfd)
+        os.waitpid(pair.pid, 0)
+        os.close(pair.pidfd)
+        if self._pairs and self._pairs.pop(pair.pidfd, None):
+            self._pairs = None
+        else:
+            self._busy -= 1
+        pair.control.close()
+
+    def _give_to_shim(self, connection: _Connection, request: "tuple[Any, ...]", fds: list[int]) -> None:
+        """Hand a request, its fds and the connection to a shim: they are its own from here on."""
+        if not self._pairs:
+            self._pair_up()
+        assert self._pairs
+        pair = self._pairs.pop(next(iter(self._pairs)))
+        self._busy += 1
+        wire.send(pair.control, request, [*fds, connection.socket.fileno()])
+        self._close(connection)
+
+    def _live_as_shim(self, control: "_socket.socket") -> None:
+        """In the child: keep nothing open of the zygote's but what makes sandboxes."""
+        assert self._shim and self._maker
         os.setsid()
-        kept = sorted({0, 1, 2, connection.socket.fileno(), *fds})
+        kept = sorted({0, 1, 2, control.fileno(), *self._maker.cgroups.fds()})
         for low, high in zip(kept, [*kept[1:], 1 << 31]):
             if high > low + 1:
                 close_range(low + 1, high - 1)
-        self._shim(self._setting.machine, connection.socket, request, fds)
+        maker = Maker(self._maker.machine, self._maker.cgroups)
+        maker.keep(JOINED, maker.prepare(JOINED))
+        request, fds = wire.receive(control)
+        if request is not None:
+            self._shim(maker, wire.socket_of(fds.pop()), request, fds)
         os._exit(0)
 
-    def _on_shim_end(self, pid: int, pidfd: int) -> None:
-        self._forget(pidfd)
-        os.waitpid(pid, 0)
-        os.close(pidfd)
-        self._busy -= 1
+    # ---------------------------------------------------------------- the rest
+    def _show_namespaces(self, connection: _Connection, machine: Machine) -> None:
+        """Fds of our user namespace, for a command that wants to be in it (sandbox.userns.enter)."""
+        fd = os.open("/proc/self/ns/user", os.O_RDONLY)
+        connection.say("namespaces", machine.rootless, machine.single, fds=(fd,))
+        os.close(fd)
 
     def _retire(self) -> bool:
         """Stop listening; whether somebody came in at the last moment (then they are still served, and it is tried again later).
@@ -347,8 +385,8 @@ class Server:
         self._door.setblocking(False)
         before = self._busy
         self._on_door()
-        if self._busy == before and self._setting.cgroups:
-            self._setting.cgroups.sweep()
+        if self._busy == before and self._maker:
+            self._maker.cgroups.sweep()
         return self._busy > before
 
 

@@ -1,0 +1,84 @@
+"""The last part of every way into a sandbox, when the process already is in its root: directory, streams, privileges, and the command."""
+
+import _signal  # type: ignore[import-not-found]
+import os
+
+from kernel.syscalls import AT_FDCWD, RESOLVE_NO_MAGICLINKS, close_range, openat2
+from sandbox import command, privileges
+from sandbox.account import Account
+from sandbox.errors import SandboxError
+from sandbox.limits import adjust_oom_score, set_rlimits
+from sandbox.machine import Machine
+from sandbox.terminal import make_controlling
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+    from sandbox.spec import ExecSpec, SandboxSpec
+
+CONTROL = 3                           # the control socket's fd in every unit
+_CLOSE_RANGE_CLOEXEC = 4
+_EVERY_SIGNAL = tuple(number for number in range(1, 65) if number not in (32, 33))
+
+
+def enter_directory(path: str) -> None:
+    """Go to the working directory: no magic link may lead out (CVE-2024-21626), and where we are must have a name in the root."""
+    fd = openat2(AT_FDCWD, path, os.O_PATH | os.O_DIRECTORY, 0, RESOLVE_NO_MAGICLINKS)
+    os.fchdir(fd)
+    os.close(fd)
+    if not os.getcwd().startswith("/"):
+        raise SandboxError("enter the working directory", path=path, reason="it is outside of the root")
+
+
+def become(spec: "SandboxSpec | ExecSpec", who: Account, streams: list[int], program: bytes, machine: Machine, held: int, bounding: int) -> None:
+    """Limits, streams, signals, ids, capabilities and seccomp of the process to be. What is open besides streams and control closes on exec."""
+    set_rlimits(spec.rlimits)
+    if spec.oom_score_adj:
+        adjust_oom_score(spec.oom_score_adj)
+    privileges.own_streams(streams, who.uid, who.gid)
+    for number, fd in enumerate(streams):
+        os.dup2(fd, number)
+    close_range(CONTROL + 1, flags=_CLOSE_RANGE_CLOEXEC)
+    os.umask(spec.umask)
+    privileges.become(who, held, spec.ambient, program, no_new_privileges=spec.no_new_privileges, machine=machine, bounding=bounding)
+
+
+def environment_of(spec: "SandboxSpec | ExecSpec", who: Account) -> dict[bytes, bytes]:
+    """As bytes, with HOME."""
+    found = {name.encode("utf-8", "surrogateescape"): value.encode("utf-8", "surrogateescape") for name, value in spec.env}
+    found.setdefault(b"HOME", who.home.encode())
+    return found
+
+
+def execute(spec: "SandboxSpec | ExecSpec", environment: dict[bytes, bytes]) -> "NoReturn":
+    """Become the command itself."""
+    if spec.terminal:
+        make_controlling(0)
+    command.execute(spec.argv, environment)
+
+
+def execute_below_init(spec: "SandboxSpec", environment: dict[bytes, bytes], image: int) -> "NoReturn":
+    """Become the tiny init (`image`: its fd) whose only child becomes the command."""
+    if spec.terminal:
+        make_controlling(0)
+    _signal.pthread_sigmask(_signal.SIG_BLOCK, _EVERY_SIGNAL)
+    replaced_r, replaced_w = os.pipe()
+    pid = os.fork()
+    if pid:
+        os.execve(image, ["init", str(pid)], {})
+    os.close(replaced_w)
+    os.read(replaced_r, 1)                                # ends when execve has closed the other end: nobody is to see a Python before us
+    os.setpgid(0, 0)
+    if spec.terminal:
+        os.tcsetpgrp(0, os.getpid())
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
+    command.execute(spec.argv, environment)
+
+
+def execute_in_joined_pids(spec: "SandboxSpec | ExecSpec", environment: dict[bytes, bytes], image: int) -> "NoReturn":
+    """The caller has set the pid namespace of its children: the tiny program starts the command there, and tells its pid on the control socket."""
+    path = command.find(spec.argv[0], environment)
+    os.set_inheritable(CONTROL, True)
+    words = ["init", "t" if spec.terminal else "-", path, *spec.argv]
+    os.execve(image, [word.encode("utf-8", "surrogateescape") for word in words], environment)
