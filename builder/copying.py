@@ -15,6 +15,7 @@ from kernel.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from builder.delta import Earlier
     from builder.files import Files
     from builder.selection import Keep
     from builder.target import Target
@@ -49,19 +50,21 @@ class _Job(Value):
 
 
 def copy(files: "Files", taken: list[Taken], target: "Target", destination: str, dressing: Dressing, *, parents: bool = False,
-         keep: "Keep | None" = None) -> dict[str, bytes]:
+         keep: "Keep | None" = None, earlier: "Earlier | None" = None) -> dict[str, bytes]:
     """Put `taken` at `destination` (absolute, a trailing `/` means a directory). Raises BuildError.
 
     Returns the sha256 of every regular file made, by its path in the layer.
 
     parents: keep the path of each source below its root.
-    keep: what of a source (path relative to it) is copied.
+    keep: what of a source (path relative to it) is copied. earlier: what lies below and need not be copied again (builder.delta).
     """
-    place = _Placer(files, target, dressing)
+    place = _Placer(files, target, dressing, earlier)
     ahead, _, last = destination.rpartition("/")
     ensure = ahead if last not in ("", ".", "..") else destination
     target.make_directories(target.resolve(ensure), owner=dressing.owner or (0, 0))
     goal = target.resolve(destination)
+    if earlier is not None:
+        earlier.keep(goal)
     for item in taken:
         if parents:
             place.with_parents(item, goal, keep)
@@ -75,8 +78,8 @@ def copy(files: "Files", taken: list[Taken], target: "Target", destination: str,
 class _Placer:
     """Decides where each node goes and makes all but regular files; those are collected, and copied by `finish`."""
 
-    def __init__(self, files: "Files", target: "Target", dressing: Dressing) -> None:
-        self._files, self._target, self._dressing = files, target, dressing
+    def __init__(self, files: "Files", target: "Target", dressing: Dressing, earlier: "Earlier | None") -> None:
+        self._files, self._target, self._dressing, self._earlier = files, target, dressing, earlier
         self._jobs: dict[str, _Job] = {}
         self._links: dict[str, _Job] = {}                # further names of sources that have several
         self._first: dict[int, str] = {}                 # inode of such a source -> where its first name went
@@ -87,7 +90,7 @@ class _Placer:
         self._target.make_directories(goal.rpartition("/")[0], owner=self._dressing.owner or (0, 0))
         self._put(goal, item.node)
 
-    def directory(self, top: Node, goal: str, keep: "Keep | None", made: "dict[str, Node] | None" = None) -> None:
+    def directory(self, top: Node, goal: str, keep: "Keep | None") -> None:
         """The contents of `top` into `goal`, which keeps its mode and owner if it exists and is 0755 else."""
         if self._target.kind(goal) not in (0, DIRECTORY):
             raise BuildError(f"`/{goal}` is no directory, so a directory cannot be copied to it")
@@ -130,6 +133,10 @@ class _Placer:
     def _put(self, path: str, node: Node) -> None:
         target, kind = self._target, node.kind
         owner, mode = self._dressing.owner_of(self._files, node), self._dressing.mode_of(node)
+        if self._earlier is not None and kind != SOCKET:
+            node = self._files.known(node) if kind == REGULAR else node
+            if self._earlier.has(path, node, mode, owner):
+                return
         if kind == DIRECTORY:
             existing = target.kind(path)
             if not existing:

@@ -6,10 +6,11 @@ Two processes that need the same step at once run it once: whoever waits for the
 
 import os
 import time
-from marshal import dumps
+from marshal import dumps, loads
 
 from builder.cachekey import canonical, chain_result, parts
 from builder.copying import Dressing, copy
+from builder.delta import DEPTH, Earlier, TooDifferent
 from builder.errors import BuildError, StepFailed
 from builder.files import DIRECTORY
 from builder.graph import CopyOp, MkdirOp, RunOp, SourceLocal
@@ -28,7 +29,7 @@ from store.images import Layer
 from store.pack import diff_id
 from store.snapshots import Draft, SnapshotId
 from store.store import Store
-from store.tree import digest, scan, size_of
+from store.tree import digest, scan, size_of, stack
 from store.view import View
 
 TYPE_CHECKING = False
@@ -47,10 +48,11 @@ _SMALL = 4 << 20                                         # bytes of a layer whos
 
 
 class Made(Value):
-    """A draft with a step's files in it. digests: sha256 by path of files whose content is known already."""
+    """A draft with a step's files in it. digests: sha256 by path of files whose content is known already. below: what it is stacked on."""
 
     draft: Draft
     digests: "dict[str, bytes]"
+    below: tuple[SnapshotId, ...] = ()
 
 
 class SandboxExecutor:
@@ -108,18 +110,16 @@ class SandboxExecutor:
             store.snapshots.discard(draft)               # the earlier layer is kept, so that image IDs stay put
             facts = (earlier.snapshot, earlier.diff_id, earlier.size, earlier.created)
         else:
-            snapshot = store.snapshots.commit(draft)
+            snapshot = store.snapshots.commit(draft, below=tuple(made["below"]))
             store.snapshots.hold(snapshot)
             facts = (snapshot, made["diff_id"], made["size"], made["created"])
-        parent = inputs[0][-1].result if inputs[0] else None
-        record = self._record(step, parent, tree, *facts)
+        record = self._record(step, inputs, tree, *facts)
         self._unlock(step)
         return layer_of(record)
 
     def merge(self, step: "Step", inputs: "tuple[Chain, ...]") -> BuiltLayer:
         layer = inputs[1][-1]
-        parent = inputs[0][-1].result if inputs[0] else None
-        return layer_of(self._record(step, parent, layer.tree, layer.snapshot, layer.diff_id, layer.size, layer.created))
+        return layer_of(self._record(step, inputs, layer.tree, layer.snapshot, layer.diff_id, layer.size, layer.created))
 
     def diff_id(self, layer: BuiltLayer, send: "Send") -> Digest:
         snapshots = self._store.snapshots
@@ -160,8 +160,11 @@ class SandboxExecutor:
 
     def _make(self, step: "Step", inputs: "tuple[Chain, ...]", send: "Send") -> Made:
         store, op = self._store, step.vertex.op
-        below = self._directories(inputs[0])
-        draft = store.snapshots.begin(below[0] if below else "")
+        if isinstance(op, CopyOp) and not step.vertex.no_cache:
+            changed = self._changed(op, step, inputs)
+            if changed is not None:
+                return changed
+        draft = self._draft(inputs[0])
         try:
             if isinstance(op, RunOp):
                 self._run(op, step, inputs, draft, send)
@@ -175,27 +178,35 @@ class SandboxExecutor:
             store.snapshots.discard(draft)
             raise
 
+    def _draft(self, parent: "Chain") -> Draft:
+        below = self._directories(parent)
+        return self._store.snapshots.begin(below[0] if below else "")
+
     def _facts(self, made: Made, name: str) -> "dict[str, Any]":
         """What is known of a draft once it is whole. name: under which it outlives this worker."""
-        tree = scan(made.draft.directory, owners=self._store.root.owners, known=_by_inode(made))
+        snapshots = self._store.snapshots
+        own = tree = scan(made.draft.directory, owners=self._store.root.owners, known=_by_inode(made))
+        for part in made.below:
+            tree = stack(tree, snapshots.tree(part))
         size = size_of(tree)
-        found = diff_id(tree, (made.draft.directory,)) if size < _SMALL else ""
-        draft = self._store.snapshots.hand_over(made.draft, tree, name or made.draft.id)
-        return {"draft": tuple(draft), "tree": digest(tree), "size": size, "diff_id": found, "created": now()}
+        found = diff_id(tree, (made.draft.directory,)) if size < _SMALL and not made.below else ""
+        draft = snapshots.hand_over(made.draft, own, name or made.draft.id)
+        return {"draft": tuple(draft), "tree": digest(tree), "size": size, "diff_id": found, "created": now(), "below": made.below}
 
-    def _record(self, step: "Step", parent: Digest | None, tree: "Digest | str", snapshot: str, diff_id: "Digest | str", size: int,
+    def _record(self, step: "Step", inputs: "tuple[Chain, ...]", tree: "Digest | str", snapshot: str, diff_id: "Digest | str", size: int,
                 created: str) -> CacheRecord:
         assert step.key is not None
-        record = CacheRecord(step.key, self._op_digest(step), chain_result(parent, Digest(tree)), tree, snapshot, diff_id, size, created,
-                             self._slot(step), dumps(self._parts(step), 2))
+        results = tuple(chain[-1].result if chain else None for chain in inputs)
+        record = CacheRecord(step.key, self._op_digest(step), chain_result(results[0], Digest(tree)), tree, snapshot, diff_id, size, created,
+                             self._slot(step), dumps(self._parts(step, results), 2))
         self._store.cache.put(record)
         return record
 
     def _op_digest(self, step: "Step") -> Digest:
         return digest_of(dumps(canonical(step.vertex.op), 2))
 
-    def _parts(self, step: "Step") -> "Any":
-        return parts(step.vertex.op, step.vertex.inputs, (None,) * len(step.vertex.inputs), self._content)
+    def _parts(self, step: "Step", results: "tuple[Digest | None, ...]") -> "Any":
+        return parts(step.vertex.op, step.vertex.inputs, results, self._content)
 
     # ------------------------------------------------------------ RUN
     def _run(self, op: RunOp, step: "Step", inputs: "tuple[Chain, ...]", draft: Draft, send: "Send") -> None:
@@ -266,7 +277,40 @@ class SandboxExecutor:
         return record
 
     # ------------------------------------------------------------ COPY, WORKDIR
-    def _copy(self, op: CopyOp, step: "Step", inputs: "tuple[Chain, ...]", draft: Draft) -> dict[str, bytes]:
+    def _changed(self, op: CopyOp, step: "Step", inputs: "tuple[Chain, ...]") -> Made | None:
+        """The copy as a few files on top of what the same step made before; None if it has to be made whole."""
+        if op.unpack or op.inline:
+            return None
+        store = self._store
+        before = store.cache.latest(self._slot(step))
+        if before is None or before.op != self._op_digest(step) or not before.snapshot or not store.snapshots.hold(SnapshotId(before.snapshot)):
+            return None
+        if loads(before.parts)[2][0] != (inputs[0][-1].result if inputs[0] else None):
+            return None                                  # its parent was another: what it found there may have been too
+        snapshot = SnapshotId(before.snapshot)
+        if len(store.snapshots.stack(snapshot)) >= DEPTH:
+            return None
+        earlier = Earlier(store.snapshots.tree(snapshot))
+        draft = self._draft(inputs[0])
+        try:
+            digests = self._copy(op, step, ((*inputs[0], layer_of(before)), *inputs[1:]), draft, earlier, inputs[0])
+        except (TooDifferent, BuildError):               # an error, if it is one, comes again where it is made whole
+            store.snapshots.discard(draft)
+            return None
+        return Made(draft, digests, (snapshot,))
+
+    def _remove(self, earlier: Earlier, target: Target, parent: "Chain") -> None:
+        """Whiteouts for what the copy no longer has. One would also hide what lies below the copy: then there is none to be had."""
+        removed = earlier.removed()
+        if removed:
+            with self._view(parent) as below:
+                for path in removed:
+                    if below.lookup(path, follow=False) is not None:
+                        raise TooDifferent(path)
+                    target.remove(path)
+
+    def _copy(self, op: CopyOp, step: "Step", inputs: "tuple[Chain, ...]", draft: Draft, earlier: Earlier | None = None,
+              parent: "Chain" = ()) -> dict[str, bytes]:
         below = self._view(inputs[0])
         target = Target(below, draft.directory)
         digests: dict[str, bytes] = {}
@@ -286,12 +330,14 @@ class SandboxExecutor:
 
                         digests |= copy_or_unpack(files, taken, target, destination, dressing, self._store.root, below, keep)
                     else:
-                        digests |= copy(files, taken, target, destination, dressing, parents=op.parents, keep=keep)
+                        digests |= copy(files, taken, target, destination, dressing, parents=op.parents, keep=keep, earlier=earlier)
                 finally:
                     if isinstance(files, LayerFiles):
                         files.close()
             for text in op.inline:
                 digests |= _write_text(target, destination, text.name, text.content, dressing)
+            if earlier is not None:
+                self._remove(earlier, target, parent)
         finally:
             target.close()
             below.close()

@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from store.tree import Stat, Xattrs
 
-FORMAT = 0o170000
+FORMAT, WHITEOUT = 0o170000, 0o020000
 _LINKS_MAX = 40
 
 
@@ -138,6 +138,16 @@ class Target:
         if kind == SYMLINK:
             self._links[path] = link
         return fd, name
+
+    def remove(self, path: str) -> None:
+        """Have something that lies below be gone."""
+        fd, name = self.prepare_file(path, WHITEOUT) if self.kind(path) != DIRECTORY else self._prepare(path)
+        os.mknod(name, WHITEOUT | 0o600, 0, dir_fd=fd)
+
+    def _prepare(self, path: str) -> tuple[int, str]:
+        self._bring_up(path.rpartition("/")[0])
+        self._kinds[path] = WHITEOUT
+        return self.place(path)
 
     def place(self, path: str) -> tuple[int, str]:
         """(fd of the draft's directory of `path`, name in it). The fd belongs to the target and is good until the next call."""

@@ -159,12 +159,12 @@ class Snapshots:
 
     def tree(self, snapshot: "SnapshotId") -> "Tree":
         """Rows of the whole layer: of the snapshot stacked on what lies below it."""
-        first, *rest = self.stack(snapshot)
-        tree = self.own_tree(first)
-        if rest:
+        *above, lowest = self.stack(snapshot)
+        tree = self.own_tree(lowest)
+        if above:
             from store.tree import stack
-        for part in rest:
-            tree = stack(tree, self.own_tree(part))
+        for part in reversed(above):           # from below: what a part deletes may be in any part under it
+            tree = stack(self.own_tree(part), tree)
         return tree
 
     # ------------------------------------------------------------ removing

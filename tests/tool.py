@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.users import ROOT, User
 
 
@@ -13,6 +15,12 @@ class Done:
 
     def __init__(self, status: int, out: str, err: str) -> None:
         self.status, self.out, self.err = status, out, err
+
+    def ok(self) -> "Done":
+        """Itself, or the test fails with all that was printed."""
+        if self.status:
+            pytest.fail(repr(self))
+        return self
 
     def __repr__(self) -> str:
         return f"status {self.status}\n--- stdout\n{self.out}\n--- stderr\n{self.err}"
@@ -39,10 +47,8 @@ class Tool:
     def pybuild(self, *words: str, **how: object) -> Done:
         """Succeeds, or the test fails with what was printed."""
         done = self.run("pybuild", *words, **how)      # type: ignore[arg-type]  # as `run` takes them
-        assert done.status == 0, done
-        return done
+        return done.ok()
 
     def pyup(self, *words: str, **how: object) -> Done:
         done = self.run("pyup", *words, **how)         # type: ignore[arg-type]
-        assert done.status == 0, done
-        return done
+        return done.ok()

@@ -38,9 +38,7 @@ class Builds:
         return self.tool.run("pybuild", "build", "--progress", "plain", "-t", "it", *words, str(self.context))
 
     def ok(self, dockerfile: str, *words: str) -> Done:
-        done = self.build(dockerfile, *words)
-        assert done.status == 0, done
-        return done
+        return self.build(dockerfile, *words).ok()
 
     def says(self, command: str, image: str = "it") -> str:
         """What a shell command prints in an image."""

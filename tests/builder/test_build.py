@@ -2,6 +2,8 @@
 
 import json
 import os
+import random
+import shutil
 import signal
 import subprocess
 import time
@@ -142,6 +144,35 @@ def test_add_unpacks_by_content(builds: Builds) -> None:
     builds.write(plain_dot_tgz="no archive")
     builds.ok("FROM busybox\nADD it.bin plain.tgz /to/\n")
     assert builds.says("cat /to/in/f /to/plain.tgz; ls /to") == "tarredno archive\nin\nplain.tgz" or builds.says("ls /to") == "in\nplain.tgz"
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_copy_of_little_changed_sources_is_the_tree_of_a_full_copy(builds: Builds, seed: int) -> None:
+    """Law: stacking what changed on the earlier snapshot gives what copying everything gives; files come, go, change, and change their kind."""
+    rnd = random.Random(seed)
+    top = builds.context / "src"
+    top.mkdir()
+    dockerfile = "FROM busybox\nRUN mkdir -p /t/old && echo below > /t/old/f && echo x > /t/gone1\nCOPY src /t/\n"
+    for _ in range(5):
+        for _ in range(6):
+            path = top / rnd.choice(["a", "b", "old", "deep/er"]) / f"f{rnd.randrange(4)}"
+            match rnd.choice(["write", "write", "chmod", "link", "remove", "tree"]):
+                case "write":
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.unlink(missing_ok=True)
+                    path.write_text(str(rnd.random()))
+                case "chmod" if path.exists():
+                    path.chmod(rnd.choice([0o600, 0o644, 0o755]))
+                case "link":
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.unlink(missing_ok=True)
+                    path.symlink_to(rnd.choice(["f1", "/t/old"]))
+                case "remove":
+                    path.unlink(missing_ok=True)
+                case "tree":
+                    shutil.rmtree(path.parent, ignore_errors=True)
+        changed, whole = builds.ok(dockerfile), builds.ok(dockerfile, "--no-cache")
+        assert changed.err.splitlines()[-1].split()[0] == whole.err.splitlines()[-1].split()[0]
 
 
 def test_failing_run_prints_output_caret_and_status(builds: Builds) -> None:
