@@ -13,7 +13,7 @@ from store.digest import Digest, Hasher, sha256
 from store.errors import InvalidLayer, StoreError
 from store.parents import Look, Parents
 from store.tarreader import Member, TarReader
-from store.tree import BLOCK, CHARACTER, DIRECTORY, FORMAT, OWNER, REGULAR, SYMLINK, is_carried, scan
+from store.tree import BLOCK, CHARACTER, DIRECTORY, FORMAT, OWNER, REGULAR, SYMLINK, is_carried, own, scan
 from store.view import Entry, View
 
 TYPE_CHECKING = False
@@ -49,7 +49,8 @@ LAYER = Policy()
 
 class Applied(Value):
     """What was unpacked. diff_id: over the whole stream; size: bytes of the files; dependent: it would come out otherwise over other layers;
-    skipped: entries that this machine could not make (devices of a rootless user); tree: rows of the whole directory, if the policy asked."""
+    skipped: entries that this machine could not make (devices of a rootless user); tree: rows of the whole directory, if the policy asked;
+    owners: of links and fifos, path -> (uid, gid), where the file system cannot carry them (for store.tree.own)."""
 
     diff_id: Digest
     tar_size: int
@@ -58,6 +59,7 @@ class Applied(Value):
     dependent: bool
     skipped: "tuple[str, ...]"
     tree: "Tree | None"
+    owners: "dict[str, tuple[int, int]]"
 
 
 def apply(chunks: "Iterable[bytes]", directory_fd: int, policy: Policy = LAYER, below: "View | None" = None) -> Applied:
@@ -78,8 +80,9 @@ def apply(chunks: "Iterable[bytes]", directory_fd: int, policy: Policy = LAYER, 
     finally:
         extraction.close()
         digest = hashing.finish()
-    tree = scan(directory_fd, owners=policy.owners, known=extraction.digests) if policy.hashed else None
-    return Applied(digest, reader.offset, extraction.size, extraction.entries, extraction.parents.dependent, tuple(extraction.skipped), tree)
+    tree = own(scan(directory_fd, owners=policy.owners, known=extraction.digests), extraction.owners) if policy.hashed else None
+    return Applied(digest, reader.offset, extraction.size, extraction.entries, extraction.parents.dependent, tuple(extraction.skipped), tree,
+                   extraction.owners)
 
 
 class _Hashing:
@@ -104,12 +107,12 @@ class _Extraction:
     def __init__(self, directory_fd: int, policy: Policy, below: "View | None") -> None:
         self._policy = policy
         self._marked = policy.owners == "xattr"
-        self._ids = os.geteuid(), os.getegid()
         self._below = below
         self._prefix = [p for p in policy.prefix.split("/") if p and p != "."]
         self.parents = Parents(directory_fd, below, policy.xattr_prefix + "opaque")
         self.digests: "dict[int, bytes]" = {}            # inode -> sha256
         self.skipped: "list[str]" = []
+        self.owners: "dict[str, tuple[int, int]]" = {}
         self.entries = self.size = self._whole = 0
 
     def close(self) -> None:
@@ -294,8 +297,7 @@ class _Extraction:
             raise InvalidLayer("is a symbolic link to nothing", f"{here}/{name}")
         os.symlink(target, name, dir_fd=fd)
         look = self._look(member)
-        if (look.uid, look.gid) != self._ids and not self._marked:
-            _give(name, look.uid, look.gid, fd)
+        self._give_special(fd, here, name, look)
         os.utime(name, ns=(look.mtime_ns, look.mtime_ns), dir_fd=fd, follow_symlinks=False)
 
     def _special(self, member: Member, reader: TarReader, fd: int, here: str, name: str) -> None:
@@ -319,10 +321,16 @@ class _Extraction:
             except PermissionError:
                 self._stand_in(member, look, fd, here, name)
                 return
-        if not self._marked:
-            _give(name, look.uid, look.gid, fd)
+        self._give_special(fd, here, name, look)
         os.chmod(name, look.mode, dir_fd=fd)             # what was made a line above is no link
         os.utime(name, ns=(look.mtime_ns, look.mtime_ns), dir_fd=fd, follow_symlinks=False)
+
+    def _give_special(self, fd: int, here: str, name: str, look: Look) -> None:
+        """The owner of what can have no attribute: a link, a fifo, a device."""
+        if not self._marked:
+            _give(name, look.uid, look.gid, fd)
+        elif look.uid or look.gid:
+            self.owners[f"{here}/{name}" if here else name] = look.uid, look.gid
 
     def _stand_in(self, member: Member, look: Look, fd: int, here: str, name: str) -> None:
         """A device where none can be made: an empty file that says in its mark what it is, or nothing."""

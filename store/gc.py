@@ -128,7 +128,11 @@ def _mark_snapshots(store: Store, leased: "set[tuple[str, str]]") -> "set[str]":
     tops = _snapshots_of_images(store)
     tops |= {row[0] for row in store.index.query("SELECT DISTINCT snapshot FROM record WHERE snapshot != ''")}
     tops |= {what for kind, what in leased if kind == "snapshot"}
-    return _with_parts(store, tops)
+    live = _with_parts(store, tops)
+    for snapshot, parts in store.index.query("SELECT snapshot, diff_id FROM layer WHERE key LIKE 'merged %'"):
+        if live.issuperset(parts.split()):               # a copy of a chain's lower part, as long as the chain is there
+            live.add(snapshot)
+    return live
 
 
 def _snapshots_of_images(store: Store) -> "set[str]":

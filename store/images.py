@@ -16,7 +16,7 @@ from store.reference import Reference, parse_reference
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     from store.blobs import Blobs
@@ -73,11 +73,12 @@ class Removed(Value):
 
 class Images:
     def __init__(self, index: Index, blobs: "Blobs", snapshots: "Snapshots", leases: Leases,
-                 emit: "Callable[[str, str, str], None]") -> None:
+                 shorten: "Callable[[tuple[SnapshotId, ...]], tuple[SnapshotId, ...]]", emit: "Callable[[str, str, str], None]") -> None:
         self._index = index
         self._blobs = blobs
         self._snapshots = snapshots
         self._leases = leases
+        self._shorten = shorten                  # a chain that is too long to be mounted becomes one that shows the same
         self._emit = emit                        # (action, id, name): into the event log
 
     # ------------------------------------------------------------ names
@@ -161,12 +162,13 @@ class Images:
         """Directories to mount, topmost first."""
         return self.directories(self.layers(image))
 
-    def directories(self, layers: "tuple[Layer, ...]") -> "tuple[str, ...]":
-        found: "dict[str, None]" = {}            # a directory that is in two layers is mounted once, where it is on top
-        for layer in layers[::-1]:
-            for directory in self._snapshots.directories(layer.snapshot):
-                found.setdefault(directory)
-        return tuple(found)
+    def directories(self, layers: "Sequence[Layer]") -> "tuple[str, ...]":
+        """What to mount for these layers (bottom first), topmost first; of a very long chain the lower part is copied into one directory."""
+        return tuple(self._snapshots.path(part) for part in self.parts(layers))
+
+    def parts(self, layers: "Sequence[Layer]") -> "tuple[SnapshotId, ...]":
+        """The snapshots whose directories those are. One that is in two layers is there once, where it is on top."""
+        return self._shorten(tuple(dict.fromkeys(part for layer in reversed(layers) for part in self._snapshots.stack(layer.snapshot))))
 
     def runtime(self, image: Digest) -> Runtime:
         """What starting a container needs, without parsing the config. Raises ReferenceMissing."""
@@ -199,7 +201,7 @@ class Images:
         parsed = from_json(ImageConfig, config, f"the config of image `{image}`")
         if parsed.diff_ids != tuple(layer.diff_id for layer in layers):
             raise InvalidImage(f"the config of image `{image}`", f"its {len(parsed.diff_ids)} diff IDs are not those of the {len(layers)} layers")
-        flat = list(dict.fromkeys(part for layer in layers[::-1] for part in self._snapshots.stack(layer.snapshot)))
+        flat = self.parts(layers)
         size = sum(layer.size for layer in layers)
         self._leases.current().hold("image", image)      # before it is known: a prune may be going on
         now = int(time.time())

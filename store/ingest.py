@@ -14,7 +14,7 @@ from store.extract import Policy, apply
 from store.images import Layer
 from store.layerblobs import LayerBlob
 from store.store import Store
-from store.tree import OPEN_DIRECTORY
+from store.tree import OPEN_DIRECTORY, own, scan
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -69,7 +69,9 @@ def ingest(store: Store, chunks: "Iterable[bytes]", promise: Promise, below: "tu
         store.snapshots.discard(draft)
         raise
     store.layerblobs.record(LayerBlob(digest, applied.diff_id, compression, size, applied.tar_size))
-    layer = Layer(applied.diff_id, "", store.snapshots.commit(draft), applied.size)
+    # owners that the files cannot carry are kept in the rows
+    tree = own(scan(draft.directory, owners=policy.owners), applied.owners) if applied.owners else None
+    layer = Layer(applied.diff_id, "", store.snapshots.commit(draft, tree=tree), applied.size)
     _remember(store, layer, _chain_key(applied.diff_id, below) if applied.dependent else applied.diff_id)
     return layer
 

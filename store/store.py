@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from store.events import Events
     from store.images import Images, Layer
     from store.layerblobs import LayerBlobs
-    from store.snapshots import Snapshots
+    from store.snapshots import SnapshotId, Snapshots
     from store.view import View
+
+MOUNTS = 120                             # directories that are mounted on each other at most
 
 
 class Store:
@@ -65,7 +67,7 @@ class Store:
         if self._images is None:
             from store.images import Images
 
-            self._images = Images(self.index, self.blobs, self.snapshots, self.leases, self._image_event)
+            self._images = Images(self.index, self.blobs, self.snapshots, self.leases, self._shortened, self._image_event)
         return self._images
 
     @property
@@ -90,7 +92,7 @@ class Store:
 
         from store.view import View
 
-        parts = list(dict.fromkeys(part for layer in reversed(layers) for part in self.snapshots.stack(layer.snapshot)))
+        parts = self.images.parts(layers)
         trees = [partial(self.snapshots.own_tree, part) if self.snapshots.has_tree(part) else None for part in parts]
         return View([self.snapshots.path(part) for part in parts], owners=self.root.owners, trees=trees)
 
@@ -104,6 +106,13 @@ class Store:
 
     def __exit__(self, *what: object) -> None:
         self.close()
+
+    def _shortened(self, parts: "tuple[SnapshotId, ...]") -> "tuple[SnapshotId, ...]":
+        if len(parts) <= MOUNTS:
+            return parts
+        from store.merging import shortened
+
+        return shortened(self, parts)
 
     def _image_event(self, action: str, image: str, name: str) -> None:
         self.events.emit("image", action, image, {"name": name})

@@ -199,6 +199,18 @@ def marked_owner(stat: "Stat", mark: bytes) -> "Stat":
         return stat
 
 
+def own(tree: "Tree", owners: "Mapping[str, tuple[int, int]]") -> "Tree":
+    """The same rows with these owners (path -> uid, gid): of links, fifos and sockets, where a file system with one owner cannot tell them."""
+    if not owners:
+        return tree
+    return {rel: [_owned(row, owners[rel + row[0]]) if rel + row[0] in owners else row for row in rows] for rel, rows in tree.items()}
+
+
+def _owned(row: "Row", owner: "tuple[int, int]") -> "Row":
+    name, (mode, size, mtime, ctime, inode, _, _, links, device), link, xattrs, content = row
+    return name, (mode, size, mtime, ctime, inode, *owner, links, device), link, xattrs, content
+
+
 def is_whiteout(stat: "Stat") -> bool:
     """Whether the entry is overlay's mark for a name that is gone."""
     return stat[MODE] & FORMAT == CHARACTER and stat[DEVICE] == 0

@@ -1,15 +1,23 @@
 """Drafts become snapshots by a rename; snapshots are stacked, never changed."""
 
+import io
 import os
 from pathlib import Path
 
 import pytest
 
+from kernel.syscalls import MS_BIND, MS_RDONLY, MS_REMOUNT, mount
+from store.archive import load
+from store.archivewriter import save
 from store.errors import SnapshotMissing
+from store.gc import sweep
+from store.merging import merged
+from store.pack import write_tar
 from store.root import open_root
 from store.store import Store
 from store.tree import scan
-from tests.store.making import layer_of, write_files
+from tests.store.isolated import as_root
+from tests.store.making import image_of, layer_of, write_files
 
 
 def test_draft_is_empty_and_ready_to_be_mounted(store: Store) -> None:
@@ -116,3 +124,32 @@ def test_held_snapshot_is_told_from_a_missing_one(store: Store) -> None:
     assert {("snapshot", first), ("snapshot", second)} <= store.leases.held()
     store.snapshots.delete(first)
     assert not store.snapshots.hold(second)
+
+
+@pytest.mark.userns
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting read-only needs root")
+def test_nothing_opens_a_committed_snapshot_for_writing(tmp_path: Path) -> None:
+    as_root(_use_read_only, tmp_path)
+
+
+def _use_read_only(path: Path) -> None:
+    """Every use of an image, with its snapshots' files mounted read-only: whoever opens one for writing fails."""
+    store = Store(open_root(str(path / "store"), str(path / "run")))
+    image = image_of(store, {"a": b"1" * 5000, "d/b": b"2"}, {"a": b"3"}, names=("x",))
+    for layer in store.images.layers(image):
+        for directory in store.snapshots.directories(layer.snapshot):
+            mount(directory.encode(), directory.encode(), None, MS_BIND)
+            mount(None, directory.encode(), None, MS_BIND | MS_REMOUNT | MS_RDONLY)
+            os.unlink(f"{directory}/../tree")
+    with store.view(store.images.layers(image)) as view:
+        assert view.read("a", 10) == b"3" and view.walk()
+    for layer in store.images.layers(image):
+        write_tar(store.snapshots.tree(layer.snapshot), store.snapshots.directories(layer.snapshot), None)
+    for form in ("docker", "oci"):
+        out = io.BytesIO()
+        save(store, ("x",), out.write, form)
+    (path / "archive").write_bytes(out.getvalue())
+    assert load(store, "archive", os.open(path / "archive", os.O_RDONLY))[0].id == image
+    assert store.images.use(image)
+    merged(store, store.images.parts(store.images.layers(image)))
+    assert sweep(store).snapshots == ()
