@@ -140,6 +140,8 @@ class Walk:
         for text in texts:
             instruction, source = parse_instruction(text, f"ONBUILD of {self.stage.start.image.text}", self.resolution.dockerfile.dialect)
             self.expander = Expander(source, expander.escape)
+            if isinstance(instruction, From):
+                self.fail(instruction.raw.keyword, "FROM as the trigger of ONBUILD")
             self.take(instruction)
         self.expander, self._span = expander, None
 

@@ -5,7 +5,7 @@ The text of a command is left as it is, white space and all, for it is part of w
 """
 
 from lang.errors import LangError
-from lang.logical import SPACE
+from lang.logical import SPACE, continued
 from lang.nodes import Raw, Word
 from lang.parser import read
 from lang.source import Source
@@ -35,7 +35,8 @@ def format_text(source: Source) -> str:
     out += _between(text[at:], first=False, space=False)
     while out and not out[-1]:
         out.pop()
-    return "\n".join(out) + "\n"
+    found = "\n".join(out) + "\n"
+    return "\ufeff" + found if found.startswith("\ufeff") else found      # an instruction that begins with what would be a mark of byte order
 
 
 def _escape(source: Source) -> str:
@@ -69,9 +70,10 @@ def _hides_directive(lines: list[str]) -> bool:
 def _instruction(raw: Raw, text: str, escape: str) -> list[str]:
     """The lines of an instruction, without its heredocs."""
     lines = text[raw.span.start:raw.text.end].split("\n")
-    if raw.name in WORDS and not raw.json and not raw.legacy and not any(word.breaks for word in (raw.keyword, *raw.flags, *raw.args)):
+    plain = lines[0].startswith(raw.keyword.text) and not any(word.breaks for word in (raw.keyword, *raw.flags, *raw.args))
+    if raw.name in WORDS and plain and not raw.json and not raw.legacy:
         return _words(raw, text, lines, escape)
-    if raw.json and len(lines) == 1 and not any(word.breaks for word in raw.flags):
+    if raw.json and plain and len(lines) == 1:
         return [_array(raw, text)]
     kept = [line for number, line in enumerate(lines) if number == 0 or line.strip(SPACE)]
     name, rest = raw.keyword.text, lines[0][len(raw.keyword.text):]
@@ -81,8 +83,10 @@ def _instruction(raw: Raw, text: str, escape: str) -> list[str]:
 
 def _trimmed(line: str, last: bool, escape: str) -> str:
     """A line without the white space at its end, which means nothing behind the escape character or at the end of the instruction."""
-    bare = line.rstrip(SPACE)
-    return bare if last or bare.endswith(escape) or bare.lstrip(SPACE).startswith("#") else line
+    if line.lstrip(SPACE).startswith("#"):
+        return line.rstrip(SPACE)
+    bare = line.rstrip("\r").rstrip(" \t")
+    return bare if last or bare.endswith(escape) else line
 
 
 def _words(raw: Raw, text: str, lines: list[str], escape: str) -> list[str]:
@@ -101,6 +105,8 @@ def _words(raw: Raw, text: str, lines: list[str], escape: str) -> list[str]:
             out.append(INDENT + bare)
         start += len(line) + 1
     ends = [number for number, line in enumerate(out) if not line.lstrip().startswith("#")]
+    if continued(out[ends[-1]], escape)[1]:               # the last word ends in what would go on to the next line
+        ends.append(ends[-1])
     return [f"{line} {escape}" if number in ends[:-1] else line for number, line in enumerate(out)]
 
 

@@ -73,7 +73,7 @@ class Reader:
         return start, text[start:stop].rstrip("\r")
 
     def _logical(self, line: str, start: int, comments: "tuple[Word, ...]") -> Line:
-        text, more = self._continued(line)
+        text, more = continued(line, self.escape)
         end = start + len(line)
         if not more:
             return Line(Word(text, start, end), comments, -1)
@@ -86,21 +86,12 @@ class Reader:
             if not bare:
                 blank = at if blank < 0 else blank
                 continue
-            piece, more = self._continued(line)
+            piece, more = continued(line, self.escape)
             breaks.append((length, at))
             pieces.append(piece)
             length += len(piece)
             end = at + len(line)
         return Line(Word("".join(pieces), start, end, tuple(breaks)), comments, blank)
-
-    def _continued(self, line: str) -> "tuple[str, bool]":
-        """A line without its escape at the end, and whether it had one. An escape before it takes its meaning away."""
-        if self.escape not in line:
-            return line, False
-        bare = line.rstrip(" \t")
-        if bare.endswith(self.escape) and bare[-2:-1] != self.escape:
-            return bare[:-1], True
-        return line, False
 
     def _comment(self, line: str, start: int, comments: "list[Word]") -> None:
         if not self._directives_over and self._directive(line, Span(start, start + len(line))):
@@ -127,3 +118,13 @@ class Reader:
                 raise SyntaxFault(self.source, span, f"the escape character is `\\` or a backtick, not `{value}`")
             self.escape = value
         return True
+
+
+def continued(line: str, escape: str) -> "tuple[str, bool]":
+    """A physical line without the escape at its end, and whether it had one. An escape before it takes its meaning away."""
+    if escape not in line:
+        return line, False
+    bare = line.rstrip(" \t")
+    if bare.endswith(escape) and bare[-2:-1] != escape:
+        return bare[:-1], True
+    return line, False

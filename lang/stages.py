@@ -203,7 +203,7 @@ def _refer(name: str, stages: "Sequence[Stage]", named: "Callable[[str], bool]",
     if digits.isascii() and digits.isdecimal():
         number = int(name) if len(name) < 10 else -1
         if not 0 <= number < len(stages):
-            raise UndefinedStage(source, span, name, f"there are {len(stages)} stages, counted from 0" if len(stages) > 1 else "there is stage 0 only")
+            raise UndefinedStage(source, span, name, f"stages are counted from 0: the last is {len(stages) - 1}")
         return StageRef(number)
     found = next((stage for stage in reversed(stages) if stage.name and stage.name == name.lower()), None)
     if found is not None:

@@ -245,11 +245,13 @@ NOWHERE = Source("", "")
 
 def _refusal(error: Unexpected, text: str) -> BadWord:
     """What is wrong where the grammar does not go on, said of the innermost thing that is open."""
-    opened, at = next(((part[0], part[2]) for part in reversed(error.pending)
-                       if len(part) == 3 and part[0] in ("OPEN", "SINGLE", "DOUBLE")), ("", 0))
+    tokens = [part for part in error.pending if isinstance(part, tuple) and len(part) == 3]
+    last = next((number for number in range(len(tokens) - 1, -1, -1) if tokens[number][0] in ("OPEN", "SINGLE", "DOUBLE")), 0)
+    opened, _, at = tokens[last]
+    kinds = [kind for kind, _, _ in tokens[last:]]
     if opened in ("SINGLE", "DOUBLE"):
         return _bad(f"no closing `{text[at]}`", at, at + 1)
-    if "SLASH" in error.expected and "CLOSE" in error.expected and any(p[0] == "REPLACE" for p in error.pending if len(p) == 3):
+    if "REPLACE" in kinds and "SLASH" not in kinds:
         return _bad("no second `/` in `${name/pattern/word}`", at, at + 2)
     if error.found == END:
         return _bad("no closing `}`", at, at + 2)

@@ -1,16 +1,20 @@
 """The driver against Lark: same grammar, same tree, same refusals."""
 
 import functools
+from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from lark import Lark, Token, Tree
 from lark.exceptions import UnexpectedInput
 
 from grammar.compiler import lark
 from grammar.driver import END, Unexpected, run, table
+from lang.errors import LangError
+from lang.logical import Reader
+from lang.source import Source, decode
 
 reference = functools.cache(lark)
 
@@ -45,21 +49,64 @@ def outcome(name: str, text: str, start: str) -> Any:
         return "refused", error.offset
 
 
+def same(name: str, text: str, start: str) -> None:
+    """The same tree, or a refusal by both."""
+    ours, theirs = outcome(name, text, start), outcome_of_lark(name, text, start)
+    assert ours == theirs if "refused" not in (ours[0], theirs[0]) else ours[0] == theirs[0]
+
+
+def golden_lines() -> list[str]:
+    """Every logical line of the golden cases of lang."""
+    found: set[str] = set()
+    for path in (Path(__file__).parents[1] / "lang").glob("*/*/Dockerfile"):
+        reader = Reader(Source("Dockerfile", decode(path.read_bytes())))
+        try:
+            while (line := reader.line()) is not None:
+                found.add(line.text.text.strip())
+        except LangError:
+            pass
+    return sorted(found)
+
+
+LINES = golden_lines()
+WORDS = sorted({word for line in LINES for word in line.split()})
+
+
 @pytest.mark.parametrize("text", TEMPLATES)
 def test_interpolation_as_lark(text: str) -> None:
-    ours, theirs = outcome("interpolation", text, "template"), outcome_of_lark("interpolation", text, "template")
-    assert ours[0] == theirs[0]
-    if ours[0] != "refused":
-        assert ours == theirs
+    same("interpolation", text, "template")
 
 
-@settings(derandomize=True, max_examples=200, deadline=None)
 @given(st.text(alphabet="${}:-+?A1 x/\n", max_size=12))
 def test_interpolation_as_lark_on_any_text(text: str) -> None:
-    ours, theirs = outcome("interpolation", text, "template"), outcome_of_lark("interpolation", text, "template")
-    assert ours[0] == theirs[0]
-    if ours[0] != "refused":
-        assert ours == theirs
+    same("interpolation", text, "template")
+
+
+def test_golden_lines_as_lark() -> None:
+    assert len(LINES) > 150
+    for line in LINES:
+        same("dockerfile", line, "instruction")
+        same("dockerfile", line, "assignments")
+        same("words", line, "word")
+        same("words", line, "body")
+        same("dockerfile", line[line.find("["):], "array")
+
+
+def test_golden_words_as_lark() -> None:
+    for word in WORDS:
+        same("words", word, "word")
+        same("words", word, "body")
+
+
+@given(st.text(alphabet="ab$ {}:-+?#%/'\"\\*A1\n", max_size=16), st.sampled_from(["word", "body"]))
+def test_words_as_lark_on_any_text(text: str, start: str) -> None:
+    same("words", text, start)
+
+
+@given(st.lists(st.sampled_from(["RUN", "from", "ENV ", " ", "--a", "--", "=", "'", '"', "\\", "x", "[", "]", '"a"', ",", "1", "null", "{", "}", ":", "ONBUILD "]), max_size=10).map("".join),
+       st.sampled_from(["instruction", "assignments", "array"]))
+def test_lines_as_lark_on_any_text(text: str, start: str) -> None:
+    same("dockerfile", text, start)
 
 
 def test_refusal_says_where_and_what() -> None:
