@@ -10,10 +10,11 @@ import os
 from kernel.value import Value
 from store.crew import HashingThread
 from store.digest import Digest, Hasher, sha256
+from store.dressing import Look, dress, give, look_of
 from store.errors import InvalidLayer, StoreError
-from store.parents import Look, Parents
+from store.parents import Parents
 from store.tarreader import Member, TarReader
-from store.tree import BLOCK, CHARACTER, DIRECTORY, FORMAT, OWNER, REGULAR, SYMLINK, is_carried, own, scan
+from store.tree import BLOCK, CHARACTER, DIRECTORY, FORMAT, GID, MTIME, REGULAR, SYMLINK, UID, is_carried, own, scan
 from store.view import Entry, View
 
 TYPE_CHECKING = False
@@ -202,7 +203,7 @@ class _Extraction:
         made = os.open(name, _MAKE, 0o600, dir_fd=fd)
         try:
             digest = self._write(made, member, reader)
-            self._finish_file(made, self._look(member))
+            dress(made, self._look(member), self._marked)
             if self._policy.hashed:
                 self._note(made, digest)
         finally:
@@ -275,8 +276,8 @@ class _Extraction:
         stat = entry.stat
         if entry.kind == SYMLINK:
             os.symlink(entry.link, name, dir_fd=fd)
-            _give(name, stat[5], stat[6], fd)
-            os.utime(name, ns=(stat[2], stat[2]), dir_fd=fd, follow_symlinks=False)
+            give(name, stat[UID], stat[GID], fd)
+            os.utime(name, ns=(stat[MTIME], stat[MTIME]), dir_fd=fd, follow_symlinks=False)
             return
         source = self._below.open_entry(entry)
         try:
@@ -285,7 +286,7 @@ class _Extraction:
                 while os.copy_file_range(source, made, 1 << 30):
                     pass
                 self._note(made, b"")
-                self._finish_file(made, Look(stat[0] & 0o7777, stat[5], stat[6], stat[2], self._below.xattrs(entry)))
+                dress(made, look_of(stat, self._below.xattrs(entry)), self._marked)
             finally:
                 os.close(made)
         finally:
@@ -328,7 +329,7 @@ class _Extraction:
     def _give_special(self, fd: int, here: str, name: str, look: Look) -> None:
         """The owner of what can have no attribute: a link, a fifo, a device."""
         if not self._marked:
-            _give(name, look.uid, look.gid, fd)
+            give(name, look.uid, look.gid, fd)
         elif look.uid or look.gid:
             self.owners[f"{here}/{name}" if here else name] = look.uid, look.gid
 
@@ -341,7 +342,7 @@ class _Extraction:
         try:
             kind = "c" if member.kind == b"3" else "b"
             self._note(made, b"")
-            self._finish_file(made, look, f":{kind}:{member.major}:{member.minor}")
+            dress(made, look, self._marked, f":{kind}:{member.major}:{member.minor}")
         finally:
             os.close(made)
 
@@ -355,28 +356,12 @@ class _Extraction:
         return Look(member.mode if policy.mode is None else policy.mode, uid, gid,
                     member.mtime_ns if policy.mtime_ns is None else policy.mtime_ns, xattrs)
 
-    def _finish_file(self, fd: int, look: Look, device: str = "") -> None:
-        """In this order: changing the owner takes away set-ID bits and capabilities, writing the rest does not touch the time."""
-        if self._marked:
-            if device or look.uid or look.gid:
-                os.setxattr(fd, OWNER, f"{look.uid}:{look.gid}{device}".encode())
-        else:
-            _give(fd, look.uid, look.gid)
-        os.fchmod(fd, look.mode)
-        for name, value in look.xattrs:
-            try:
-                os.setxattr(fd, name, value)
-            except OSError as error:
-                if error.errno not in (errno.EOPNOTSUPP, errno.EPERM):
-                    raise                                # else: this file system or user cannot have it, as with docker
-        os.utime(fd, ns=(look.mtime_ns, look.mtime_ns))
-
     def finish(self) -> None:
         """Dress the directories, what lies deepest first."""
         looks = self.parents.looks
         for way in sorted(looks, key=lambda w: w.count("/") if w else -1, reverse=True):
             try:
-                self._finish_file(self.parents.fd(way), looks[way])
+                dress(self.parents.fd(way), looks[way], self._marked)
             except OSError as error:
                 raise _explained(error, way) from error
 
@@ -402,19 +387,6 @@ def clean_parts(name: bytes) -> "list[str]":
 def _write_all(fd: int, data: memoryview) -> None:
     while data:
         data = data[os.write(fd, data):]
-
-
-def _give(what: "int | str", uid: int, gid: int, dir_fd: "int | None" = None) -> None:
-    """chown, of an fd or of a name that is not followed."""
-    try:
-        if isinstance(what, int):
-            os.fchown(what, uid, gid)
-        else:
-            os.chown(what, uid, gid, dir_fd=dir_fd, follow_symlinks=False)
-    except OSError as error:
-        if error.errno != errno.EINVAL:
-            raise
-        raise StoreError(f"the archive has files of {uid}:{gid}, and this user namespace has no such user (see /etc/subuid)") from error
 
 
 def _explained(error: OSError, name: str) -> StoreError:

@@ -3,14 +3,14 @@
 What lies lowest is copied once into a snapshot that shows the same as those parts mounted; it is found again by its parts, and kept while they are.
 """
 
-import errno
 import os
 
 from kernel.value import Value
 from store.digest import digest_of
+from store.dressing import Look, dress, look_of
 from store.errors import StoreError
 from store.store import Store
-from store.tree import CHARACTER, DEVICE, DIRECTORY, FIFO, FORMAT, GID, INODE, LINKS, MODE, MTIME, OWNER, REGULAR, SYMLINK, UID, open_below
+from store.tree import CHARACTER, DEVICE, DIRECTORY, FIFO, FORMAT, GID, INODE, LINKS, MODE, MTIME, REGULAR, SYMLINK, UID, open_below
 from store.view import Entry, View
 
 TYPE_CHECKING = False
@@ -52,8 +52,7 @@ def merged(store: Store, parts: "tuple[SnapshotId, ...]") -> "SnapshotId":
 
 class _Todo(Value):
     path: str
-    stat: "Stat"
-    xattrs: "tuple[tuple[str, bytes], ...]"
+    look: Look
 
 
 class _Copy:
@@ -80,7 +79,7 @@ class _Copy:
             for todo in reversed(self._dressed):             # directories, the deepest first: making what is in them changes their times
                 fd = open_below(root, todo.path)
                 try:
-                    self._dress(fd, todo.stat, todo.xattrs)
+                    dress(fd, todo.look, self._marked)
                 finally:
                     os.close(fd)
         finally:
@@ -91,7 +90,7 @@ class _Copy:
         kind = stat[MODE] & FORMAT
         if kind == DIRECTORY:
             os.mkdir(name, 0o700, dir_fd=fd)
-            self._dressed.append(_Todo(rel + name, stat, xattrs))
+            self._dressed.append(_Todo(rel + name, look_of(stat, xattrs)))
             return
         if stat[LINKS] > 1 and self._linked(root, fd, rel, name, stat):
             return
@@ -133,7 +132,7 @@ class _Copy:
             made = os.open(name, _MAKE, 0o600, dir_fd=fd)
             try:
                 _copy_bytes(source, made)
-                self._dress(made, stat, self._view.xattrs(entry))
+                dress(made, look_of(stat, self._view.xattrs(entry)), self._marked)
             finally:
                 os.close(made)
         finally:
@@ -146,23 +145,9 @@ class _Copy:
         made = os.open(name, _MAKE, 0o600, dir_fd=fd)        # a device that is none: an empty file says what it stands for
         try:
             letter, device = "c" if kind == CHARACTER else "b", stat[DEVICE]
-            os.setxattr(made, OWNER, f"{stat[UID]}:{stat[GID]}:{letter}:{os.major(device)}:{os.minor(device)}".encode())
+            dress(made, look_of(stat, ()), True, f":{letter}:{os.major(device)}:{os.minor(device)}")
         finally:
             os.close(made)
-
-    def _dress(self, fd: int, stat: "Stat", xattrs: "tuple[tuple[str, bytes], ...]") -> None:
-        if not self._marked:
-            os.fchown(fd, stat[UID], stat[GID])
-        elif stat[UID] or stat[GID]:
-            os.setxattr(fd, OWNER, f"{stat[UID]}:{stat[GID]}".encode())
-        os.fchmod(fd, stat[MODE] & 0o7777)
-        for name, value in xattrs:
-            try:
-                os.setxattr(fd, name, value)
-            except OSError as error:
-                if error.errno not in (errno.EOPNOTSUPP, errno.EPERM):
-                    raise
-        os.utime(fd, ns=(stat[MTIME], stat[MTIME]))
 
 
 def _copy_bytes(source: int, target: int) -> None:

@@ -7,7 +7,7 @@ draft first and then in the layers below it. A directory that only lies below is
 import os
 
 from kernel.paths import remove_tree
-from kernel.value import Value
+from store.dressing import Look, look_of
 from store.errors import InvalidLayer
 from store.tree import CHARACTER, DIRECTORY, FORMAT, OPEN_DIRECTORY, SYMLINK, open_below
 from store.view import LINKS, Entry, NotInView, View
@@ -17,18 +17,8 @@ _ALIASES = 100_000
 _IS_DIRECTORY = ""                                           # no link's target is empty
 
 
-class Look(Value):
-    """How a directory is to be in the end; given to it when everything in it is done, as changing what is in it changes its time."""
-
-    mode: int
-    uid: int
-    gid: int
-    mtime_ns: int
-    xattrs: "tuple[tuple[str, bytes], ...]" = ()
-
-
 class Parents:
-    """`enter` a directory by its parts; `looks` says how directories are to be dressed at the end. Close it when done.
+    """`enter` a directory by its parts; `looks` says how directories are to look at the end. Close it when done.
 
     opaque: name of the xattr that hides what is below. dependent: whether anything came out as it did because of the layers below.
     """
@@ -40,7 +30,7 @@ class Parents:
         self._fds: "dict[str, int]" = {}                     # way without links -> fd; the least recently used first
         self._aliases: "dict[str, str]" = {}                 # way as the archive says it -> way without links
         self._merging: "dict[str, bool]" = {"": below is not None}
-        self.looks: "dict[str, Look]" = {}
+        self.looks: "dict[str, Look]" = {}                   # of directories; given to them when everything in them is done
         self.dependent = False
 
     def close(self) -> None:
@@ -167,8 +157,7 @@ class Parents:
             os.setxattr(child, self._opaque, b"y")
         self._merging[way] = self._merging.get(here, False) and not hiding
         if like is not None and self._below is not None:
-            stat = like.stat
-            self.looks[way] = Look(stat[0] & 0o7777, stat[5], stat[6], stat[2], self._below.xattrs(like))
+            self.looks[way] = look_of(like.stat, self._below.xattrs(like))
         else:
             os.fchmod(child, 0o755)                          # whatever the umask, and a set-group-ID of the directory above
         self._keep(way, child)
