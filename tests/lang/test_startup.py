@@ -1,13 +1,15 @@
 """Start-up is a budget: what the parse path may not import, and that nothing of lang prints or exits."""
 
 import ast
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-COSTLY = {"re", "typing", "enum", "json", "pathlib", "subprocess", "contextlib", "argparse", "dataclasses", "logging", "collections", "functools", "lark", "msgspec"}
+COSTLY = {"re", "typing", "enum", "json", "pathlib", "subprocess", "contextlib", "argparse", "dataclasses", "logging", "collections", "functools",
+          "lark", "msgspec"}
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = """ARG V=1
 FROM alpine:${V} AS build
@@ -39,6 +41,12 @@ def test_a_dockerfile_is_read_without_costly_modules(program: str) -> None:
     whole = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{program}\nprint(*sorted(sys.modules))"
     done = subprocess.run([sys.executable, "-I", "-S", "-c", whole], capture_output=True, text=True, check=True)
     assert not COSTLY & set(done.stdout.split())
+
+
+@pytest.mark.skipif(not shutil.which("valgrind"), reason="instructions are counted by valgrind, which is not installed")
+def test_instructions_of_import_and_parse_stay_below_their_limit() -> None:
+    done = subprocess.run([sys.executable, str(ROOT / "bench" / "parse.py"), "--gate"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_nothing_prints_or_exits() -> None:
