@@ -93,7 +93,8 @@ def tell_failure(failure: BaseException, step: str, first: "Callable[[], None]" 
     if isinstance(failure, SandboxError):
         error = failure
     elif isinstance(failure, OSError):
-        error = SandboxError(step, failure.errno or 0, failure.filename if isinstance(failure.filename, str) else "")
+        path = failure.filename if isinstance(failure.filename, str) and "/" in failure.filename else ""      # not "fd 7", which says nothing
+        error = SandboxError(step, failure.errno or 0, path)
     else:
         error = SandboxError(step, reason=f"{type(failure).__name__}: {failure}")
     control = wire.socket_of(CONTROL)

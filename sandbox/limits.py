@@ -8,8 +8,8 @@ from sandbox.devices import new_mount
 from sandbox.errors import InvalidSpec, SandboxError
 from sandbox.spec import Rlimit, SandboxSpec
 
-_IPC_SYSCTLS = ("kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall", "kernel.shmmax", "kernel.shmmni",
-                "kernel.shm_rmid_forced")
+_IPC_SYSCTLS = ("kernel/msgmax", "kernel/msgmnb", "kernel/msgmni", "kernel/sem", "kernel/shmall", "kernel/shmmax", "kernel/shmmni",
+                "kernel/shm_rmid_forced")
 _SYSCTL_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./")
 
 
@@ -46,19 +46,25 @@ def adjust_oom_score(score: int) -> None:
 
 def check_sysctl(spec: SandboxSpec, name: str) -> str:
     """Path of the sysctl `name` below /proc/sys; raises InvalidSpec unless it belongs to a namespace that is the sandbox's own."""
-    path = name.replace(".", "/") if "/" not in name else name.replace(".", "\0").replace("/", ".").replace("\0", "/").replace(".", "/")
-    if not name or not set(name) <= _SYSCTL_LETTERS or ".." in name or path.startswith("/"):
+    path = _path_of(name)
+    if not set(path) <= _SYSCTL_LETTERS or any(part in ("", ".", "..") for part in path.split("/")):
         raise InvalidSpec("sysctl", path=name, reason="is no name of one")
-    dotted = path.replace("/", ".")
-    if dotted.startswith("net."):
+    if path.startswith("net/"):
         if spec.network == "host":
             raise InvalidSpec("sysctl", path=name, reason="belongs to the host's network, which this sandbox shares")
-    elif dotted in _IPC_SYSCTLS or dotted.startswith("fs.mqueue."):
+    elif path in _IPC_SYSCTLS or path.startswith("fs/mqueue/"):
         if spec.ipc == "host":
             raise InvalidSpec("sysctl", path=name, reason="belongs to the host's ipc namespace, which this sandbox shares")
     elif not spec.privileged:
         raise InvalidSpec("sysctl", path=name, reason="belongs to the whole machine, not to the sandbox")
     return path
+
+
+def _path_of(name: str) -> str:
+    """As sysctl(8): the separator that comes first separates, the other one is then a dot in a name (`net.ipv4.conf.eth0/1.forwarding`)."""
+    if "/" in name.partition(".")[0]:
+        return name
+    return name.replace(".", "\0").replace("/", ".").replace("\0", "/")
 
 
 def set_sysctls(spec: SandboxSpec) -> None:

@@ -45,19 +45,23 @@ def _clone(path: str, readonly: bool) -> int:
 
 
 def _overlay(root: Overlay, user_xattrs: bool) -> int:
+    if not root.lower:
+        raise SandboxError("mount the root", reason="it has no layers")
     if len(root.lower) > LOWER_MAX:
         raise SandboxError("mount the root", reason=f"{len(root.lower)} layers are more than the kernel's {LOWER_MAX}")
     fd = fsopen(b"overlay")
     try:
-        for key, value in options(root, user_xattrs):
-            if value:
-                fsconfig_string(fd, key.encode(), os.fsencode(value))
-            else:
-                fsconfig_flag(fd, key.encode())
+        about = root.upper or root.lower[0]
         try:
+            for key, value in options(root, user_xattrs):
+                if value:
+                    about = value if value.startswith("/") else about
+                    fsconfig_string(fd, key.encode(), os.fsencode(value))
+                else:
+                    fsconfig_flag(fd, key.encode())
             fsconfig_create(fd)
         except SyscallFailed as error:
-            raise SandboxError("mount the root", error.errno or 0, root.upper or root.lower[0], reason=_messages(fd)) from error
+            raise SandboxError("mount the root", error.errno or 0, about, reason=_messages(fd)) from error
         return fsmount(fd, MOUNT_ATTR_NODEV | (0 if root.upper else MOUNT_ATTR_RDONLY))
     finally:
         os.close(fd)
@@ -78,6 +82,7 @@ def options(root: Overlay, user_xattrs: bool) -> list[tuple[str, str]]:
 def _messages(fd: int) -> str:
     """What the kernel says about a refused mount; "" if nothing."""
     try:
-        return "; ".join(os.read(fd, 4096).decode(errors="replace").removeprefix("e ").strip().split("\n"))
+        said = os.read(fd, 4096).decode(errors="replace").strip()
     except OSError:
         return ""
+    return said.partition("\n")[0].removeprefix("e ").removeprefix("overlay: ").lower()

@@ -34,6 +34,12 @@ class Range(Value):
     size: int
 
 
+def is_inside() -> bool:
+    """Whether the caller is in a user namespace that is not the machine's first one."""
+    with open("/proc/self/uid_map") as file:
+        return sum(int(line.split()[2]) for line in file) < (1 << 32) - 1
+
+
 def subordinate(text: str, name: str, uid: int) -> tuple[tuple[int, int], ...]:
     """(first, count) of every range that /etc/subuid or /etc/subgid, `text`, gives to the user called `name` or numbered `uid`."""
     found = []
@@ -60,10 +66,11 @@ def _ranges(path: str, uid: int) -> tuple[tuple[int, int], ...]:
             text = file.read(_SUBID_FILE_MAX).decode(errors="replace")
     except OSError:
         return ()
-    return subordinate(text, _name(uid), uid)
+    return subordinate(text, name_of(uid), uid)
 
 
-def _name(uid: int) -> str:
+def name_of(uid: int) -> str:
+    """The user's name, or its number where it has none."""
     import pwd
     try:
         return pwd.getpwuid(uid).pw_name
@@ -71,7 +78,7 @@ def _name(uid: int) -> str:
         return str(uid)
 
 
-def _helper(name: str) -> str:
+def helper(name: str) -> str:
     """Path of the set-uid helper, "" if it is not installed."""
     return next((path for directory in _HELPER_DIRECTORIES if os.access(path := f"{directory}/{name}", os.X_OK)), "")
 
@@ -83,7 +90,7 @@ def create() -> str:
     """
     uid, gid = os.geteuid(), os.getegid()
     uids, gids = _ranges("/etc/subuid", uid), _ranges("/etc/subgid", uid)
-    helpers = _helper("newuidmap"), _helper("newgidmap")
+    helpers = helper("newuidmap"), helper("newgidmap")
     if uids and gids and all(helpers):
         _create_with(helpers, full_map(uid, uids), full_map(gid, gids))
         return "full"
@@ -121,8 +128,8 @@ def _create_with(helpers: tuple[str, str], uids: tuple[Range, ...], gids: tuple[
             if os.read(ready_r, 1):
                 os.dup2(result_w, 1)
                 os.dup2(result_w, 2)
-                running = [os.posix_spawn(helper, [helper, str(target), *(str(number) for one in ids for number in one)], {})
-                           for helper, ids in zip(helpers, (uids, gids))]
+                running = [os.posix_spawn(one, [one, str(target), *(str(number) for part in ids for number in part)], {})
+                           for one, ids in zip(helpers, (uids, gids))]
                 os._exit(max(os.waitstatus_to_exitcode(os.waitpid(one, 0)[1]) != 0 for one in running))
         finally:
             os._exit(1)

@@ -14,6 +14,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from kernel.syscalls import PR_SET_DUMPABLE, prctl
+
 ROOT = Path(__file__).resolve().parents[1]
 T = TypeVar("T")
 _SUBIDS = 65536
@@ -63,6 +65,7 @@ class User:
         os.setgroups([])
         os.setresgid(self.gid, self.gid, self.gid)
         os.setresuid(self.uid, self.uid, self.uid)
+        prctl(PR_SET_DUMPABLE, 1)                         # as after an execve: /proc/self is its own again
         os.environ.clear()
         os.environ.update(self.environment)
         os.chdir(self.home)

@@ -204,11 +204,14 @@ def test_failure_inside_says_step_and_path(run_directory: Path, spec: SandboxSpe
             client.spawn(spec._replace(mounts=(Tmpfs("/etc/passwd/x"),)))
         with pytest.raises(SandboxError) as missing:
             client.spawn(spec._replace(rootfs=Overlay(("/no/such/layer", "/no"), "/no/upper", "/no/work")))
+        with pytest.raises(SandboxError) as layer:
+            client.spawn(spec._replace(rootfs=Overlay(("/no/such/layer", "/no"))))
         with pytest.raises(SandboxError) as directory:
             client.spawn(spec._replace(rootfs=Directory("/no/such/root")))
         client.retire()
     assert str(caught.value) == "cannot find the mount point `/etc/passwd/x`: not a directory"
     assert str(missing.value) == "cannot mount the root `/no/upper`: no such file or directory"
+    assert str(layer.value) == "cannot mount the root `/no/such/layer`: no such file or directory"
     assert str(directory.value) == "cannot mount the root `/no/such/root`: no such file or directory"
 
 
