@@ -33,21 +33,6 @@ class Unsupported(SyscallFailed):
     """ENOSYS or EOPNOTSUPP: this kernel, or this file system, cannot do it."""
 
 
-def failed(number: int, syscall: str, path: str = "") -> SyscallFailed:
-    """The exception for errno `number`; the single place where a number becomes an exception."""
-    if number in (errno.EPERM, errno.EACCES):
-        return NotPermitted(number, syscall, path)
-    if number in (errno.ENOSYS, errno.EOPNOTSUPP):
-        return Unsupported(number, syscall, path)
-    if number == errno.ENOENT:
-        return _Missing(number, syscall, path)
-    if number == errno.EEXIST:
-        return _Exists(number, syscall, path)
-    if number == errno.ENOTDIR:
-        return _NotDirectory(number, syscall, path)
-    return SyscallFailed(number, syscall, path)
-
-
 class _Missing(SyscallFailed, FileNotFoundError):
     pass
 
@@ -58,3 +43,17 @@ class _Exists(SyscallFailed, FileExistsError):
 
 class _NotDirectory(SyscallFailed, NotADirectoryError):
     pass
+
+
+class _Gone(SyscallFailed, ProcessLookupError):
+    pass
+
+
+_KINDS: "dict[int, type[SyscallFailed]]" = {
+    errno.EPERM: NotPermitted, errno.EACCES: NotPermitted, errno.ENOSYS: Unsupported, errno.EOPNOTSUPP: Unsupported,
+    errno.ENOENT: _Missing, errno.EEXIST: _Exists, errno.ENOTDIR: _NotDirectory, errno.ESRCH: _Gone}
+
+
+def failed(number: int, syscall: str, path: str = "") -> SyscallFailed:
+    """The exception for errno `number`; the single place where a number becomes an exception. It is Python's own kind too."""
+    return _KINDS.get(number, SyscallFailed)(number, syscall, path)
