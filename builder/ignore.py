@@ -8,6 +8,7 @@ Source: moby/patternmatcher's rules, and Go's filepath.Match for the brackets.
 
 from posixpath import normpath
 
+from builder.errors import BuildError
 from kernel.value import Value
 
 TYPE_CHECKING = False
@@ -28,17 +29,14 @@ class Pattern(Value):
     negated: bool
 
 
-class BadPattern(ValueError):
+class BadPattern(BuildError):
     """A pattern that does not read. line: from 1; 0 for a pattern that stands in no file."""
 
     def __init__(self, pattern: str, line: int, problem: str) -> None:
-        super().__init__(pattern, line, problem)
+        super().__init__(f"`{pattern}` is no pattern: {problem}" + (f" (line {line})" if line else ""))
         self.pattern = pattern
         self.line = line
         self.problem = problem
-
-    def __str__(self) -> str:
-        return f"`{self.pattern}` is no pattern: {self.problem}" + (f" (line {self.line})" if self.line else "")
 
 
 class Patterns:

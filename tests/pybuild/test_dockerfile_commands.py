@@ -1,0 +1,172 @@
+"""parse, lint, fmt, context ls and --call: argv in, text and exit status out."""
+
+import json
+import os
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from builder.errors import BuildError
+from lang.errors import LangError
+from lang.lint.linter import Surroundings
+from lang.platform import Platform
+from lang.source import Source
+from pybuild.image import context, fmt, lint, parse
+from pybuild.image.call import call
+from pybuild.scanner import scan
+
+AMD64 = Platform("linux", "amd64")
+UGLY = "from scratch as A\nENV a b\nCMD x\n"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with a Dockerfile in it, and no store."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYBUILD_ROOT", str(tmp_path / "no-store"))
+    (tmp_path / "Dockerfile").write_text(UGLY)
+    return tmp_path
+
+
+def run(module: ModuleType, *argv: str) -> int:
+    status = module.main(scan(module.USAGE, list(argv)))
+    assert isinstance(status, int)
+    return status
+
+
+def out(capsys: pytest.CaptureFixture[str]) -> str:
+    return capsys.readouterr().out
+
+
+def test_parse_prints_the_tree(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(parse) == 0
+    assert [node["instruction"] for node in json.loads(out(capsys))] == ["from", "env", "cmd"]
+    assert run(parse, "Dockerfile") == run(parse, ".") == 0
+
+
+def test_parse_refuses_what_is_no_dockerfile(folder: Path) -> None:
+    (folder / "Dockerfile").write_text("FROM scratch\nFRMO x\n")
+    with pytest.raises(LangError, match="unknown instruction"):
+        run(parse)
+    with pytest.raises(BuildError, match="there is no file `nothing`"):
+        run(parse, "nothing")
+
+
+def test_lint_as_text(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(lint) == 1
+    text = out(capsys)
+    assert "warning: `as` beside `from`" not in text
+    assert text.startswith("warning: `from` where most instructions are in capitals (ConsistentInstructionCasing)\n --> Dockerfile:1:1\n")
+
+
+def test_lint_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(lint, "--format", "json") == 1
+    found = json.loads(out(capsys))
+    assert {tuple(item) for item in found} == {("rule", "line", "message", "url")}
+    assert ("LegacyKeyValueFormat", 2) in [(item["rule"], item["line"]) for item in found]
+    run(lint, "--format", "json", "Dockerfile", ".")
+    assert {item["file"] for item in json.loads(out(capsys))} == {"Dockerfile"}
+
+
+def test_lint_as_sarif_and_for_github(capsys: pytest.CaptureFixture[str]) -> None:
+    run(lint, "--format", "sarif")
+    log: dict[str, Any] = json.loads(out(capsys))
+    result = next(r for r in log["runs"][0]["results"] if r["ruleId"] == "LegacyKeyValueFormat")
+    assert result["locations"][0]["physicalLocation"] == {
+        "artifactLocation": {"uri": "Dockerfile"}, "region": {"startLine": 2, "startColumn": 5, "endLine": 2, "endColumn": 8}}
+    assert {rule["id"] for rule in log["runs"][0]["tool"]["driver"]["rules"]} == {r["ruleId"] for r in log["runs"][0]["results"]}
+    run(lint, "--format", "github")
+    assert "::warning file=Dockerfile,line=2,col=5,title=LegacyKeyValueFormat::the old form of ENV: `ENV name=value` is the usual one\n" in out(capsys)
+
+
+def test_lint_of_a_file_that_is_wrong_prints_what_was_found_and_the_error(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "Dockerfile").write_text("FROM scratch AS A\nEXPOSE x\n")
+    assert run(lint, "--format", "json") == 1
+    said = capsys.readouterr()
+    assert "StageNameCasing" in [item["rule"] for item in json.loads(said.out)]
+    assert "`x` is no port" in said.err
+    (folder / "Dockerfile").write_text("FRMO x\n")
+    assert run(lint, "--format", "json") == 1
+    said = capsys.readouterr()
+    assert (json.loads(said.out), "unknown instruction" in said.err) == ([], True)
+
+
+def test_lint_fix_mends_in_place_and_keeps_the_mode(folder: Path) -> None:
+    os.chmod("Dockerfile", 0o640)
+    run(lint, "--fix")
+    assert (folder / "Dockerfile").read_text() == "FROM scratch AS a\nENV a=b\nCMD [\"x\"]\n"
+    assert os.stat("Dockerfile").st_mode & 0o777 == 0o640
+    assert os.listdir() == ["Dockerfile"]
+
+
+def test_lint_fix_writes_through_a_link(folder: Path) -> None:
+    (folder / "Dockerfile").rename(folder / "real")
+    (folder / "Dockerfile").symlink_to("real")
+    run(lint, "--fix")
+    assert (folder / "Dockerfile").is_symlink() and "ENV a=b" in (folder / "real").read_text()
+
+
+def test_lint_knows_the_ignore_file_beside_it(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "Dockerfile").write_text("FROM scratch\nCOPY secret /\nCOPY . /\n")
+
+    def lines() -> list[int]:
+        run(lint, "--format", "json")
+        return [item["line"] for item in json.loads(out(capsys)) if item["rule"] == "CopyIgnoredFile"]
+    (folder / ".dockerignore").write_text("secret\n")
+    assert lines() == [2]
+    (folder / ".dockerignore").write_text("**\n")
+    assert lines() == [2, 3]
+    (folder / "Dockerfile.dockerignore").write_text("**\n!secret\n")
+    assert lines() == []
+    (folder / "Dockerfile.dockerignore").write_text("[\n")
+    with pytest.raises(BuildError, match=r"Dockerfile.dockerignore: `\[` is no pattern: its bracket does not read \(line 1\)"):
+        lines()
+
+
+def test_fmt_in_place_check_and_diff(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(fmt, "--check") == 1
+    assert out(capsys) == "Dockerfile\n"
+    assert run(fmt, "--diff") == 0
+    assert "-from scratch as A\n+FROM scratch AS A\n" in out(capsys)
+    assert (folder / "Dockerfile").read_text() == UGLY
+    assert run(fmt) == 0
+    assert (folder / "Dockerfile").read_text() == "FROM scratch AS A\nENV a b\nCMD x\n"
+    assert run(fmt, "--check") == 0
+
+
+def test_call_check(capsys: pytest.CaptureFixture[str]) -> None:
+    at = Surroundings(AMD64, AMD64)
+    assert call("check", Source("Dockerfile", UGLY), at, "json") == 1
+    assert {item["rule"] for item in json.loads(out(capsys))} <= {
+        "ConsistentInstructionCasing", "StageNameCasing", "LegacyKeyValueFormat", "JSONArgsRecommended"}
+    assert call("check", Source("Dockerfile", "FROM scratch\n"), at, "json") == 0
+
+
+def test_call_targets_and_outline_as_text(capsys: pytest.CaptureFixture[str]) -> None:
+    text = "# base is below\nFROM image AS base\n# X turns it\nARG X=1\nRUN --mount=type=secret,id=s,required --mount=type=ssh y\nFROM base\n"
+    at = Surroundings(AMD64, AMD64)
+    assert call("targets", Source("Dockerfile", text), at) == 0
+    assert out(capsys) == "TARGET      DESCRIPTION\nbase        is below\n(default)\n"
+    assert call("outline", Source("Dockerfile", text), at._replace(target="base")) == 0
+    assert out(capsys).split("\n")[:6] == ["TARGET:        base", "DESCRIPTION:   is below", "", "BUILD ARG   VALUE   DESCRIPTION", "X           1       turns it", ""]
+    assert call("outline", Source("Dockerfile", text), at, "json") == 0
+    assert [arg["name"] for arg in json.loads(out(capsys))["args"]] == ["X"]
+
+
+def test_context_ls(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for path in ("a.txt", "b.md", "sub/c.md", "sub/d.txt", "node_modules/x/y", "deep/er/keep", "deep/er/drop"):
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text("12345")
+    (folder / ".dockerignore").write_text("**/*.md\nnode_modules\ndeep\n!deep/er/keep\n")
+    assert run(context, "-q") == 0
+    assert out(capsys).split() == [".dockerignore", "Dockerfile", "a.txt", "deep/er/keep", "sub/d.txt"]
+    run(context, "--ignored", "--format", "json")
+    rows = [json.loads(line) for line in out(capsys).splitlines()]
+    assert [(row["Path"], row["Pattern"], row["Line"]) for row in rows] == [
+        ("b.md", "**/*.md", 1), ("node_modules/", "node_modules", 2), ("deep/er/drop", "deep", 3), ("sub/c.md", "**/*.md", 1)]
+    run(context, "-a", "-q")
+    assert len(out(capsys).split()) == 9
+    with pytest.raises(BuildError):
+        run(context, "nothing")
