@@ -14,6 +14,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import TypeAlias
 
+    from store.digest import Digest
+
     Texts: TypeAlias = tuple[str, ...]
     Pairs: TypeAlias = tuple[tuple[str, str], ...]
 
@@ -135,7 +137,7 @@ class Container(Value):
     id: str
     name: str
     created: int
-    image_id: str
+    image_id: "Digest"
     spec: ContainerSpec
     runtime: Runtime
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     Texts: TypeAlias = tuple[str, ...]
 
 STARTING, HEALTHY, UNHEALTHY = "starting", "healthy", "unhealthy"
+_SOCKET_PATH_MAX = 107
 KILLED = 137                                              # exit status of a container whose shim was killed
 
 
@@ -102,6 +103,10 @@ class Place:
     def exists(self) -> bool:
         return os.path.isdir(self.path)
 
+    def socket(self) -> "SocketPath":
+        """`with place.socket() as path`: the shim's socket, by a path that is short enough for sun_path."""
+        return SocketPath(self.run, self.short)
+
     # ------------------------------------------------------------ who may act
     def lock(self, *, wait: bool) -> int:
         """fd of the held lock; -1 if somebody else holds it and `wait` is not wanted. A copy of the fd, wherever it is, holds it too.
@@ -156,6 +161,37 @@ class Place:
         os.rename(f"{self.path}/state.new", f"{self.path}/state.json")
 
 
+class SocketPath:
+    """A context whose value is the path of a socket, through a descriptor of its directory if it is too long otherwise."""
+
+    __slots__ = ("_directory", "_fd", "_name")
+
+    def __init__(self, directory: str, name: str) -> None:
+        self._directory = directory
+        self._name = name
+        self._fd = -1
+
+    def __enter__(self) -> str:
+        path = f"{self._directory}/{self._name}"
+        if len(os.fsencode(path)) <= _SOCKET_PATH_MAX:
+            return path
+        self._fd = os.open(self._directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        return f"/proc/self/fd/{self._fd}/{self._name}"
+
+    def __exit__(self, *what: object) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+
+
+def boot_id() -> str:
+    """Of the running kernel: another one means that everything that ran is gone."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id") as file:
+            return file.read().strip()
+    except OSError:
+        return "?"
+
+
 # ---------------------------------------------------------------- JSON, without the package: that imports `re`
 def to_json(value: "Any") -> str:
     if isinstance(value, str):
@@ -202,4 +238,4 @@ def _value(kind: "Any", found: "dict[str, Any]") -> "Any":
     return kind(**{name: tuple(field) if isinstance(field, list) else field for name, field in found.items() if name in kind._fields})
 
 
-__all__ = ["HEALTHY", "KILLED", "STARTING", "UNHEALTHY", "Health", "Place", "Probe", "State", "from_json", "settled", "to_json"]
+__all__ = ["HEALTHY", "KILLED", "STARTING", "UNHEALTHY", "Health", "Place", "Probe", "State", "boot_id", "from_json", "settled", "to_json"]

@@ -1,0 +1,368 @@
+"""Containers: made, started, stopped, removed, found. In: a store, a zygote, whoever keeps the networks; out: what happens to containers.
+
+Owns nothing that lives: a container is a record (runner.records), a directory (runner.state) and, while it runs, a shim that this talks to. Any
+number of these work on one root at once. Read `create`, then runner.launch for what a start is, then `remove`.
+"""
+
+import os
+import time
+
+from kernel.paths import DIRECTORY, remove_tree
+from runner.contact import Contact, reach
+from runner.container import Container, ContainerSpec, process_of
+from runner.errors import Ambiguous, Conflict, InvalidName, InvalidOption, Missing, NameInUse, ShimLost
+from runner.records import Records
+from runner.signals import parse_signal
+from runner.state import Place, State, boot_id, settled
+from runner.upkeep import CREATED, PAUSED, REMOVING
+from runner.volumes import Volumes
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from runner.endpoint import Network
+    from runner.upkeep import Restart
+    from sandbox.client import Client
+    from sandbox.spec import Limits
+    from store.store import Store
+
+_HEX = "0123456789abcdef"
+_SIGKILL = 9
+
+
+class Engine:
+    """connect: the user's zygote, with runner.shim as its shim. network: who keeps the networks; None: there are only `none` and `host`.
+
+    cleanup: argv of a command that removes the container of that ID, for one whose user is gone when it ends; None: left to the next command.
+    """
+
+    def __init__(self, store: "Store", connect: "Callable[[], Client]", network: "Network | None" = None,
+                 cleanup: "Callable[[str], tuple[str, ...]] | None" = None) -> None:
+        self.store = store
+        self.connect = connect
+        self.network = network
+        self.cleanup = cleanup
+        self.records = Records(store.root.path)
+        self.volumes = Volumes(store.root.path, self.records, lambda action, name, attributes: store.events.emit("volume", action, name, attributes))
+
+    def close(self) -> None:
+        self.records.close()
+
+    def __enter__(self) -> "Engine":
+        return self
+
+    def __exit__(self, *what: object) -> None:
+        self.close()
+
+    # ---------------------------------------------------------------- finding
+    def find(self, name: str) -> Container:
+        """By name, ID, or the beginning of an ID. Raises Missing, Ambiguous."""
+        name = name.removeprefix("/")
+        found = self.records.named(name)
+        if found is None and name and not name.strip(_HEX):
+            ids = self.records.beginning(name)
+            if len(ids) > 1:
+                raise Ambiguous("container", name, ids)
+            found = self.records.container(ids[0]) if ids else None
+        if found is None:
+            raise Missing("container", name)
+        return found
+
+    def place(self, id: str) -> Place:
+        return Place(self.store.root.path, self.store.root.run, id)
+
+    def state(self, container: Container) -> State:
+        """What is happening to it now. A container whose shim was killed, or that the machine took down, is settled first."""
+        place = self.place(container.id)
+        state = place.read()
+        if state.is_running and not place.is_locked():
+            state = self._settle(container, place)
+        return state
+
+    def _settle(self, container: Container, place: Place) -> State:
+        lock = place.lock(wait=False)
+        if lock < 0:                                      # somebody has just begun to start it, or settles it
+            return place.read()
+        try:
+            before = place.read()
+            state = settled(before, alive=False, now=time.time_ns(), boot=boot_id())
+            if state != before:
+                place.write(state)
+                self._emit(container, "die", exitCode=str(state.exit_code), execDuration="0")
+                self.leave_networks(container)
+        finally:
+            os.close(lock)
+        if container.spec.auto_remove:
+            self.remove(container, volumes=True)
+        return state
+
+    def leave_networks(self, container: Container) -> None:
+        if self.network is not None and container.spec.endpoints:
+            self.network.detach(container.id)
+
+    def _emit(self, container: Container, action: str, **attributes: str) -> None:
+        self.store.events.emit("container", action, container.id, {**event_attributes(container), **attributes})
+
+    # ---------------------------------------------------------------- making
+    def create(self, spec: ContainerSpec) -> Container:
+        """A new container, not started. Raises ReferenceMissing for an image that is not here, NameInUse, InvalidName, InvalidOption."""
+        from runner.creation import complete, used_images
+
+        image = self.store.images.require(spec.image)
+        runtime = self.store.images.runtime(image.id)
+        id, name, spec = complete(self, spec, runtime)
+        container = Container(id, name, time.time_ns(), image.id, spec, runtime)
+        process = process_of(spec, runtime)
+        if not process.argv:
+            raise InvalidOption("command", "", "is missing: none was given, and the image has none")
+        parse_signal(process.stop_signal)
+        with self.records:
+            taken = self.records.named(name)
+            if taken is not None:
+                raise NameInUse("container", name, taken.id)
+            for mount in spec.mounts:
+                if mount.kind == "volume":
+                    self.volumes.create(mount.source, driver=mount.driver or spec.volume_driver or "local", options=mount.driver_options,
+                                        labels=mount.labels, anonymous=mount.anonymous)
+                    self.records.use_volume(mount.source, id)
+            self.records.add(container)
+        try:
+            for one in (image.id, *used_images(self, spec)):
+                self.store.images.hold(one, owner_of(id))
+            self.place(id).make(runtime.lowerdirs[0])
+        except BaseException:
+            self._forget(container)
+            raise
+        self._emit(container, "create")
+        return container
+
+    def rename(self, container: Container, name: str) -> Container:
+        name = self.checked_name(name)
+        with self.records:
+            taken = self.records.named(name)
+            if taken is not None and taken.id != container.id:
+                raise NameInUse("container", name, taken.id)
+            renamed = container._replace(name=name)
+            self.records.replace(renamed)
+        contact = reach(self.place(container.id), name)
+        if contact:
+            with contact:
+                contact.ask("rename", name)
+        self._emit(renamed, "rename", oldName=f"/{container.name}")
+        return renamed
+
+    @staticmethod
+    def checked_name(name: str) -> str:
+        from runner.volume import is_name
+
+        name = name.removeprefix("/")
+        if not is_name(name):
+            raise InvalidName("container", name)
+        return name
+
+    # ---------------------------------------------------------------- running
+    def start(self, container: Container, *, attached: bool = False, reaper: bool = False,
+              console_size: "tuple[int, int]" = (0, 0)) -> "Contact | None":
+        """Start it; the conversation with its shim, which is the caller's to close. None: it runs already.
+
+        attached: what comes next on it is ("attached", ...), see runner.attachment. reaper: the caller will remove the container when it has ended.
+        Raises SandboxError, RunError; the container is then as before.
+        """
+        from runner.launch import launch
+
+        place = self.place(container.id)
+        while (lock := place.lock(wait=False)) < 0:
+            if place.read().is_running:
+                return None
+            os.close(place.lock(wait=True))               # it ends, or somebody's start has failed, just now
+        try:
+            return launch(self, container, lock, attached=attached, reaper=reaper, console_size=console_size)
+        finally:
+            os.close(lock)
+
+    def stop(self, container: Container, *, signal: str = "", timeout_s: "float | None" = None) -> bool:
+        """Ask it to end, and after the timeout make it; returns when it has. Negative: wait for ever. False: it did not run."""
+        process = process_of(container.spec, container.runtime)
+        number = parse_signal(signal or process.stop_signal)
+        contact = self._reach(container)
+        if contact is None:
+            return False
+        with contact:
+            try:
+                contact.ask("stop", number, float(process.stop_timeout) if timeout_s is None else timeout_s)
+            except ShimLost:
+                pass                                      # it has ended in this moment
+        self._emit(container, "stop")
+        return True
+
+    def _reach(self, container: Container) -> "Contact | None":
+        self.state(container)
+        return reach(self.place(container.id), container.name)
+
+    def running(self, container: Container) -> Contact:
+        """A conversation with the shim of a container that runs; raises Conflict if it does not."""
+        contact = self._reach(container)
+        if contact is None:
+            raise Conflict("container", container.name, "is not running")
+        return contact
+
+    def kill(self, container: Container, signal: str = "KILL") -> None:
+        number = parse_signal(signal)
+        with self.running(container) as contact:
+            contact.ask("kill", number)
+
+    def restart(self, container: Container, *, signal: str = "", timeout_s: "float | None" = None) -> None:
+        """Stop it if it runs, and start it."""
+        self.stop(container, signal=signal, timeout_s=timeout_s)
+        contact = self.start(container)
+        if contact:
+            contact.close()
+        self._emit(container, "restart")
+
+    def pause(self, container: Container) -> None:
+        with self.running(container) as contact:
+            if self.place(container.id).read().status == PAUSED:
+                raise Conflict("container", container.name, "is paused already")
+            contact.ask("pause")
+
+    def unpause(self, container: Container) -> None:
+        with self.running(container) as contact:
+            if self.place(container.id).read().status != PAUSED:
+                raise Conflict("container", container.name, "is not paused")
+            contact.ask("unpause")
+
+    def update(self, container: Container, *, limits: "Limits | None" = None, restart: "Restart | None" = None, nano_cpus: int = 0) -> Container:
+        """Change limits (those of `limits` that say something) and the restart policy, now and for later starts."""
+        from runner.form import to_plain
+        from runner.limits import merge
+
+        spec = container.spec
+        if limits is not None:
+            spec = spec._replace(limits=merge(spec.limits, limits), nano_cpus=nano_cpus or spec.nano_cpus)
+        if restart is not None:
+            if spec.auto_remove and restart.name != "no":
+                raise Conflict("container", container.name, "is removed when it ends, so it cannot have a restart policy")
+            spec = spec._replace(restart=restart)
+        changed = container._replace(spec=spec)
+        contact = self._reach(container)
+        if contact:
+            with contact:
+                contact.ask("update", None if limits is None else to_plain(spec.limits), None if restart is None else to_plain(restart))
+        self.records.replace(changed)
+        self._emit(changed, "update")
+        return changed
+
+    def wait(self, container: Container, condition: str = "not-running") -> "tuple[int, str]":
+        """(exit code, error) once the condition holds: "not-running", "next-exit" or "removed"."""
+        from runner.waiting import wait
+
+        return wait(self, container, condition)
+
+    # ---------------------------------------------------------------- removing
+    def remove(self, container: Container, *, force: bool = False, volumes: bool = False, logs_to: "Container | None" = None) -> None:
+        """Remove it, and its anonymous volumes if so wanted. force: kill it first if it runs. logs_to: that container goes on with its log.
+
+        Raises Conflict if it runs, Missing if somebody else has removed it.
+        """
+        place = self.place(container.id)
+        lock = self._stopped(container, place, force=force)
+        try:
+            if logs_to is not None:
+                self._hand_logs(place, self.place(logs_to.id))
+            anonymous = self._anonymous(container) if volumes else ()
+            self.leave_networks(container)
+            if not self._forget(container):
+                raise Missing("container", container.name)
+            for name in anonymous:
+                self.volumes.destroy(name)
+        finally:
+            if lock >= 0:
+                os.close(lock)
+        self._emit(container, "destroy")
+
+    def _stopped(self, container: Container, place: Place, *, force: bool) -> int:
+        """The lock of the container, which does not run then; -1 if it has no directory."""
+        try:
+            lock = place.lock(wait=False)
+        except FileNotFoundError:
+            return -1
+        if lock >= 0:
+            return lock
+        state = place.read()
+        if state.is_running and not force:
+            raise Conflict("container", container.name, f"is {state.status}", "stop it first, or use --force")
+        contact = reach(place, container.name)
+        if contact:
+            with contact:
+                try:
+                    contact.ask("stop", _SIGKILL, 0.0)
+                except ShimLost:
+                    pass
+        try:
+            return place.lock(wait=True)
+        except FileNotFoundError:
+            return -1
+
+    def _anonymous(self, container: Container) -> "tuple[str, ...]":
+        """Take the anonymous volumes that nobody else uses out of the records."""
+        gone = []
+        with self.records:
+            for name in self.records.used_by(container.id):
+                volume = self.records.volume(name)
+                if volume and volume.anonymous and self.records.users(name) == (container.id,):
+                    self.records.remove_volume(name)
+                    gone.append(name)
+        return tuple(gone)
+
+    def _forget(self, container: Container) -> bool:
+        """Remove record, claim on the image, and directory: in this order, so that what is left by a kill is swept later."""
+        there = self.records.remove(container.id)
+        self.store.images.let_go(owner_of(container.id))
+        self.discard(container.id)
+        return there
+
+    def discard(self, id: str) -> None:
+        """Remove the directory of a container that has no record."""
+        try:
+            fd = os.open(f"{self.store.root.path}/containers", DIRECTORY)
+        except FileNotFoundError:
+            return
+        try:
+            remove_tree(fd, id)
+        finally:
+            os.close(fd)
+
+    @staticmethod
+    def _hand_logs(old: Place, new: Place) -> None:
+        """The files of the old log become the first ones of the new container's, which has none yet."""
+        os.makedirs(new.log, 0o700, exist_ok=True)
+        if not os.listdir(new.log) and os.path.isdir(old.log):
+            for name in os.listdir(old.log):
+                os.rename(f"{old.log}/{name}", f"{new.log}/{name}")
+
+    def sweep(self) -> int:
+        """Remove what containers have left behind whose removal was interrupted; how many there were."""
+        known = {container.id for container in self.records.containers()}
+        try:
+            there = os.listdir(f"{self.store.root.path}/containers")
+        except FileNotFoundError:
+            return 0
+        stale = [id for id in there if id not in known and self.records.container(id) is None]
+        for id in stale:
+            self.store.images.let_go(owner_of(id))
+            self.discard(id)
+        return len(stale)
+
+
+def owner_of(id: str) -> str:
+    """How the store knows that a container needs its image."""
+    return f"container {id}"
+
+
+def event_attributes(container: Container) -> "dict[str, str]":
+    process = process_of(container.spec, container.runtime)
+    return {**dict(process.labels), "image": container.spec.image, "name": container.name}
+
+
+__all__ = ["CREATED", "REMOVING", "Engine", "event_attributes", "owner_of"]

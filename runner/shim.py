@@ -1,0 +1,371 @@
+"""The process that keeps one container: its parent, its log, its restarts, its health, and the socket on which commands talk to it.
+
+`main` runs in a fork of the zygote, with everything imported before; it has one thread, and no way back to the command that asked for it. Read
+Shim.launch and what follows on it (_started, ended, _finish); what callers want is in runner.calls, probes in runner.checkup.
+"""
+
+import _signal  # type: ignore[import-not-found]
+import gc
+import os
+import time
+
+from kernel.syscalls import CLONE_NEWNET, CLONE_NEWNS, setns, unshare
+from runner.agent.loop import Loop, Timer
+from runner.calls import Calls
+from runner.checkup import Checkup
+from runner.child import Child
+from runner.log import STDERR, STDOUT, LogWriter
+from runner.order import Order, unpack
+from runner.output import Output
+from runner.restart import Attempts, decide
+from runner.state import UNHEALTHY, Health, Place
+from runner.upkeep import CREATED, EXITED, PAUSED, RESTARTING, RUNNING, SECOND
+from sandbox import wire
+from sandbox.cgroup import Group
+from sandbox.errors import KINDS, SandboxError
+from sandbox.namespaces import JOINED
+from sandbox.network import bring_up_loopback
+from sandbox.spec import NO_LIMITS, Limits
+from store.events import Events
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import _socket
+    from typing import Any
+
+    from sandbox.process import Ended, Maker
+
+_SIGTERM, _SIGKILL = 15, 9
+_CANNOT_START = 128
+
+
+def main(maker: "Maker", connection: "_socket.socket", request: "tuple[Any, ...]", fds: list[int]) -> None:
+    """request: ("shim", what runner.order.pack made); fds: those of that. Returns when the container is no longer kept."""
+    gc.enable()
+    yard = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+    order = unpack(request[1], fds)
+    setns(order.home, CLONE_NEWNS)
+    with open("/proc/self/comm", "w") as file:
+        file.write(f"shim-{order.id[:10]}")
+    shim = Shim(maker, order, yard)
+    _signal.signal(_SIGTERM, lambda number, frame: shim.leave())
+    shim.run(connection)
+
+
+class Shim:
+    """One container. `state` is what is in its state.json; everything that changes it writes that."""
+
+    __slots__ = ("_attempts", "_checkup", "_child", "_deadline", "_group", "_leaving", "_network", "_requester", "_restart", "_yard",
+                 "calls", "console", "events", "log", "loop", "maker", "order", "output", "place", "policy", "state")
+
+    def __init__(self, maker: "Maker", order: Order, yard: int) -> None:
+        self.maker = maker
+        self.order = order
+        self.policy = order.restart
+        self.place = Place(order.root, order.run, order.id)
+        self.state = order.state
+        self.loop = Loop()
+        self.events = Events(f"{order.root}/logs")
+        self.calls = Calls(self)
+        keep = order.log.driver != "none"
+        self.log = LogWriter(self.place.log, order.log.max_size if keep else 1 << 20, order.log.max_file if keep else 2, self.calls.may_drop)
+        self.output = Output(self.loop, self.log, self.calls.tell_output)
+        self.console = -1                                 # where stdin goes: a pipe, or the terminal's outer end
+        self._yard = yard                                 # the zygote's mount namespace, in which units are made
+        self._network = order.spec.network if isinstance(order.spec.network, int) else -1
+        self._attempts = Attempts(order.state.restarts)
+        self._checkup: "Checkup | None" = None
+        self._child: "Child | None" = None
+        self._group: "Group | None" = None                # made later than the container
+        self._restart: "Timer | None" = None
+        self._deadline: "Timer | None" = None
+        self._requester: "_socket.socket | None" = None
+        self._leaving = False
+
+    def run(self, connection: "_socket.socket") -> None:
+        self._requester = connection
+        try:
+            self.calls.listen()
+            self.launch()
+        except SandboxError as error:
+            self.failed(_told(error))
+        except OSError as error:
+            self.failed(("failed", "SandboxError", "start the container", error.errno or 0, error.filename or "", "", getattr(error, "hint", "")))
+        self.loop.run()
+
+    # ---------------------------------------------------------------- starting
+    def launch(self) -> None:
+        """Begin to start the container; how it went is told to `started` or `failed`."""
+        order, streams = self.order, []
+        spec = order.spec
+        if not self._needs_group():
+            spec = spec._replace(cgroup="")
+        if spec.network == "none":
+            spec = spec._replace(network=self._own_network())
+        opened: list[int] = []
+        try:
+            streams = self._make_streams()
+            packed, fds, opened = wire.pack(spec, first=4)
+            setns(self._yard, CLONE_NEWNS)                # whose mounts are private and few: a unit begins with a copy of them
+            try:
+                unit, warning = self.maker.start(packed, [*streams, order.home, *fds])
+            finally:
+                setns(order.home, CLONE_NEWNS)
+        finally:
+            for fd in (*streams, *opened):
+                os.close(fd)
+        self._spare()
+        if warning:
+            self.state = self.state._replace(warnings=(*self.state.warnings, warning))
+        self._child = Child(self.loop, unit, self)
+
+    def _needs_group(self) -> bool:
+        """A cgroup is cheap in version 2. In version 1 it costs ten milliseconds, so it is made only for limits, or when it is asked for."""
+        spec = self.order.spec
+        return self.maker.cgroups.version == 2 or spec.limits != NO_LIMITS or spec.pid != "private"
+
+    def _own_network(self) -> int:
+        """fd of a network namespace with nothing but a loopback, which lives as long as this process."""
+        if self._network < 0:
+            ours = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+            unshare(CLONE_NEWNET)
+            bring_up_loopback()
+            self._network = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+            setns(ours, CLONE_NEWNET)
+            os.close(ours)
+        return self._network
+
+    def _make_streams(self) -> list[int]:
+        """The container's stdin, stdout, stderr; our ends go to the output pump, or are kept as `console`."""
+        null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+        if self.order.spec.terminal:
+            return [null, os.dup(null), os.dup(null)]
+        streams = []
+        if self.order.open_stdin:
+            read, self.console = os.pipe2(os.O_CLOEXEC)
+            os.close(null)
+            streams.append(read)
+        else:
+            streams.append(null)
+        for stream in (STDOUT, STDERR):
+            read, write = os.pipe2(os.O_CLOEXEC)
+            self.output.add(read, stream)
+            streams.append(write)
+        return streams
+
+    def _spare(self) -> None:
+        """End the unit that was kept for us, if the container had no use for it."""
+        while (unit := self.maker.take(JOINED)) is not None:
+            unit.kill()
+            unit.bury()
+
+    def terminal(self, fd: int) -> None:
+        self.console = os.dup(fd)
+        self.output.add(fd)
+
+    def started(self, child: Child) -> None:
+        now = time.time_ns()
+        group = child.unit.group
+        self.change(status=RUNNING, pid=child.pid, started_at=now, error="", exit_code=0, oom_killed=False,
+                    health=Health() if self.order.check else None, cgroup=group.name if group else "", restarts=self._attempts.total)
+        self.emit("start")
+        if self.order.check and self.order.probe:
+            self._checkup = Checkup(self, self.order.check, self.order.probe, now)
+        connection, self._requester = self._requester, None
+        if connection:
+            self.calls.welcome(connection, attached=self.order.attached, reaper=self.order.reaper)
+
+    # ---------------------------------------------------------------- ending
+    def failed(self, failure: "tuple[Any, ...]") -> None:
+        """It could not be started."""
+        self._child = None
+        self.output.drain()
+        self._close_console()
+        error = KINDS[failure[1]](*failure[2:])
+        code = int(getattr(error, "exit_status", _CANNOT_START))
+        if not self._requester:                           # it has run before
+            self._ended(code, oom=False, reason=str(error))
+            return
+        self.change(status=self.state.status if self.state.finished_at else CREATED, exit_code=code, error=str(error), pid=0)
+        self.calls.say(self._requester, *failure)
+        self._finish(removed=True)
+
+    def ended(self, ended: "Ended") -> None:
+        self._child = None
+        self.output.drain()
+        self._close_console()
+        if self._group:
+            self._group.remove()
+            self._group = None
+        self._ended(128 + ended.signal if ended.signal else ended.status, oom=ended.oom, reason="")
+
+    def _ended(self, code: int, *, oom: bool, reason: str) -> None:
+        now = time.time_ns()
+        was_unhealthy = bool(self.state.health and self.state.health.status == UNHEALTHY)
+        if self._checkup:
+            self._checkup.stop()
+            self._checkup = None
+        if self._deadline:
+            self._deadline.cancel()
+            self._deadline = None
+        verdict = None if self._leaving else decide(
+            self.policy, self._attempts, exit_code=code, manual=self.state.manual, ran=max(0, now - self.state.started_at), unhealthy=was_unhealthy)
+        self.change(status=RESTARTING if verdict else EXITED, pid=0, finished_at=now, exit_code=code, oom_killed=oom, error=reason,
+                    health=self.state.health._replace(status=UNHEALTHY) if self.state.health else None)
+        if oom:
+            self.emit("oom")
+        self.emit("die", exitCode=str(code), execDuration=str((now - self.state.started_at) // SECOND))
+        self.calls.tell_exit(restarting=verdict is not None)
+        if verdict:
+            self._attempts = verdict.attempts
+            self._restart = self.loop.after(verdict.delay / SECOND, self._again)
+        else:
+            self._finish(removed=self.order.reaper and self.calls.has_reaper())
+
+    def _again(self) -> None:
+        self._restart = None
+        try:
+            self.launch()
+        except SandboxError as error:
+            self.failed(_told(error))
+        except OSError as error:
+            self.failed(_told(SandboxError("start the container", error.errno or 0, error.filename or "")))
+
+    def _finish(self, *, removed: bool) -> None:
+        """Nothing more to keep. removed: whoever asked for the container removes it."""
+        if self.order.networks:
+            self._leave_networks()
+        if self.order.cleanup and not removed:
+            null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+            actions = [(os.POSIX_SPAWN_DUP2, null, number) for number in (0, 1, 2)]
+            os.posix_spawn(self.order.cleanup[0], self.order.cleanup, os.environ, file_actions=actions, setsigdef=(_SIGTERM,))
+        self.calls.close()
+        self.log.close()
+        self.loop.stop()
+
+    def _leave_networks(self) -> None:
+        pass
+
+    def _close_console(self) -> None:
+        if self.console >= 0:
+            os.close(self.console)
+            self.console = -1
+
+    # ---------------------------------------------------------------- what callers can do
+    def stop(self, signal: int, timeout_s: float) -> None:
+        """Ask the container to end, and make it after `timeout_s` (negative: never). It is not restarted then."""
+        self.change(manual=True)
+        if self._restart:
+            self._restart.cancel()
+            self._restart = None
+            self.change(status=EXITED)
+            self._finish(removed=False)
+        else:
+            self.put_down(signal, timeout_s)
+
+    def put_down(self, signal: int, timeout_s: float) -> None:
+        """As `stop`, but what happens afterwards is for the restart policy to say."""
+        self.kill(signal)
+        if self._deadline:
+            self._deadline.cancel()
+        self._deadline = self.loop.after(timeout_s, self._kill_all) if timeout_s >= 0 else None
+
+    def kill(self, signal: int) -> None:
+        """Signal the first process; a frozen container is let go first, so that it can take notice."""
+        if self._child:
+            self.emit("kill", signal=str(signal))
+            self._child.kill(signal)
+            if self.state.status == PAUSED:
+                self.freeze(False)
+
+    def _kill_all(self) -> None:
+        self._deadline = None
+        self.kill(_SIGKILL)
+
+    def leave(self) -> None:
+        """The machine goes down: let the container end by itself, and do not start it again."""
+        self._leaving = True
+        if self._restart:
+            self._restart.cancel()
+            self._restart = self.loop.after(0, lambda: self._finish(removed=False))
+        elif self._child:
+            self._child.kill(self.order.stop_signal)
+
+    def freeze(self, frozen: bool) -> None:
+        """Raises SandboxError where there are no cgroups."""
+        self.group(("freezer",)).freeze(frozen)
+        self.change(status=PAUSED if frozen else RUNNING)
+        self.emit("pause" if frozen else "unpause")
+
+    def limit(self, limits: Limits) -> None:
+        self.group(()).update(limits)
+
+    def group(self, controllers: "tuple[str, ...]") -> Group:
+        """The container's cgroup, made now if it has none. Raises SandboxError."""
+        assert self._child
+        group = self._child.unit.group or self._group
+        if group is None:
+            group = self.maker.cgroups.create(self.order.id[:12], NO_LIMITS, ("freezer", "memory", "cpuacct", "cpu", "cpuset", "pids", "blkio"))
+            if group is None:
+                raise SandboxError("use a cgroup", reason=self.maker.cgroups.reason)
+            self._group = group
+            self._move_in(group)
+            self.change(cgroup=group.name)
+        return group
+
+    def _move_in(self, group: Group) -> None:
+        """Every process of the container, those too that are born meanwhile."""
+        assert self._child
+        moved: set[int] = set()
+        while new := [pid for pid in processes(self._child.pid) if pid not in moved]:
+            for pid in new:
+                moved.add(pid)
+                try:
+                    group.enter(pid)
+                except ProcessLookupError:
+                    pass
+
+    @property
+    def pid(self) -> int:
+        return self._child.pid if self._child else 0
+
+    @property
+    def pidfd(self) -> int:
+        return self._child.unit.pidfd if self._child else -1
+
+    # ---------------------------------------------------------------- state and events
+    def rename(self, name: str) -> None:
+        self.order = self.order._replace(events=tuple({**dict(self.order.events), "name": name}.items()))
+
+    def change(self, **fields: "Any") -> None:
+        """Change the state and write it. On a full disk an earlier one stays there until the next change."""
+        self.state = self.state._replace(**fields)
+        try:
+            self.place.write(self.state)
+        except OSError:
+            pass
+
+    def emit(self, action: str, **attributes: str) -> None:
+        """Into the event log. A full disk must not end a container."""
+        try:
+            self.events.emit("container", action, self.order.id, {**dict(self.order.events), **attributes})
+        except OSError:
+            pass
+
+
+def processes(first: int) -> list[int]:
+    """Pids of every process in the pid namespace of process `first`, as /proc here shows them."""
+    wanted = os.stat(f"/proc/{first}/ns/pid").st_ino
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdecimal():
+            try:
+                if os.stat(f"/proc/{name}/ns/pid").st_ino == wanted:
+                    found.append(int(name))
+            except OSError:
+                pass
+    return found
+
+
+def _told(error: SandboxError) -> "tuple[Any, ...]":
+    return ("failed", type(error).__name__, error.step, error.number, error.path, error.reason, error.help)
