@@ -1,24 +1,26 @@
 """The whole arrow of a build: Request -> stages -> graph -> plan -> layers -> image. Called by faces and by the runner for `build:`."""
 
 import os
+from marshal import loads
 
-from builder.cachekey import image_result
+from builder.cachekey import image_result, parts
 from builder.cachemount import CacheDirectories
 from builder.context import Context
 from builder.errors import BuildError, ContextMissing
 from builder.executor import SandboxExecutor
+from builder.explain import Cause, Inputs, explain, similarity
 from builder.export import export
-from builder.graph import RunOp, SourceLocal
+from builder.graph import RunOp, SourceImage, SourceLocal
 from builder.images import BaseImages
 from builder.layerfiles import LayerFiles
 from builder.lower import Known, Lowered, lower
 from builder.outputs import check_outputs, write_outputs
-from builder.plan import begin
-from builder.progress import Note, StepQueued
+from builder.plan import DONE, READY, begin
+from builder.progress import Note, StepExplained, StepQueued
 from builder.record import BuildRecord, keep
 from builder.request import Request, Result, read_ignore
 from builder.running import Surroundings
-from builder.selection import content_digest, take
+from builder.selection import Manifest, manifest, take
 from builder.solver import layer_of, solve
 from builder.worker import Forked
 from kernel.value import plain
@@ -65,6 +67,15 @@ def build(request: Request, store: "Store", tools: Tools, on_event: "OnEvent") -
         run.close()
 
 
+def explain_build(request: Request, store: "Store", tools: Tools, on_event: "OnEvent") -> "list[StepExplained]":
+    """Hit or miss of each step, with the causes, without running any. Raises as `build`."""
+    run = _Build(request, store, tools, on_event)
+    try:
+        return run.plan_only()
+    finally:
+        run.close()
+
+
 def host_platform() -> Platform:
     return Platform("linux", _MACHINES[os.uname().machine])
 
@@ -86,6 +97,7 @@ class _Build:
         self._contexts: dict[str, Context] = {}
         self._chains: dict[int, Chain] = {}
         self._content: dict[Edge, Digest] = {}
+        self._manifests: dict[Digest, Manifest] = {}
         self._named = dict(request.named_contexts)
         self._lowered: Lowered | None = None
         self._images = BaseImages(store, on_event, tools.pull)
@@ -121,7 +133,70 @@ class _Build:
         namespace = dict(request.build_args).get("BUILDKIT_CACHE_MOUNT_NS", "")
         around = Surroundings(self._tools.connect, self._tools.network, request.secrets, request.ssh,
                               CacheDirectories(f"{self._store.root.path}/cachemounts", namespace, os.urandom(8).hex()), self._store.root.userxattr)
-        return SandboxExecutor(self._store, around, self.context, self.content, self._source_of, self._slot)
+        return SandboxExecutor(self._store, around, self.context, self.content, self._source_of, self._slot, self._manifests.get, self._missed)
+
+    def _missed(self, step: "Step", inputs: "tuple[Chain, ...]") -> None:
+        """A step has to run: say why, if somebody wants to know."""
+        if self._request.explain and step.vertex.number:
+            self._on_event(StepExplained(step.vertex.number, step.vertex.label, "miss", tuple(str(cause) for cause in self.causes(step, inputs))))
+
+    def causes(self, step: "Step", inputs: "tuple[Chain, ...]") -> "tuple[Cause, ...]":
+        """Why there is no record of this step: compared with the most similar one of this stage."""
+        vertex = step.vertex
+        if vertex.no_cache:
+            return (Cause("setting", "--no-cache"),)
+        results = tuple(chain[-1].result if chain else None for chain in inputs)
+        now = parts(vertex.op, vertex.inputs, results, self.content)
+        best, score = None, (-1, 0)
+        for record in self._store.cache.nearby(self._slots(step)):
+            before = loads(record.parts) if record.parts else None
+            if before is not None and record.key != step.key:
+                near = (similarity(before, now), -abs(int(record.slot.rpartition("|")[2]) - vertex.position))
+                best, score = (before, near) if near > score and near[0] >= 0 else (best, score)
+        return explain(best, now, self._known_inputs(step), self._load)
+
+    def _known_inputs(self, step: "Step") -> Inputs:
+        assert self._lowered is not None
+        vertices = [self._lowered.graph.vertices[edge.vertex] for edge in step.vertex.inputs]
+        images = {i: v.op.name for i, v in enumerate(vertices) if isinstance(v.op, SourceImage)}
+        parents = {i: v.label.partition("] ")[2] for i, v in enumerate(vertices)}
+        sources = {i: tuple(p.path for p in e.selector.picks) for i, e in enumerate(step.vertex.inputs) if e.selector and not e.selector.parents}
+        return Inputs(images, parents, sources, step.vertex.arguments, self._excluded_by)
+
+    def _excluded_by(self, path: str) -> str:
+        """The ignore pattern because of which a path that is there is not in the context; "" if that is not why it is gone."""
+        context = self._contexts.get("context")
+        if context is None or not self._request.ignore.strip() or not os.path.lexists(f"{context.root}/{path}"):
+            return ""
+        from builder.ignore import deciding, parse
+
+        decided = deciding(parse(self._request.ignore.decode("utf-8-sig", errors="surrogateescape")), path)
+        return f"`{decided.text}` of {os.path.basename(self._request.ignore_name)}" if decided is not None else ""
+
+    def _load(self, digest: str) -> bytes | None:
+        found = self._manifests.get(Digest(digest))
+        if found is not None:
+            return found.top
+        for seen in self._manifests.values():
+            data = seen.rows.get(bytes.fromhex(digest.removeprefix("sha256:")))
+            if data is not None:
+                return data
+        return self._store.cache.kept(Digest(digest))
+
+    def plan_only(self) -> "list[StepExplained]":
+        """What a build would do now, as far as that is known before anything runs."""
+        resolution = resolve_request(self._request, self._named.__contains__)
+        lowered = self._lowered = lower(resolution, Known(self._images, self._named.__getitem__), self._request)
+        self._chains.update(lowered.chains)
+        plan = begin(lowered.graph, lowered.results, self._lookup, self.content)
+        found = []
+        for step in plan.steps:
+            if step.vertex.number:
+                verdict = {DONE: "hit", READY: "miss"}.get(step.state, "later")
+                inputs = tuple(self._chains.get(edge.vertex, ()) for edge in step.vertex.inputs)
+                causes = tuple(str(cause) for cause in self.causes(step, inputs)) if verdict == "miss" else ()
+                found.append(StepExplained(step.vertex.number, step.vertex.label, verdict, causes))
+        return found
 
     def _remember(self, image: Digest, lowered: Lowered) -> None:
         contexts = tuple((context.root, context.signatures) for context in self._contexts.values())
@@ -137,6 +212,9 @@ class _Build:
         assert self._lowered is not None
         parent = self._chains[self._lowered.graph.vertices[vertex].inputs[0].vertex]
         self._chains[vertex] = (*parent, layer_of(record))
+        shown = self._lowered.graph.vertices[vertex]
+        if self._request.explain and shown.number:
+            self._on_event(StepExplained(shown.number, shown.label, "hit"))
         return record
 
     def content(self, edge: "Edge") -> Digest:
@@ -151,7 +229,7 @@ class _Build:
         source = self._source_of(edge)
         if isinstance(source, SourceLocal):
             files = self.context(source.name)
-            return content_digest(files, take(files, edge.selector), edge.selector)
+            return self._note_manifest(manifest(files, take(files, edge.selector), edge.selector))
         chain = self._chains[edge.vertex]
         result = chain[-1].result if chain else image_result(())
         memo = digest_of(b"content " + result.encode() + repr(plain(edge.selector)).encode())
@@ -162,11 +240,15 @@ class _Build:
 
         layers = LayerFiles(self._store.view(as_layers(chain)), self._where(edge))
         try:
-            digest = content_digest(layers, take(layers, edge.selector), edge.selector)
+            digest = self._note_manifest(manifest(layers, take(layers, edge.selector), edge.selector))
         finally:
             layers.close()
         self._store.cache.put_build(memo, digest.encode())
         return digest
+
+    def _note_manifest(self, found: Manifest) -> Digest:
+        self._manifests[found.digest] = found
+        return found.digest
 
     def _source_of(self, edge: "Edge") -> "Op":
         assert self._lowered is not None
@@ -181,7 +263,11 @@ class _Build:
 
     def _slot(self, step: "Step") -> str:
         """Which place in which Dockerfile a step is: what a later miss is explained against."""
-        return f"{self._request.context}|{self._request.dockerfile}|{step.vertex.label}"
+        return f"{self._slots(step)}{step.vertex.position:04d}"
+
+    def _slots(self, step: "Step") -> str:
+        """What the slots of all steps of a stage begin with."""
+        return f"{self._request.context}|{self._request.dockerfile}|{step.vertex.stage}|"
 
     # ------------------------------------------------------------ contexts
     def context(self, name: str) -> Context:

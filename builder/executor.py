@@ -24,7 +24,7 @@ from kernel.value import Value
 from sandbox.account import resolve
 from sandbox.errors import SandboxError
 from store.cache import CacheRecord
-from store.digest import Digest, digest_of, sha256
+from store.digest import Digest, digest_of, from_raw, sha256
 from store.images import Layer
 from store.pack import diff_id
 from store.snapshots import Draft, SnapshotId
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from builder.files import Files
     from builder.graph import Edge, Op, Vertex
     from builder.plan import Step
+    from builder.selection import Manifest
     from builder.solver import Chain
     from builder.worker import Send
     from lang.steps import Owner
@@ -56,18 +57,25 @@ class Made(Value):
 
 
 class SandboxExecutor:
-    """The Executor of real builds. local: the Files of a SourceLocal; digest: the content digest of an edge."""
+    """The Executor of real builds.
+
+    local: the Files of a SourceLocal; content: the content digest of an edge, manifest: what was seen under it; source_of: the op that an edge
+    takes from; slot: which place in which Dockerfile a step is; missed: told of each step that has to run.
+    """
 
     def __init__(self, store: Store, around: Surroundings, local: "Callable[[str], Files]", content: "Callable[[Edge], Digest]",
-                 source_of: "Callable[[Edge], Op]", slot: "Callable[[Step], str]") -> None:
+                 source_of: "Callable[[Edge], Op]", slot: "Callable[[Step], str]", manifest: "Callable[[Digest], Manifest | None]",
+                 missed: "Callable[[Step, tuple[Chain, ...]], None]") -> None:
         self._store, self._around = store, around
         self._local, self._content, self._source_of, self._slot = local, content, source_of, slot
+        self._manifest, self._missed = manifest, missed
         self._locks: dict[str, Lock] = {}                # of the keys whose steps this process runs
         self._names: dict[Vertex, str] = {}              # of drafts that workers hand over
 
     # ------------------------------------------------------------ the Executor protocol
-    def begin(self, step: "Step") -> CacheRecord | None:
+    def begin(self, step: "Step", inputs: "tuple[Chain, ...]") -> CacheRecord | None:
         assert step.key is not None
+        self._missed(step, inputs)
         self._names[step.vertex] = self._store.snapshots.new_name()
         if step.vertex.no_cache:
             return None
@@ -200,6 +208,10 @@ class SandboxExecutor:
         record = CacheRecord(step.key, self._op_digest(step), chain_result(results[0], Digest(tree)), tree, snapshot, diff_id, size, created,
                              self._slot(step), dumps(self._parts(step, results), 2))
         self._store.cache.put(record)
+        for edge in step.vertex.inputs:
+            found = self._manifest(self._content(edge)) if edge.selector is not None else None
+            if found is not None:                        # so that a later miss can name the file
+                self._store.cache.keep({found.digest: found.top, **{from_raw(raw): data for raw, data in found.rows.items()}})
         return record
 
     def _op_digest(self, step: "Step") -> Digest:

@@ -37,6 +37,41 @@ class SourceLocal(Value):
     name: str
 
 
+class SourceTree(Value):
+    """Files that are in the store already and belong to no image: a build context that was fetched. tree "": it is empty."""
+
+    name: str                    # what it is, for people
+    tree: "Digest | str" = ""
+
+
+class SourceHttp(Value):
+    """A download: one file of mode 0600 called `name`; with `unpack`, if it is an archive, what is in that.
+
+    It is fetched, or found to be as it was, when the vertex runs. checksum: "" or `sha256:..`, sha384 or sha512 of the body.
+    """
+
+    url: str
+    name: str
+    checksum: str = ""
+    unpack: bool = False
+
+
+class SourceGit(Value):
+    """Files of a commit. ref "": of the default branch; checksum: of the commit, or its beginning, or "".
+
+    mtime: whether files are as old as the "commit" or as the "checkout". by_commit: ask the server for the commit, not for the ref.
+    """
+
+    remote: str
+    ref: str = ""
+    subdirectory: str = ""
+    checksum: str = ""
+    keep_git_dir: bool = False
+    submodules: bool = True
+    mtime: str = "commit"
+    by_commit: bool = False
+
+
 class MountInput(Value):
     """A mount of a RUN. input: which input of the vertex it takes from, -1 for none. The mount's own `origin` is blanked: the input says it."""
 
@@ -85,16 +120,16 @@ class InlineSource(Value):
 
 
 class CopyOp(Value):
-    """COPY or ADD onto input 0; input 1, if there are sources with paths, is what they are taken from.
+    """COPY or ADD onto input 0; the inputs after it are what the sources are taken from, in their order.
 
-    destination: absolute, a trailing `/` says that it is a directory. unpack: archives are unpacked.
+    destination: absolute, a trailing `/` says that it is a directory. unpack: inputs whose archives are unpacked.
     """
 
     destination: str
     owner: "Owner | None" = None
     chmod: "Chmod | None" = None
     parents: bool = False
-    unpack: bool = False
+    unpack: tuple[int, ...] = ()
     inline: tuple[InlineSource, ...] = ()
     several: bool = False        # the destination has to be a directory
 
@@ -110,7 +145,7 @@ class MergeOp(Value):
     """Input 1's own layer put on top of input 0, whatever input 0 is (COPY --link)."""
 
 
-Op: "TypeAlias" = "SourceScratch | SourceImage | SourceLocal | RunOp | CopyOp | MkdirOp | MergeOp"
+Op: "TypeAlias" = "SourceScratch | SourceImage | SourceLocal | SourceTree | SourceHttp | SourceGit | RunOp | CopyOp | MkdirOp | MergeOp"
 
 
 class Pick(Value):
@@ -148,6 +183,8 @@ class Vertex(Value):
     label: str = ""              # "[builder 2/5] RUN make"
     number: int = 0
     stage: int = -1              # index of the stage in the file
+    position: int = 0            # in its stage, from 2: FROM is 1
+    arguments: frozenset[str] = frozenset()              # which of its variables come from ARG
     span: "Span | None" = None
     source: "Source | None" = None
     no_cache: bool = False

@@ -146,6 +146,7 @@ class _Lowering:
         self._by_op: dict[tuple[Op, tuple[Edge, ...], bool], int] = {}
         self._shown = 0
         self._no_cache = False
+        self._arguments: frozenset[str] = frozenset()
         self._where: tuple[int, str, int, int] = (-1, "", 0, 0)      # stage number, its name, the step's number in it, how many there are
 
     # ------------------------------------------------------------ stages
@@ -162,6 +163,7 @@ class _Lowering:
             vertex = self._image(base, platform)
             settings, scope, history, platform = base.settings, None, base.history, base.platform or platform
         evaluated = evaluate(stage, settings, self._resolution, scope)
+        self._arguments = frozenset(name for name, _ in evaluated.scope.arguments)
         self._no_cache = self._request.no_cache or (stage.name or str(stage.number)) in self._request.no_cache_stages
         total = 1 + sum(1 for step in evaluated.steps if step.layer)
         name = stage.name or (f"stage-{stage.number}" if len(self._resolution.stages) > 1 else "")
@@ -200,7 +202,8 @@ class _Lowering:
             if label:
                 self._shown += 1
                 label = f"[{name}{' ' if name else ''}{number}/{total}] {label}"
-            self.vertices.append(Vertex(op, inputs, label, self._shown if label else 0, stage, span, self._source, self._no_cache))
+            self.vertices.append(Vertex(op, inputs, label, self._shown if label else 0, stage, number, self._arguments, span, self._source,
+                                        self._no_cache))
         return index
 
     def _step(self, step: "Step", parent: int, platform: "Platform") -> int:

@@ -29,6 +29,15 @@ class StepCached(Value):
     why: str = ""
 
 
+class StepExplained(Value):
+    """Whether a step is a hit ("hit", "miss", or "later" if that depends on steps that run), and the causes of a miss, most telling first."""
+
+    number: int
+    label: str
+    verdict: str
+    causes: tuple[str, ...] = ()
+
+
 class StepLog(Value):
     """A piece of what a step's process wrote. stream: 1 or 2. Pieces come as written, lines may be cut."""
 
@@ -58,6 +67,6 @@ class Note(Value):
     text: str
 
 
-Event: "TypeAlias" = "StepQueued | StepStarted | StepCached | StepLog | StepNote | StepDone | Note"
+Event: "TypeAlias" = "StepQueued | StepStarted | StepCached | StepExplained | StepLog | StepNote | StepDone | Note"
 if TYPE_CHECKING:
     OnEvent: TypeAlias = Callable[[Event], None]

@@ -54,6 +54,7 @@ class Request(Value):
     cgroup_parent: str = ""
     proxies: tuple[tuple[str, str], ...] = ()
     isolation: str = "auto"
+    explain: bool = False                                # say of each step whether it is a hit, and why not
 
     def identity(self) -> tuple[object, ...]:
         """What of the request decides the image's content; the rest (names, outputs, how it runs) does not."""

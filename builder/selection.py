@@ -8,7 +8,7 @@ from marshal import dumps
 from builder.errors import CopySourceMissing
 from builder.files import DIRECTORY, REGULAR, SYMLINK, BadPattern, Node, children, clean, has_wildcard, resolve
 from kernel.value import Value
-from store.digest import Digest, from_raw, sha256
+from store.digest import Digest, digest_of, sha256
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -95,25 +95,65 @@ def excluder(excludes: "tuple[str, ...]") -> "Keep | None":
     return lambda path: not matches(patterns, path)
 
 
-def content_digest(files: "Files", taken: list[Taken], selector: "Selector") -> Digest:
-    """Digest of what these sources hold: names, types, modes, owners, link targets, xattrs, bytes; no times, no inode numbers.
+class Manifest(Value):
+    """What sources hold, as a tree of two levels: `top` lists each source's directories with the digest of their rows; `rows` has those by digest.
 
-    A source counts by its base name (with --parents: its whole path), a directory by what is below it, since only that is copied.
+    The content digest is the sha256 of `top`. Row: (name, mode, uid, gid, size, device, link, xattrs, sha256); no times, no inode numbers.
     """
-    total, keep = sha256(), excluder(selector.excludes)
+
+    top: bytes
+    rows: dict[bytes, bytes]
+
+    @property
+    def digest(self) -> Digest:
+        return digest_of(self.top)
+
+
+def manifest(files: "Files", taken: list[Taken], selector: "Selector") -> Manifest:
+    """A source counts by its base name (with --parents: its whole path), a directory by what is below it, since only that is copied."""
+    keep = excluder(selector.excludes)
+    rows: dict[bytes, bytes] = {}
+    sources = []
     for item in taken:
-        total.update(dumps(("source", item.kept if selector.parents else item.base if not item.node.is_directory else ""), 2))
+        name = item.kept if selector.parents else item.base if not item.node.is_directory else ""
+        directories: list[tuple[str, bytes]] = []
+
+        def add(rel: str, found: "list[tuple[object, ...]]", directories: list[tuple[str, bytes]] = directories) -> None:
+            data = dumps(found, 2)
+            digest = sha256(data).digest()
+            rows[digest] = data
+            directories.append((rel, digest))
+
         if item.node.is_directory:
             if selector.parents or selector.whole:
-                total.update(_facts(files, "", item.node))
-            for rel, node in below(files, item.node, keep):
-                total.update(_facts(files, rel, node))
+                add("", [facts(files, ".", item.node)])
+            _directories(files, item.node, keep, add)
         elif keep is None or keep(item.base):
-            total.update(_facts(files, "", item.node))
-    return from_raw(total.digest())
+            add("", [facts(files, item.base, item.node)])
+        sources.append((name, directories))
+    return Manifest(dumps(sources, 2), rows)
 
 
-def _facts(files: "Files", rel: str, node: Node) -> bytes:
+def _directories(files: "Files", top: Node, keep: "Keep | None", add: "Callable[[str, list[tuple[object, ...]]], None]") -> None:
+    """`add` every directory below `top` with the rows in it that count, parents first."""
+    prefix = len(top.path) + 1 if top.path else 0
+    todo = [top]
+    while todo:
+        directory = todo.pop()
+        found, inner = [], []
+        for node in children(files, directory):
+            rel = node.path[prefix:]
+            if keep is None or keep(rel):
+                found.append(facts(files, rel.rpartition("/")[2], node))
+            if node.is_directory:
+                inner.append(node)
+        if found:
+            add(f"{directory.path[prefix:]}/" if directory is not top else "", found)
+        todo += inner[::-1]
+
+
+def facts(files: "Files", name: str, node: Node) -> "tuple[object, ...]":
+    """What of a file counts."""
     kind = node.kind
     if kind == REGULAR:
         node = files.known(node)
@@ -122,4 +162,4 @@ def _facts(files: "Files", rel: str, node: Node) -> bytes:
     device = stat[8] if kind not in (REGULAR, DIRECTORY, SYMLINK) else 0
     mode = stat[0] if kind != SYMLINK else kind
     uid, gid = files.owner or (stat[5], stat[6])
-    return dumps((rel, mode, uid, gid, size, device, node.link, node.xattrs, node.digest), 2)
+    return name, mode, uid, gid, size, device, node.link, node.xattrs, node.digest

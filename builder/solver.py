@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     class Executor(Protocol):
         """Makes layers. `execute` and `diff_id` are called in a worker, the others where the plan is: there, and only there, is the index warm."""
 
-        def begin(self, step: Step) -> CacheRecord | None:
+        def begin(self, step: Step, inputs: "tuple[Chain, ...]") -> CacheRecord | None:
             """About to run the step: its lock is taken, if nobody has it. A record that is there by now makes running needless."""
 
         def execute(self, step: Step, inputs: "tuple[Chain, ...]", send: Send) -> "dict[str, Any]":
@@ -125,7 +125,7 @@ class _Run:
                 self._add(index, layer)
                 done.append((index, layer.result))
             elif running < jobs:
-                record = self._executor.begin(step)
+                record = self._executor.begin(step, inputs)
                 if record is not None:
                     self._add(index, layer_of(record))
                     self._on_event(StepCached(step.vertex.number, step.vertex.label, "built by another process"))

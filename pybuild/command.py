@@ -17,6 +17,7 @@ class Command(Value):
 
 PYBUILD = (
     Command("build", "pybuild.image.build", "Build an image from a Dockerfile (the default command)"),
+    Command("explain", "pybuild.image.explain", "Say why steps of a build are not cached"),
     Command("images", "pybuild.image.images", "List images", ("image ls", "image list")),
     Command("inspect", "pybuild.image.inspect", "Show all there is to know of an image", ("image inspect",)),
     Command("history", "pybuild.image.history", "Show how an image was made, layer by layer", ("image history",)),

@@ -20,7 +20,7 @@ class RecordingExecutor:
         self._yields = yields or {}
         self._fails = fails or {}
 
-    def begin(self, step: Step) -> CacheRecord | None:
+    def begin(self, step: Step, inputs: tuple[Chain, ...]) -> CacheRecord | None:
         return None
 
     def execute(self, step: Step, inputs: tuple[Chain, ...], send: Callable[[str, Any], None]) -> dict[str, Any]:

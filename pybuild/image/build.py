@@ -41,6 +41,7 @@ USAGE = Usage(
      Option("--no-cache-filter", LIST, "run every step of these stages", "STAGE,.."),
      Option("--pull", MAYBE, "look for a newer base image", "BOOL", implied="true"),
      Option("--progress", VALUE, "how progress is shown", "KIND", choices=("auto", "tty", "plain", "json", "rawjson", "quiet", "none")),
+     Option("--explain", FLAG, "say of each step whether it is cached, and if not, because of which file or field"),
      Option("--jobs", COUNT, "how many steps run at once (default: the number of processors)", "N")))
 
 
@@ -102,7 +103,7 @@ def make_request(options: Options) -> "Request":
         no_cache_stages=tuple(x for w in options.no_cache_filter for x in w.split(",")), pull=options.pull not in (None, "false"),
         outputs=tuple(_output(w) for w in options.output), jobs=options.jobs or 0, shm_size=_size(options.shm_size, "--shm-size"),
         ulimits=tuple(options.ulimit), memory=_size(options.memory, "--memory"), cpus=_number(options.cpus),
-        cgroup_parent=options.cgroup_parent or "", proxies=_proxies())
+        cgroup_parent=options.cgroup_parent or "", proxies=_proxies(), explain=options.explain)
 
 
 def _read_dockerfile(options: Options) -> tuple[str, str, bytes]:

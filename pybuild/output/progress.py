@@ -3,7 +3,7 @@
 import sys
 import time
 
-from builder.progress import Note, StepCached, StepDone, StepLog, StepNote, StepQueued, StepStarted
+from builder.progress import Note, StepCached, StepDone, StepExplained, StepLog, StepNote, StepQueued, StepStarted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,6 +64,10 @@ class _Plain:
                 if number not in self._began:
                     self._say(number, label)
                 self._say(number, f"CACHED ({why})" if why else "CACHED")
+            case StepExplained(number, label, verdict, causes):
+                if verdict == "miss":
+                    self._say(number, label)
+                    self._say(number, f"MISS: {'; '.join(causes)}")
             case StepLog(number, _, data):
                 self._log(number, data)
             case StepNote(number, text):

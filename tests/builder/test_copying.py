@@ -8,7 +8,7 @@ from builder.context import Context
 from builder.copying import Dressing, copy
 from builder.errors import BuildError, CopySourceMissing
 from builder.graph import Pick, Selector
-from builder.selection import content_digest, take
+from builder.selection import manifest, take
 from builder.target import Target
 from lang.chmod import parse_chmod
 from store.view import View
@@ -228,7 +228,7 @@ def digest(case: Copied, *sources: str) -> str:
     files = Context(str(case.context), str(case.index))
     try:
         selector = Selector(tuple(Pick(s) for s in sources))
-        return content_digest(files, take(files, selector), selector)
+        return manifest(files, take(files, selector), selector).digest
     finally:
         files.close()
 

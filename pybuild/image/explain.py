@@ -1,0 +1,32 @@
+"""`pybuild explain`: which steps of a build are cached, and why the others are not, without running any."""
+
+from pybuild.image import build
+from pybuild.option import VALUE, Option, Usage
+from pybuild.place import open_store
+from pybuild.scanner import Options
+
+USAGE = Usage("Say which steps of a build are cached, and of the others which file or field made them miss; nothing is run.",
+              "pybuild explain -f Dockerfile .",
+              build.USAGE.operands, (*build.USAGE.options, Option("--format", VALUE, "text or json", "FORMAT", "text", choices=("text", "json"))))
+
+
+def main(options: Options) -> int:
+    from builder.build import Tools, explain_build
+    from pybuild.output.progress import printer
+    from pybuild.user import enter
+    from sandbox.client import connect
+
+    options.explain = False
+    request = build.make_request(options)
+    with open_store(options) as store:
+        enter(store)
+        steps = explain_build(request, store, Tools(lambda: connect(store.root.run)), printer("quiet"))
+    if options.format == "json":
+        import json
+
+        print(json.dumps([{"step": s.label, "verdict": s.verdict, "causes": list(s.causes)} for s in steps], indent=2))
+        return 0
+    for step in steps:
+        word = {"hit": "CACHED", "miss": "MISS", "later": "depends on steps that run"}[step.verdict]
+        print(f"{step.label}: {word}" + "".join(f"\n    {cause}" for cause in step.causes))
+    return 0

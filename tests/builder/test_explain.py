@@ -1,0 +1,125 @@
+"""A miss names its cause: each case changes exactly one thing; and reverting what is named makes the step hit again."""
+
+import json
+import os
+import random
+import shutil
+from collections.abc import Callable
+
+import pytest
+
+from tests.builder.conftest import Builds
+
+pytestmark = pytest.mark.userns
+
+DOCKERFILE = """FROM busybox
+ARG VERSION=1.2
+ARG UNUSED=a
+ENV MODE=x
+WORKDIR /w
+COPY app /app
+COPY notes.txt *.cfg /etc/app/
+RUN echo $VERSION $MODE > /made
+"""
+
+
+def prepare(builds: Builds) -> None:
+    builds.write(app__x_dot_py="one", app__sub__y_dot_py="two", notes_dot_txt="n", a_dot_cfg="c", _dot_dockerignore="*.log\n", b_dot_log="")
+    os.symlink("x.py", builds.context / "app/link")
+    builds.ok(DOCKERFILE)
+
+
+def explained(builds: Builds, dockerfile: str = DOCKERFILE, *words: str) -> dict[str, str]:
+    """First cause of each step that misses."""
+    (builds.context / "Dockerfile").write_text(dockerfile)
+    steps = json.loads(builds.tool.pybuild("explain", "--format", "json", *words, str(builds.context)).out)
+    return {s["step"].partition("] ")[2].split()[0] + " " + s["step"].partition("] ")[2].split()[1]: s["causes"][0] for s in steps if s["verdict"] == "miss"}
+
+
+CHANGES: dict[str, tuple[Callable[[Builds], object], dict[str, str]]] = {
+    "content": (lambda b: (b.context / "app/x.py").write_text("changed"), {"COPY app": "app/x.py content changed"}),
+    "mode": (lambda b: (b.context / "app/sub/y.py").chmod(0o664), {"COPY app": "app/sub/y.py mode 644 -> 664"}),
+    "directory mode": (lambda b: (b.context / "app/sub").chmod(0o700), {"COPY app": "app/sub mode 755 -> 700 (directory)"}),
+    "new file": (lambda b: b.write(app__z_dot_py=""), {"COPY app": "app/z.py is new"}),
+    "gone": (lambda b: (b.context / "app/x.py").unlink(), {"COPY app": "app/x.py is gone"}),
+    "kind": (lambda b: ((b.context / "app/x.py").unlink(), os.symlink("y", b.context / "app/x.py")), {"COPY app": "app/x.py is a symbolic link now, was a file"}),
+    "link": (lambda b: ((b.context / "app/link").unlink(), os.symlink("sub", b.context / "app/link")),
+             {"COPY app": "app/link leads to `sub` now, led to `x.py`"}),
+    "wildcard": (lambda b: (b.context / "a.cfg").write_text("d"), {"COPY notes.txt": "a.cfg content changed"}),
+    "ignored": (lambda b: b.write(_dot_dockerignore="*.log\n**/y.py\n"), {"COPY app": "app/sub/y.py is excluded now, by `**/y.py` of .dockerignore"}),
+    "unselected": (lambda b: b.write(other_dot_txt="x", b_dot_log="y"), {}),
+    "touched": (lambda b: os.utime(b.context / "app/x.py", (5, 5)), {}),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_explain_changed_context(as_root: Builds, change: str) -> None:
+    prepare(as_root)
+    apply, expected = CHANGES[change]
+    apply(as_root)
+    assert explained(as_root) == expected
+
+
+@pytest.mark.parametrize(("words", "expected"), [
+    (("--build-arg", "VERSION=1.3"), {"RUN echo": "ARG VERSION 1.2 -> 1.3"}),
+    (("--build-arg", "UNUSED=b"), {"RUN echo": "ARG UNUSED a -> b (unused by the command)"}),
+    (("--add-host", "h:10.0.0.1"), {"RUN echo": "--add-host none -> ('h:10.0.0.1',)"}),
+    (("--network", "none"), {"RUN echo": "network default -> none"}),
+    (("--no-cache",), {"WORKDIR /w": "--no-cache"})])
+def test_explain_changed_options(as_root: Builds, words: tuple[str, ...], expected: dict[str, str]) -> None:
+    prepare(as_root)
+    assert explained(as_root, DOCKERFILE, *words) == expected
+
+
+@pytest.mark.parametrize(("old", "new", "expected"), [
+    ("MODE=x", "MODE=y", {"RUN echo": "ENV MODE x -> y"}),
+    ("> /made", "> /made2", {"RUN echo": "the command changed: was `/bin/sh -c echo $VERSION $MODE > /made`"}),
+    ("COPY app /app", "COPY --chmod=600 app /app", {"COPY --chmod=600": "--chmod none -> "}),
+    ("WORKDIR /w", "WORKDIR /v", {"WORKDIR /v": "path /w -> /v"}),
+    ("ENV MODE=x", "ENV MODE=x\nUSER 5", {"WORKDIR /w": "USER none -> 5"})])
+def test_explain_changed_dockerfile(as_root: Builds, old: str, new: str, expected: dict[str, str]) -> None:
+    prepare(as_root)
+    found = explained(as_root, DOCKERFILE.replace(old, new))
+    assert found.keys() == expected.keys()
+    assert all(found[step].startswith(cause) for step, cause in expected.items())
+
+
+def test_explain_first_build_and_moved_base(as_root: Builds) -> None:
+    as_root.write(f="1")
+    name = f"base-{os.urandom(4).hex()}"
+    as_root.ok("FROM busybox\nRUN echo 1 > /1\n", "-t", name)
+    assert explained(as_root, f"FROM {name}\nCOPY f /\n") == {"COPY f": "first build here"}
+    as_root.ok(f"FROM {name}\nCOPY f /\n")
+    as_root.ok("FROM busybox\nRUN echo 2 > /1\n", "-t", name)
+    assert explained(as_root, f"FROM {name}\nCOPY f /\n") == {"COPY f": f"base image `{name}` moved"}
+
+
+def test_explain_while_building_says_miss_and_hit(as_root: Builds) -> None:
+    prepare(as_root)
+    (as_root.context / "app/x.py").write_text("changed")
+    done = as_root.ok(DOCKERFILE, "--explain")
+    assert "MISS: app/x.py content changed" in done.err and "[2/5] WORKDIR /w" in done.err and "#1 CACHED" in done.err
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_reverting_the_named_cause_makes_the_step_hit_again(as_root: Builds, seed: int) -> None:
+    rnd = random.Random(seed)
+    prepare(as_root)
+    backup = as_root.context.parent / "backup"
+    shutil.copytree(as_root.context / "app", backup, symlinks=True)
+    path = rnd.choice(["x.py", "sub/y.py", "new.py"])
+    target = as_root.context / "app" / path
+    match rnd.choice(["write", "remove", "chmod"]):
+        case "remove" if target.exists():
+            target.unlink()
+        case "chmod" if target.exists():
+            target.chmod(0o600)
+        case _:
+            target.write_text("other")
+    cause = explained(as_root)["COPY app"]
+    named = cause.split()[0]
+    assert named == f"app/{path}"
+    shutil.rmtree(target) if target.is_dir() else target.unlink(missing_ok=True)
+    if (backup / path).exists():
+        shutil.copy2(backup / path, target)
+    assert explained(as_root) == {}
