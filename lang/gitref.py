@@ -21,7 +21,20 @@ class GitRef(Value):
 
 
 def parse_git_ref(text: str) -> "GitRef | None":
-    """The git source that `text` names, None if it names none. Raises ValueError where it is one that cannot be."""
+    """The git source that `text` names, None if it names none.
+
+    Raises ValueError where it is one that cannot be: also where a part of it would be taken for an option by git or ssh.
+    """
+    found = _parse(text)
+    if found is not None:
+        host = found.remote.partition("://")[2] or found.remote
+        for part in (host, host.rpartition("@")[2], found.ref, found.checksum):
+            if part.startswith("-"):
+                raise ValueError(f"`{part}` in a git source begins with `-`")
+    return found
+
+
+def _parse(text: str) -> "GitRef | None":
     if text.startswith(("./", "../")):
         return None
     if text.startswith("github.com/"):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lang.platform import Platform
     from lang.refs import Ref
     from lang.source import Source
+    from store.oci import ImageConfig
 
     # a file that was looked at, what was found, and what kept the rest from being looked at
     Checked: TypeAlias = tuple[Source, tuple[Finding, ...], LangError | None]
@@ -87,8 +88,9 @@ def surroundings(source: "Source", options: Options) -> "Surroundings":
     except ValueError as error:
         raise BuildError(f"--platform: {error}") from None
     pairs = (word.partition("=") for word in options.build_arg)
+    images = _Images(options)
     return Surroundings(platform, host, {name: value for name, _, value in pairs}, options.target,
-                        base=_known_images(options), ignored=_ignored(source))
+                        base=images.settings, image_platform=images.platform, ignored=_ignored(source))
 
 
 def _fix(source: "Source", options: Options) -> "Source":
@@ -102,24 +104,37 @@ def _fix(source: "Source", options: Options) -> "Source":
     return source._replace(text=text)
 
 
-def _known_images(options: Options) -> "Callable[[Ref, Platform], Settings | None]":
-    """The configs of images that are in the store already; a store that is not there is not made."""
-    from pybuild.place import directories
+class _Images:
+    """What is known of images: those that are in the store already. A store that is not there is not made."""
 
-    if not os.path.isdir(directories(options.root)[0]):
-        return lambda ref, platform: None
+    def __init__(self, options: Options) -> None:
+        from pybuild.place import directories
 
-    def known(ref: "Ref", platform: "Platform") -> "Settings | None":
+        self._options = options
+        self._known: dict[str, ImageConfig | None] = {}
+        self._store = os.path.isdir(directories(options.root)[0])
+
+    def settings(self, ref: "Ref", platform: "Platform") -> "Settings | None":
         from builder.images import settings_of
         from lang.refs import ImageRef
-        from pybuild.place import open_store
 
-        if not isinstance(ref, ImageRef):
-            return None
-        with open_store(options) as store:
-            record = store.images.resolve(ref.name)
-            return settings_of(store.images.config(record.id).config) if record is not None else None
-    return known
+        config = self._config(ref.name) if isinstance(ref, ImageRef) else None
+        return settings_of(config.config) if config is not None else None
+
+    def platform(self, name: str, platform: "Platform") -> "Platform | None":
+        from lang.platform import Platform
+
+        config = self._config(name)
+        return Platform(config.os, config.architecture, config.variant) if config is not None else None
+
+    def _config(self, name: str) -> "ImageConfig | None":
+        if self._store and name not in self._known:
+            from pybuild.place import open_store
+
+            with open_store(self._options) as store:
+                record = store.images.resolve(name)
+                self._known[name] = store.images.config(record.id) if record is not None else None
+        return self._known.get(name)
 
 
 def _ignored(source: "Source") -> "Callable[[str], bool] | None":

@@ -143,6 +143,13 @@ def test_git_sources_that_cannot_be(query: str) -> None:
         parse_git_ref(f"https://h/a.git?{query}")
 
 
+@pytest.mark.parametrize("text", ["git@-oProxyCommand:x", "ssh://-oProxyCommand=x/a", "ssh://u@-o/a", "https://-h/a.git", "https://h/a.git#--upload-pack=x",
+                                  "https://h/a.git?commit=-x", "-u@h:x"])
+def test_git_sources_that_would_be_options(text: str) -> None:
+    with pytest.raises(ValueError, match="begins with `-`"):
+        parse_git_ref(text)
+
+
 @pytest.mark.parametrize(("text", "expected"), [("SIGTERM", True), ("term", True), ("9", True), ("RTMIN+3", True), ("SIGRTMAX-14", True), ("0", False), ("", False), ("SIG", False),
                                                 ("RTMIN+16", False), ("SIGFOO", False), ("-", False), ("9" * 30, False)])
 def test_signals(text: str, expected: bool) -> None:
