@@ -332,12 +332,12 @@ class SandboxExecutor:
             destination = op.destination
             if op.several and not destination.endswith("/"):
                 destination += "/"
-            for edge, chain in zip(step.vertex.inputs[1:], inputs[1:]):
+            for number, (edge, chain) in enumerate(zip(step.vertex.inputs[1:], inputs[1:]), 1):
                 assert edge.selector is not None
                 files = self._files(edge, chain)
                 try:
                     taken, keep = take(files, edge.selector), excluder(edge.selector.excludes)
-                    if op.unpack:
+                    if number in op.unpack:
                         from builder.archive import copy_or_unpack
 
                         digests |= copy_or_unpack(files, taken, target, destination, dressing, self._store.root, below, keep)

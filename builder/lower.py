@@ -266,7 +266,7 @@ class _Lowering:
                 raise BuildError("ADD from a URL or a git repository is not built in yet", help="download in a RUN, or copy from the context")
         picks = tuple(Pick(source.path.lstrip("/"), source.keep) for source in step.sources if isinstance(source, PathSource))
         inline = tuple(InlineSource(source.name, source.content) for source in step.sources if isinstance(source, InlineText))
-        unpack = step.add and step.unpack is not False
+        unpack = (1,) if picks and step.add and step.unpack is not False else ()
         op = CopyOp(step.destination, step.owner, step.chmod, step.parents, unpack, inline, len(step.sources) > 1)
         edges = (Edge(self._origin(step.origin), Selector(picks, parents=step.parents, excludes=step.excludes)),) if picks else ()
         if step.link and step.chmod is None:
