@@ -1,7 +1,7 @@
 """The whole arrow of a build: Request -> stages -> graph -> plan -> layers -> image. Called by faces and by the runner for `build:`."""
 
 import os
-from marshal import loads
+from marshal import dumps, loads
 
 from builder.cachekey import image_result, parts
 from builder.cachemount import CacheDirectories
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from builder.graph import Edge, Op
     from builder.images import Pull
-    from builder.plan import Step
+    from builder.plan import Plan, Step
     from builder.progress import OnEvent
     from builder.solver import Chain
     from lang.stages import Resolution
@@ -114,7 +114,7 @@ class _Build:
         solved = solve(plan, self._chains, self._executor(), Forked(), self._lookup, self.content, self._on_event, self._jobs())
         image = export(store, request, lowered, solved.chains)
         steps = [step for step in solved.plan.steps if step.vertex.number]
-        self._remember(image, lowered)
+        self._remember(image, lowered, solved.plan)
         write_outputs(store, request.outputs, request.names, image)
         return Result(image, request.names, len(steps), sum(1 for step in steps if step.hit))
 
@@ -148,10 +148,11 @@ class _Build:
         results = tuple(chain[-1].result if chain else None for chain in inputs)
         now = parts(vertex.op, vertex.inputs, results, self.content)
         best, score = None, (-1, 0)
-        for record in self._store.cache.nearby(self._slots(step)):
-            before = loads(record.parts) if record.parts else None
-            if before is not None and record.key != step.key:
-                near = (similarity(before, now), -abs(int(record.slot.rpartition("|")[2]) - vertex.position))
+        for (stage, position), key in self._last().items():
+            data = self._store.cache.parts(Digest(key)) if stage == vertex.stage and key != step.key else b""
+            if data:
+                before = loads(data)
+                near = (similarity(before, now), -abs(position - vertex.position))
                 best, score = (before, near) if near > score and near[0] >= 0 else (best, score)
         return explain(best, now, self._known_inputs(step), self._load)
 
@@ -198,10 +199,20 @@ class _Build:
                 found.append(StepExplained(step.vertex.number, step.vertex.label, verdict, causes))
         return found
 
-    def _remember(self, image: Digest, lowered: Lowered) -> None:
+    def _remember(self, image: Digest, lowered: Lowered, plan: "Plan") -> None:
         contexts = tuple((context.root, context.signatures) for context in self._contexts.values())
         labels = tuple((v.number, v.label) for v in lowered.graph.vertices if v.number)
         keep(self._store, self._request, BuildRecord(image, lowered.bases, contexts, labels))
+        keys = {(step.vertex.stage, step.vertex.position): str(step.key) for step in plan.steps if step.key is not None}
+        self._store.cache.put_build(self._last_key(), dumps(keys, 2))
+
+    def _last_key(self) -> Digest:
+        return digest_of(dumps(("last", self._request.context, self._request.dockerfile), 2))
+
+    def _last(self) -> "dict[tuple[int, int], str]":
+        """Keys of the steps of the last build of this Dockerfile, by stage and position: what a miss is explained against."""
+        data = self._store.cache.get_build(self._last_key())
+        return loads(data) if data is not None else {}
 
     # ------------------------------------------------------------ what planning asks
     def _lookup(self, vertex: int, key: Digest) -> "CacheRecord | None":
@@ -262,12 +273,8 @@ class _Build:
         return f"image `{name}`" if name else f"the stage that ends with `{vertex.label}`" if vertex.label else "the stage"
 
     def _slot(self, step: "Step") -> str:
-        """Which place in which Dockerfile a step is: what a later miss is explained against."""
-        return f"{self._slots(step)}{step.vertex.position:04d}"
-
-    def _slots(self, step: "Step") -> str:
-        """What the slots of all steps of a stage begin with."""
-        return f"{self._request.context}|{self._request.dockerfile}|{step.vertex.stage}|"
+        """Which place in which Dockerfile a step is: a COPY looks there for what it made the last time."""
+        return f"{self._request.context}|{self._request.dockerfile}|{step.vertex.stage}|{step.vertex.position}"
 
     # ------------------------------------------------------------ contexts
     def context(self, name: str) -> Context:

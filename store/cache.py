@@ -78,12 +78,6 @@ class Cache:
         row = self._index.one(f"SELECT {_COLUMNS} FROM record WHERE slot = ? ORDER BY rowid DESC LIMIT 1", slot)
         return _record(row)._replace(parts=self.parts(row[0])) if row else None
 
-    def nearby(self, prefix: str) -> "list[CacheRecord]":
-        """The newest record of each slot that begins so, with parts."""
-        end = prefix + "\U0010ffff"
-        rows = self._index.query(f"SELECT {_COLUMNS}, max(rowid) FROM record WHERE slot >= ? AND slot < ? GROUP BY slot", prefix, end)
-        return [_record(row)._replace(parts=self.parts(row[0])) for row in rows]
-
     # ------------------------------------------------------------ what parts refer to
     def keep(self, objects: "dict[Digest, bytes]") -> None:
         """Keep bytes by their digest, as long as they are used now and then."""

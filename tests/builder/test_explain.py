@@ -87,10 +87,12 @@ def test_explain_changed_dockerfile(as_root: Builds, old: str, new: str, expecte
 def test_explain_first_build_and_moved_base(as_root: Builds) -> None:
     as_root.write(f="1")
     name = f"base-{os.urandom(4).hex()}"
-    as_root.ok("FROM busybox\nRUN echo 1 > /1\n", "-t", name)
-    assert explained(as_root, f"FROM {name}\nCOPY f /\n") == {"COPY f": "first build here"}
+    for number in ("1", "2"):
+        as_root.ok(f"FROM busybox\nRUN echo {number} > /1\n", "-t", f"{name}:{number}")
+    as_root.tool.pybuild("tag", f"{name}:1", name)
+    assert explained(as_root, f"FROM {name}\nUSER 7\nWORKDIR /{name}\n") == {f"WORKDIR /{name}": "first build here"}
     as_root.ok(f"FROM {name}\nCOPY f /\n")
-    as_root.ok("FROM busybox\nRUN echo 2 > /1\n", "-t", name)
+    as_root.tool.pybuild("tag", f"{name}:2", name)
     assert explained(as_root, f"FROM {name}\nCOPY f /\n") == {"COPY f": f"base image `{name}` moved"}
 
 
