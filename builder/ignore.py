@@ -102,23 +102,11 @@ class Patterns:
     def _own(self, path: str, name: str, least: int) -> int:
         """The number of the last pattern, after `least`, that fits the path itself."""
         best = max(least, self._all, self._exact.get(path, -1), self._names.get(name, -1))
-        for suffix, number in self._suffixes:
-            if number <= best:
-                break
-            if path.endswith(suffix):
-                best = number
-                break
-        for prefix, number in self._prefixes:
-            if number <= best:
-                break
-            if path.startswith(prefix):
-                best = number
-                break
-        if name is path or "/" not in path:
-            for suffix, number in self._top:
+        for fits, kind in ((path.endswith, self._suffixes), (path.startswith, self._prefixes), (path.endswith, self._top if name == path else ())):
+            for part, number in kind:
                 if number <= best:
                     break
-                if path.endswith(suffix):
+                if fits(part):
                     best = number
                     break
         if self._others and self._others[0] > best:

@@ -8,7 +8,7 @@ from itertools import takewhile
 from lang.nodes import Arg, From
 from lang.refs import StageRef
 from lang.source import Source, Span
-from lang.words import expand
+from lang.words import variables
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -75,11 +75,11 @@ def _arguments(resolution: "Resolution", order: "Iterable[Stage]", walked: "Mapp
         for pair in begin.pairs if isinstance(begin, Arg) else ():
             assert isinstance(begin, Arg)
             everywhere[pair.name.text] = (begin, values.get(pair.name.text, ""))
-            uses[pair.name.text] = _names(pair.value.text, dockerfile.escape) if pair.value else []
+            uses[pair.name.text] = variables(pair.value.text, dockerfile.escape) if pair.value else []
     found: dict[str, tuple[Arg, str]] = {}
     for stage in order:
         words = [word.text for word in (stage.start.image, stage.start.platform) if word is not None]
-        _take(found, everywhere, _closed([name for word in words for name in _names(word, dockerfile.escape)], uses))
+        _take(found, everywhere, _closed([name for word in words for name in variables(word, dockerfile.escape)], uses))
         given = dict(walked[stage.number].scope.arguments) if stage.number in walked else {}
         for one in stage.instructions:
             for pair in one.pairs if isinstance(one, Arg) else ():
@@ -109,16 +109,6 @@ def _closed(names: "Iterable[str]", uses: "Mapping[str, list[str]]") -> "list[st
         if name not in found:
             found.append(name)
             ahead += uses.get(name, [])
-    return found
-
-
-def _names(text: str, escape: str) -> "list[str]":
-    from lang.errors import LangError
-    found: list[str] = []
-    try:
-        expand(text, {}, escape, found)
-    except LangError:
-        pass
     return found
 
 

@@ -43,6 +43,16 @@ def expand_body(text: str, env: "Mapping[str, str]", unset: "list[str] | None" =
     return _join(_run(text, env, "\\", unset, start="body")[1], "", False)
 
 
+def variables(text: str, escape: str = "\\") -> "list[str]":
+    """The names that a word looks up, in order; those up to where it does not add up."""
+    names: list[str] = []
+    try:
+        expand(text, {}, escape, names)
+    except BadWord:
+        pass
+    return names
+
+
 def show(text: str, env: "Mapping[str, str]", escape: str) -> str:
     """An instruction's text with the values of those variables that are set, for people; as it is if it does not add up."""
     try:

@@ -8,7 +8,7 @@ from lang.lint.finding import Finding
 from lang.lint.shell import invocations, script
 from lang.lint.trace import Trace
 from lang.nodes import Add, Copy, Env, Healthcheck, Run, Shell, Shell_, User, Workdir
-from lang.words import expand
+from lang.words import variables
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -84,20 +84,10 @@ def environment(trace: Trace) -> "Iterator[Finding]":
             continue
         names = [pair.name.text for pair in one.pairs]
         for pair in one.pairs:
-            used = _used(pair.value.text, trace.dockerfile.escape) if pair.value else []
+            used = variables(pair.value.text, trace.dockerfile.escape) if pair.value else []
             for name in used:
                 if name in names and name not in seen.variables and pair.value:
                     yield found(trace, "DL3044", one.raw, pair.value.span, f"`${name}` is what it was before this ENV, which is nothing")
-
-
-def _used(text: str, escape: str) -> "list[str]":
-    from lang.errors import LangError
-    names: list[str] = []
-    try:
-        expand(text, {}, escape, names)
-    except LangError:
-        pass
-    return names
 
 
 def relative_destinations(trace: Trace) -> "Iterator[Finding]":
