@@ -184,11 +184,10 @@ class _Lowering:
 
     # ------------------------------------------------------------ vertices
     def _add_source(self, op: "Op", chain: "Chain", result: Digest) -> int:
-        if isinstance(op, SourceImage):                  # one image under two names is one source
-            op = op._replace(name="")
-        index = self._by_op.get((op, (), False))
+        same = op._replace(name="") if isinstance(op, SourceImage) else op      # one image under two names is one source
+        index = self._by_op.get((same, (), False))
         if index is None:
-            index = self._by_op[op, (), False] = len(self.vertices)
+            index = self._by_op[same, (), False] = len(self.vertices)
             self.vertices.append(Vertex(op, ()))
             self.results[index], self.chains[index] = result, chain
         return index
