@@ -1,0 +1,258 @@
+"""The command's end of the network agent, which is started when there is none: `Agent` is the Network of runner.endpoint, and a NetworkProvider.
+
+On the path of every command that runs something: it imports almost nothing. An agent is one process for each run directory.
+"""
+
+import _socket
+import os
+import sys
+
+from runner.agent.errors import AgentLost, from_wire
+from runner.agent.form import from_plain, to_plain
+from runner.endpoint import Attachment, Connection, Endpoint, Membership
+from sandbox import wire
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Any
+
+    from runner.network import NetworkRecord, NetworkSpec
+
+IDLE_S = 60.0
+_SOCKET_PATH_MAX = 107
+_PACKAGES = ("kernel", "store", "sandbox", "runner", "runner/agent")
+
+
+class Agent:
+    """root: the store's directory; run_directory: an existing 0700 directory of the user. Connects at the first request; one thread at a time.
+
+    notices: what the agent wants the user to know, to be printed and cleared by whoever prints.
+    """
+
+    def __init__(self, root: str, run_directory: str, *, idle_s: float = IDLE_S) -> None:
+        self._root = root
+        self._run_directory = run_directory
+        self._idle_s = idle_s
+        self._socket: "_socket.socket | None" = None
+        self._fingerprint = 0
+        self._starter = 0                                 # a child of ours that ends soon
+        self.notices: list[str] = []
+
+    # ---------------------------------------------------------------- containers
+    def attach(self, membership: Membership) -> Attachment:
+        (connections, ports, hosts, resolv_conf), fds = self._ask("attach", membership)
+        return Attachment(fds[0], connections, ports, hosts, resolv_conf)
+
+    def detach(self, container: str) -> None:
+        """Starts no agent."""
+        if self._socket is None and not self._is_alive():
+            from runner.agent.members import Members
+
+            Members(self._run_directory).remove(container)
+            return
+        self._ask("detach", container)
+
+    def connect(self, container: str, endpoint: Endpoint, namespace: int = -1) -> Connection:
+        """namespace: not needed; the agent has it."""
+        connection, _ = self._ask("connect", container, endpoint)
+        return connection  # type: ignore[no-any-return]
+
+    def disconnect(self, container: str, network: str, namespace: int = -1) -> None:
+        self._ask("disconnect", container, network)
+
+    # ---------------------------------------------------------------- networks
+    def is_network(self, name: str) -> bool:
+        """Asks no agent."""
+        from runner.agent.records import Networks
+
+        records = Networks(self._root)
+        try:
+            return records.find(name) is not None
+        finally:
+            records.close()
+
+    def create(self, spec: "NetworkSpec") -> "NetworkRecord":
+        """Raises InvalidNetwork, NetworkExists, NetworkPredefined, PoolOverlap."""
+        record, _ = self._ask("create", spec)
+        return record  # type: ignore[no-any-return]
+
+    def remove(self, word: str) -> "NetworkRecord":
+        """By name or ID; what it was. Raises NetworkMissing, NetworkInUse, NetworkPredefined."""
+        record, _ = self._ask("remove", word)
+        return record  # type: ignore[no-any-return]
+
+    def restore(self) -> None:
+        """Start the agent if containers are on networks and none runs: their names and published ports come back."""
+        from runner.agent.members import Members
+
+        if not self._is_alive() and Members(self._run_directory).list():
+            self._ask("ping")
+
+    # ---------------------------------------------------------------- steps of builds
+    def acquire(self) -> "Step":
+        """As sandbox.network.NetworkProvider."""
+        return Step(self)
+
+    # ---------------------------------------------------------------- the connection
+    def close(self) -> None:
+        """Lets go of steps' namespaces too. It can be used again."""
+        if self._socket:
+            self._socket.close()
+            self._socket = None
+
+    def retire(self) -> None:
+        """Have the agent leave at once; one that keeps containers leaves them as they are, for the next one."""
+        socket = _dial(self._path())
+        if socket:
+            _see_off(socket)
+
+    def ask(self, verb: str, *arguments: "Any") -> "Any":
+        """A request without descriptors, for this room."""
+        return self._ask(verb, *arguments)[0]
+
+    def _ask(self, verb: str, *arguments: "Any") -> "tuple[Any, list[int]]":
+        """(value, descriptors). An agent that left just now is started again, one of another version is replaced."""
+        self._fingerprint = self._fingerprint or fingerprint()
+        request = (verb, self._fingerprint, os.stat("/proc/self/ns/user").st_ino, *(to_plain(one) for one in arguments))
+        for _ in range(4):
+            socket = self._socket = self._socket or _dial(self._path()) or self._start()
+            try:
+                wire.send(socket, request)
+                answer, fds = wire.receive(socket)
+            except (BrokenPipeError, ConnectionResetError):
+                answer, fds = None, []
+            self._reap()
+            if answer is None:
+                self.close()
+            elif answer[0] == "stale":
+                _see_off(socket)
+                self.close()
+            elif answer[0] == "failed":
+                raise from_wire(*answer[1:])
+            else:
+                self.notices += answer[1]
+                return from_plain(answer[2]), fds
+        raise AgentLost(_last_words(self._run_directory))
+
+    def _reap(self) -> None:
+        if self._starter:
+            try:
+                os.waitpid(self._starter, 0)              # it has ended: the agent forked from it before it answered
+            except ChildProcessError:
+                pass
+            self._starter = 0
+
+    def _path(self) -> str:
+        path = f"{self._run_directory}/agent"
+        if len(os.fsencode(path)) > _SOCKET_PATH_MAX:
+            raise AgentLost(f"the path `{path}` is too long for a socket")
+        return path
+
+    def _is_alive(self) -> bool:
+        socket = _dial(self._path())
+        if socket:
+            socket.close()
+        return socket is not None
+
+    def _start(self) -> "_socket.socket":
+        """The socket is ours and listens before the agent runs: nobody waits for it to appear."""
+        from kernel.locks import Lock
+
+        path = self._path()
+        with Lock(f"{self._run_directory}/agent.lock"):
+            if socket := _dial(path):
+                return socket                             # somebody was faster
+            listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+            try:
+                fresh = f"{path}.{os.getpid()}"
+                listener.bind(fresh)
+                listener.listen(128)
+                os.rename(fresh, path)
+                self._starter = _launch(listener.fileno(), [self._run_directory, self._root, path, str(self._fingerprint), str(self._idle_s)])
+            except OSError as error:
+                raise AgentLost((error.strerror or str(error)).lower()) from error
+            finally:
+                listener.close()
+        socket = _dial(path)
+        if socket is None:
+            raise AgentLost(_last_words(self._run_directory))
+        return socket
+
+
+class Step:
+    """The network of one step: `with agent.acquire() as fd:`. resolv_conf: the text that goes with it, once it is entered."""
+
+    __slots__ = ("_agent", "_fd", "_name", "resolv_conf")
+
+    def __init__(self, agent: Agent) -> None:
+        self._agent = agent
+
+    def __enter__(self) -> int:
+        (self._name, self.resolv_conf), (self._fd,) = self._agent._ask("acquire")
+        return self._fd
+
+    def __exit__(self, kind: "type[BaseException] | None", error: "BaseException | None", trace: "TracebackType | None") -> None:
+        os.close(self._fd)
+        try:
+            self._agent._ask("release", self._name)
+        except AgentLost:
+            pass                                          # then it is gone as well
+
+
+def _dial(path: str) -> "_socket.socket | None":
+    socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+    try:
+        socket.connect(path)
+        return socket
+    except (FileNotFoundError, ConnectionRefusedError):
+        socket.close()
+        return None
+
+
+def _see_off(socket: "_socket.socket") -> None:
+    """Ask the agent at the other end to leave, and wait until it does not listen any more."""
+    try:
+        wire.send(socket, ("retire", 0, 0))
+        while wire.receive(socket)[0] is not None:
+            pass
+    except OSError:
+        pass
+    socket.close()
+
+
+def _launch(listener: int, arguments: list[str]) -> int:
+    """A small interpreter of its own, with the packages that this one has. It forks at once; the one that we started, whose ID
+    this returns, ends."""
+    home = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    packages = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
+    program = f"import sys\nsys.path += {[home, *packages]!r}\nfrom runner.agent.main import main\nmain()"
+    command = [sys.executable, "-I", "-S", "-X", "utf8", "-c", program, *arguments]
+    log = os.open(f"{arguments[0]}/agent.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+    null = os.open("/dev/null", os.O_RDWR)
+    actions = [(os.POSIX_SPAWN_DUP2, null, 0), (os.POSIX_SPAWN_DUP2, null, 1), (os.POSIX_SPAWN_DUP2, log, 2), (os.POSIX_SPAWN_DUP2, listener, 3)]
+    try:
+        return os.posix_spawn(sys.executable, command, {"PATH": os.environ.get("PATH", os.defpath)}, file_actions=actions,
+                             setsigmask=(), setsigdef=range(1, 32))
+    finally:
+        os.close(log)
+        os.close(null)
+
+
+def fingerprint() -> int:
+    """A number that changes with the code the agent would run."""
+    home = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    found = [sys.hexversion]
+    for directory in _PACKAGES:
+        with os.scandir(f"{home}/{directory}") as entries:
+            for _, status in sorted((entry.name, entry.stat()) for entry in entries if entry.name.endswith(".py")):
+                found += [status.st_size, status.st_mtime_ns]
+    return hash(tuple(found))                             # a tuple of ints hashes alike in every process
+
+
+def _last_words(run_directory: str) -> str:
+    try:
+        with open(f"{run_directory}/agent.log", "rb") as file:
+            return file.read()[-2000:].decode(errors="replace").strip().rpartition("\n")[2] or "it ended without a word"
+    except OSError:
+        return "it ended without a word"

@@ -1,0 +1,226 @@
+"""The process that carries what comes to published ports on to containers: a fork of the agent, so that heavy traffic does not keep names waiting.
+
+It is told ("open", key, kind, address, port) with a bound socket, ("retarget", key, address, port) and ("close", key), and says ("done",) to each.
+"""
+
+import _socket
+import os
+import resource
+import select
+import signal
+import sys
+import time
+
+from kernel.syscalls import PR_SET_NAME, PR_SET_PDEATHSIG, close_range, prctl
+from runner.agent.datagram import IDLE_S, Datagrams
+from runner.agent.errors import NetworkError
+from runner.agent.relay import Pipes, Relay
+from sandbox import wire
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+_EDGE = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
+_ACCEPTS = 64
+
+
+class Forwarder:
+    """The agent's end: the process is started at the first port."""
+
+    def __init__(self) -> None:
+        self._socket: "_socket.socket | None" = None
+        self._next = 0
+
+    def open(self, socket: "_socket.socket", target: tuple[str, int]) -> int:
+        """Carry what comes to `socket`, which listens (or is UDP), on to `target`; a key for it. The socket may be closed here then."""
+        self._next += 1
+        kind = "udp" if socket.type & 0xF == _socket.SOCK_DGRAM else "tcp"
+        self._tell(("open", self._next, kind, *target), (socket.fileno(),))
+        return self._next
+
+    def retarget(self, key: int, target: tuple[str, int]) -> None:
+        """New connections go there."""
+        self._tell(("retarget", key, *target))
+
+    def close(self, key: int) -> None:
+        """The port is free when this returns; connections that are open go on."""
+        if self._socket:
+            self._tell(("close", key))
+
+    def _tell(self, message: "tuple[Any, ...]", fds: tuple[int, ...] = ()) -> None:
+        try:
+            if self._socket is None:
+                self._socket = _fork()
+            wire.send(self._socket, message, fds)
+            answer, _ = wire.receive(self._socket)
+        except OSError as error:
+            raise NetworkError("publish a port", str(error)) from error
+        if answer is None:
+            self._socket = None
+            raise NetworkError("publish a port", "the process that forwards ports is gone")
+
+
+def _fork() -> "_socket.socket":
+    ours, theirs = wire.pair()
+    agent = os.getpid()
+    if not os.fork():
+        try:
+            prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() != agent:
+                os._exit(0)
+            _become(theirs)
+        finally:
+            os._exit(1)
+    theirs.close()
+    return ours
+
+
+def _become(control: "_socket.socket") -> None:
+    fd = control.fileno()
+    close_range(3, fd - 1)
+    close_range(fd + 1)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    name = b"pyup-ports\0"
+    import ctypes
+
+    buffer = ctypes.create_string_buffer(name)
+    prctl(PR_SET_NAME, ctypes.addressof(buffer))
+    Carrier(control).run()
+
+
+class Carrier:
+    """The process itself."""
+
+    def __init__(self, control: "_socket.socket") -> None:
+        self._control = control
+        self._epoll = select.epoll()
+        self._handlers: "dict[int, Callable[[], None]]" = {}
+        self._doors: "dict[int, _Door | Datagrams]" = {}
+        self._hungry: "dict[int, _Connection]" = {}       # by identity: connections that had not moved everything when their turn was over
+        self._pipes = Pipes()
+        self._watch(control.fileno(), self._on_control)
+
+    def run(self) -> None:
+        """Until the agent is gone."""
+        swept = time.monotonic()
+        while True:
+            timeout = 0.0 if self._hungry else IDLE_S / 3
+            for fd, _ in self._epoll.poll(timeout):
+                handler = self._handlers.get(fd)
+                if handler:
+                    self._guarded(handler)
+            hungry, self._hungry = self._hungry, {}
+            for connection in hungry.values():
+                self._guarded(connection.pump)
+            if time.monotonic() - swept > IDLE_S / 3:
+                swept = time.monotonic()
+                for door in self._doors.values():
+                    if isinstance(door, Datagrams):
+                        door.expire()
+
+    def _guarded(self, call: "Callable[[], None]") -> None:
+        try:
+            call()
+        except Exception:
+            sys.excepthook(*sys.exc_info())
+
+    def _watch(self, fd: int, handler: "Callable[[], None]", events: int = select.EPOLLIN) -> None:
+        self._handlers[fd] = handler
+        self._epoll.register(fd, events)
+
+    def _forget(self, fd: int) -> None:
+        if self._handlers.pop(fd, None):
+            self._epoll.unregister(fd)
+
+    def _on_control(self) -> None:
+        message, fds = wire.receive(self._control)
+        if message is None:
+            os._exit(0)
+        verb, key, *rest = message
+        if verb == "open":
+            socket = wire.socket_of(fds[0])
+            socket.setblocking(False)
+            target = (rest[1], rest[2])
+            self._doors[key] = Datagrams(socket, target, self._watch, self._forget) if rest[0] == "udp" else _Door(self, socket, target)
+        elif verb == "retarget":
+            self._doors[key].retarget((rest[0], rest[1]))
+        elif verb == "close" and key in self._doors:
+            self._doors.pop(key).close()
+        wire.send(self._control, ("done",))
+
+    # ---------------------------------------------------------------- for doors and connections
+    def add_door(self, door: "_Door") -> None:
+        self._watch(door.socket.fileno(), door.on_ready)
+
+    def drop_door(self, door: "_Door") -> None:
+        self._forget(door.socket.fileno())
+
+    def add(self, connection: "_Connection") -> None:
+        for socket in (connection.relay.client, connection.relay.server):
+            self._watch(socket.fileno(), connection.pump, _EDGE)
+
+    def pump(self, connection: "_Connection") -> None:
+        more = connection.relay.pump(self._pipes)
+        if more is None:
+            self._hungry.pop(id(connection), None)
+            for socket in (connection.relay.client, connection.relay.server):
+                self._forget(socket.fileno())
+            connection.relay.close()
+        elif more:
+            self._hungry[id(connection)] = connection
+
+
+class _Door:
+    """A listening socket."""
+
+    def __init__(self, carrier: Carrier, socket: "_socket.socket", target: tuple[str, int]) -> None:
+        self.socket = socket
+        self._carrier = carrier
+        self._target = target
+        carrier.add_door(self)
+
+    def retarget(self, target: tuple[str, int]) -> None:
+        self._target = target
+
+    def close(self) -> None:
+        self._carrier.drop_door(self)
+        self.socket.close()
+
+    def on_ready(self) -> None:
+        for _ in range(_ACCEPTS):
+            try:
+                fd = self.socket._accept()[0]  # type: ignore[attr-defined]
+            except OSError:
+                return                                    # no more; or no descriptors left, then those that wait have to
+            client = _socket.socket(fileno=fd)
+            client.setblocking(False)
+            family = _socket.AF_INET6 if ":" in self._target[0] else _socket.AF_INET
+            try:
+                server = _socket.socket(family, _socket.SOCK_STREAM | _socket.SOCK_NONBLOCK)
+            except OSError:
+                client.close()
+                return
+            for socket in (client, server):
+                socket.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
+            try:
+                server.connect(self._target)
+            except BlockingIOError:
+                pass
+            except OSError:
+                pass                                      # the first pump finds out and resets the client
+            connection = _Connection(self._carrier, Relay(client, server))
+            self._carrier.add(connection)
+
+
+class _Connection:
+    __slots__ = ("_carrier", "relay")
+
+    def __init__(self, carrier: Carrier, relay: Relay) -> None:
+        self._carrier = carrier
+        self.relay = relay
+
+    def pump(self) -> None:
+        self._carrier.pump(self)

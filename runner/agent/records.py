@@ -1,0 +1,108 @@
+"""The networks that exist, kept: one SQLite file, written by the agent, read by everybody. In: names and IDs; out: NetworkRecords.
+
+The three that are always there are made with the file; `bridge` gets its subnet when it is first used.
+"""
+
+import os
+import time
+
+from kernel.locks import Lock
+from runner.agent.errors import NetworkAmbiguous, NetworkMissing
+from runner.agent.form import from_bytes, to_bytes
+from runner.errors import RecordsTooNew
+from runner.network import BRIDGE, HOST, NONE, NetworkRecord, NetworkSpec
+from store.index import Index
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import sqlite3 as _sqlite3
+    from typing import Any
+else:
+    import _sqlite3
+
+VERSION = 1
+PREDEFINED = (BRIDGE, HOST, NONE)
+_SCHEMA = (
+    "CREATE TABLE network (id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, created INTEGER NOT NULL, value BLOB NOT NULL) WITHOUT ROWID",
+)
+
+
+class Networks(Index):
+    """`with networks:` makes a transaction, as of Index. A record whose name begins with a dot is the agent's own and in no list."""
+
+    def __init__(self, root: str) -> None:
+        super().__init__(f"{root}/networks.db")
+
+    def add(self, record: NetworkRecord) -> None:
+        self.run("INSERT INTO network VALUES (?, ?, ?, ?)", record.id, record.name, record.created, to_bytes(record))
+
+    def replace(self, record: NetworkRecord) -> None:
+        self.run("UPDATE network SET value = ? WHERE id = ?", to_bytes(record), record.id)
+
+    def remove(self, id: str) -> None:
+        self.run("DELETE FROM network WHERE id = ?", id)
+
+    def list(self, *, hidden: bool = False) -> tuple[NetworkRecord, ...]:
+        """All, by name."""
+        found = (from_bytes(row[0]) for row in self.query("SELECT value FROM network ORDER BY name"))
+        return tuple(record for record in found if hidden or not record.name.startswith("."))
+
+    def named(self, name: str) -> NetworkRecord | None:
+        """The one of exactly this name."""
+        row = self.one("SELECT value FROM network WHERE name = ?", name)
+        return from_bytes(row[0]) if row else None
+
+    def find(self, word: str) -> NetworkRecord | None:
+        """By name, by ID, or by what begins only one ID. Raises NetworkAmbiguous."""
+        if word.startswith("."):
+            return None
+        if found := self.named(word):
+            return found
+        if not word or not set(word) <= set("0123456789abcdef"):
+            return None
+        rows = self.query("SELECT value FROM network WHERE id >= ? AND id < ? AND name NOT LIKE '.%'", word, word + "g")
+        if len(rows) > 1:
+            raise NetworkAmbiguous(word, len(rows))
+        return from_bytes(rows[0][0]) if rows else None
+
+    def require(self, word: str) -> NetworkRecord:
+        """As find. Raises NetworkMissing too."""
+        if found := self.find(word):
+            return found
+        raise NetworkMissing(word, _similar(word, [record.name for record in self.list()]))
+
+    # ------------------------------------------------------------ the file
+    def _open(self) -> "Any":
+        db = _sqlite3.connect(self.path, timeout=30, isolation_level=None, check_same_thread=False)
+        db.execute("PRAGMA synchronous=NORMAL")
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        if not version:
+            self._create(db)
+        elif version > VERSION:
+            raise RecordsTooNew(self.path, version, VERSION)
+        return db
+
+    def _create(self, db: "Any") -> None:
+        with Lock(f"{os.path.dirname(self.path)}/lock"):  # a change of the journal mode does not wait for others, it fails
+            os.chmod(self.path, 0o600)
+            db.execute("PRAGMA journal_mode=WAL")
+            db.execute("BEGIN IMMEDIATE")
+            if not db.execute("PRAGMA user_version").fetchone()[0]:
+                for statement in _SCHEMA:
+                    db.execute(statement)
+                for name in PREDEFINED:
+                    record = NetworkRecord(new_id(), time.time_ns(), "", True, NetworkSpec(name, "null" if name == NONE else name))
+                    db.execute("INSERT INTO network VALUES (?, ?, ?, ?)", (record.id, name, record.created, to_bytes(record)))
+                db.execute(f"PRAGMA user_version={VERSION}")
+            db.execute("COMMIT")
+
+
+def new_id() -> str:
+    return os.urandom(32).hex()
+
+
+def _similar(word: str, names: list[str]) -> str:
+    from difflib import get_close_matches
+
+    close = get_close_matches(word, names, 1)
+    return f"did you mean `{close[0]}`?" if close else "`pyup network ls` shows those that exist"

@@ -1,0 +1,191 @@
+"""Requests to the agent: taken from its socket, answered in order, one connection a client. In: marshalled tuples; out: the same, with descriptors.
+
+A request is (verb, fingerprint of the client's code, inode of its user namespace, what the verb takes). Verbs are the `_on_...` methods. What
+will hold for every version: the first two fields, the verb "retire" and the answers ("stale",) and ("ok", ...).
+"""
+
+import os
+import struct
+
+from runner.agent.errors import NetworkError, to_wire
+from runner.agent.form import from_plain, to_plain
+from runner.agent.loop import Loop, Timer
+from runner.agent.netlink import NetlinkFailed
+from runner.endpoint import Endpoint, Membership
+from runner.errors import RunError
+from sandbox import wire
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import _socket
+    from typing import Any
+
+    from runner.agent.service import Service
+
+_SO_PEERCRED, _SOL_SOCKET = 17, 1
+_PASSING = ("attach", "connect", "acquire")               # verbs that have to do with namespaces, which belong to a user namespace
+
+
+class _Client:
+    __slots__ = ("builds", "socket")
+
+    def __init__(self, socket: "_socket.socket") -> None:
+        self.socket = socket
+        self.builds: set[str] = set()                     # namespaces of steps, which it alone has use for
+
+
+class Server:
+    """Serves until nobody needs it: `run` returns when it has stopped listening at `path` and nothing is attached."""
+
+    def __init__(self, door: "_socket.socket", path: str, fingerprint: int, idle_s: float, loop: Loop, service: "Service",
+                 notices: list[str]) -> None:
+        self._door = door
+        self._path = path
+        self._fingerprint = fingerprint
+        self._idle_s = idle_s
+        self._loop = loop
+        self._service = service
+        self._notices = notices
+        self._user_namespace = os.stat("/proc/self/ns/user").st_ino
+        self._clients: "dict[int, _Client]" = {}
+        self._idle: "Timer | None" = None
+        self._leaving_early = False                       # for another version: what runs is left as it is
+
+    def run(self) -> bool:
+        """Whether there is to be tidied up; else another agent goes on with what is here."""
+        self._door.setblocking(False)
+        self._loop.watch(self._door.fileno(), lambda _: self._on_door())
+        self._consider_leaving()
+        self._loop.run()
+        return not self._leaving_early
+
+    # ---------------------------------------------------------------- connections
+    def _on_door(self) -> None:
+        try:
+            fd = self._door._accept()[0]  # type: ignore[attr-defined]
+        except OSError:
+            return
+        socket = wire.socket_of(fd)
+        if struct.unpack("3i", socket.getsockopt(_SOL_SOCKET, _SO_PEERCRED, 12))[1] != os.geteuid():
+            socket.close()
+            return
+        self._clients[fd] = _Client(socket)
+        self._loop.watch(fd, lambda _: self._on_request(fd))
+
+    def _on_request(self, fd: int) -> None:
+        client = self._clients[fd]
+        request, fds = wire.receive(client.socket)
+        try:
+            if request is None:
+                self._hang_up(client)
+                return
+            answer, sent = self._answer(client, request)
+            try:
+                wire.send(client.socket, answer, sent)
+            except OSError:
+                pass                                      # gone: its end of file is on the way
+        finally:
+            for one in fds:
+                os.close(one)
+        self._consider_leaving()
+        self._loop.after(0, self._refill)
+
+    def _answer(self, client: _Client, request: "tuple[Any, ...]") -> "tuple[tuple[Any, ...], tuple[int, ...]]":
+        verb, fingerprint, user_namespace, *rest = request
+        if verb == "retire":
+            self._retire()
+            return ("ok",), ()
+        if fingerprint != self._fingerprint:
+            return ("stale",), ()
+        if verb in _PASSING and user_namespace != self._user_namespace:
+            if not self._service.keeper.busy():
+                return ("stale",), ()
+            return ("failed", *to_wire(NetworkError("use the networks", "what runs on them belongs to an earlier user namespace of this user",
+                                                    "stop those containers first"))), ()
+        try:
+            value, sent = getattr(self, f"_on_{verb}")(client, *(from_plain(one) for one in rest))
+        except RunError as error:
+            known = error if isinstance(error, NetworkError) else NetworkError("use the networks", str(error), error.help)
+            return ("failed", *to_wire(known)), ()
+        except (OSError, NetlinkFailed) as error:
+            return ("failed", *to_wire(NetworkError("use the networks", (error.strerror or str(error)).lower()))), ()
+        notices, self._notices[:] = tuple(self._notices), []
+        return ("ok", notices, to_plain(value)), sent
+
+    def _hang_up(self, client: _Client) -> None:
+        for container in client.builds:
+            self._service.keeper.detach(container)
+        self._loop.forget(client.socket.fileno())
+        del self._clients[client.socket.fileno()]
+        client.socket.close()
+        self._consider_leaving()
+
+    # ---------------------------------------------------------------- verbs
+    def _on_ping(self, client: _Client) -> "tuple[Any, tuple[int, ...]]":
+        return None, ()
+
+    def _on_attach(self, client: _Client, wanted: Membership) -> "tuple[Any, tuple[int, ...]]":
+        result = self._service.keeper.attach(wanted)
+        return (result.connections, result.ports, result.hosts, result.resolv_conf), (result.namespace,)
+
+    def _on_detach(self, client: _Client, container: str) -> "tuple[Any, tuple[int, ...]]":
+        self._service.keeper.detach(container)
+        return None, ()
+
+    def _on_connect(self, client: _Client, container: str, endpoint: Endpoint) -> "tuple[Any, tuple[int, ...]]":
+        return self._service.keeper.connect(container, endpoint), ()
+
+    def _on_disconnect(self, client: _Client, container: str, network: str) -> "tuple[Any, tuple[int, ...]]":
+        self._service.keeper.disconnect(container, network)
+        return None, ()
+
+    def _on_create(self, client: _Client, spec: "Any") -> "tuple[Any, tuple[int, ...]]":
+        return self._service.create(spec), ()
+
+    def _on_remove(self, client: _Client, word: str) -> "tuple[Any, tuple[int, ...]]":
+        return self._service.remove(word), ()
+
+    def _on_acquire(self, client: _Client) -> "tuple[Any, tuple[int, ...]]":
+        """A namespace for one step of a build."""
+        container = os.urandom(32).hex()
+        wanted = Membership(container, f"step-{container[:12]}", "", (Endpoint(".build"),))
+        result = self._service.keeper.attach(wanted, build=True)
+        client.builds.add(container)
+        return (container, result.resolv_conf), (result.namespace,)
+
+    def _on_release(self, client: _Client, container: str) -> "tuple[Any, tuple[int, ...]]":
+        client.builds.discard(container)
+        self._service.keeper.detach(container)
+        return None, ()
+
+    # ---------------------------------------------------------------- leaving
+    def _refill(self) -> None:
+        if self._service.keeper.refill():
+            self._loop.after(0, self._refill)
+
+    def _consider_leaving(self) -> None:
+        if self._idle:
+            self._idle.cancel()
+            self._idle = None
+        if not self._clients and not self._service.keeper.busy():
+            self._idle = self._loop.after(self._idle_s, self._leave)
+
+    def _leave(self) -> None:
+        """Stop listening, unless somebody comes in at the last moment. As long as we listen nobody else binds this path: it is ours to unlink."""
+        try:
+            os.unlink(self._path)
+        except OSError:
+            pass                                          # removed with its directory, or by an earlier try
+        self._on_door()
+        if self._clients:
+            return
+        self._loop.stop()
+
+    def _retire(self) -> None:
+        """Another version takes over, or somebody wants us gone: at once; who runs is left to run."""
+        try:
+            os.unlink(self._path)
+        except OSError:
+            pass
+        self._leaving_early = self._service.keeper.busy()
+        self._loop.stop()

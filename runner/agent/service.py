@@ -1,0 +1,136 @@
+"""The agent put together: from a root and a run directory to a keeper that goes on from what an earlier agent left, and leaves nothing in the end."""
+
+
+import os
+
+from runner.agent import namespace, survey
+from runner.agent.bridge import Bridges, fence_of
+from runner.agent.errors import NetworkError
+from runner.agent.firewall import Firewall
+from runner.agent.forwarder import Forwarder
+from runner.agent.forwarding import Forwarding
+from runner.agent.keeper import Keeper, Parts
+from runner.agent.live import LiveNetworks
+from runner.agent.loop import Loop
+from runner.agent.members import Members
+from runner.agent.names import Names
+from runner.agent.nameserver import Nameserver
+from runner.agent.netlink import Netlink
+from runner.agent.nft import Nft
+from runner.agent.ports import Ports
+from runner.agent.records import Networks
+from runner.agent.resolver import ResolvConf, Resolver
+from runner.network import NetworkRecord, NetworkSpec, root_id
+from store.events import Events
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from runner.agent.ipam import Taken
+    from runner.agent.outside import Outside
+
+_SWEEP_S = 20.0
+
+
+class Service:
+    """outside: the machine's network; we are in the namespace that shall have the bridges. say: takes what the user should know."""
+
+    def __init__(self, root: str, run_directory: str, loop: Loop, outside: "Outside", say: "Callable[[str], None]") -> None:
+        own = root_id(root)
+        self.records = Networks(root)
+        self._loop = loop
+        self._say = say
+        self._members = Members(run_directory)
+        nft = Nft()
+        names = Names()
+        self._bridges = Bridges(own, Netlink(), survey.mtu_of(survey.uplink()))
+        self._firewall = Firewall(f"pyup_{own}", nft.rules)
+        self._forwarding = Forwarding(say)
+        self.live = LiveNetworks(self.records, self._bridges, self._firewall, lambda: _routes(outside), self._forwarding.prepare)
+        ports = Ports(Forwarder(), outside.socket, outside.first_port)
+        nameserver = Nameserver(loop, names, Resolver(loop, outside.socket))
+        self._events = events = Events(root)
+        self.keeper = Keeper(Parts(self.live, self._bridges, self._firewall, ports, names, nameserver, nft, self._members, ResolvConf(),
+                                   lambda action, id, attributes: events.emit("network", action, id, attributes)))
+
+    def start(self) -> None:
+        """Go on where an earlier agent was stopped: names and ports of what still lives, nothing of what does not."""
+        members = self._members.list()
+        found = namespace.find({member.inode for member in members})
+        for member in members:
+            fd = found.pop(member.inode, -1)
+            if fd >= 0 and _cookie(fd) == member.cookie:
+                try:
+                    self.keeper.resume(member, fd, lambda id: next((one for one in self.records.list(hidden=True) if one.id == id), None))
+                    continue
+                except (OSError, NetworkError) as error:
+                    self._say(f"container `{member.membership.name}` could not be taken over: {error}")
+            self._members.remove(member.container)
+        for fd in found.values():
+            os.close(fd)
+        self._firewall.resume(tuple(fence_of(record) for record in self.live.real()), self.keeper.published())
+        self._rebind()
+        self._sweep_interfaces()
+        self._loop.after(_SWEEP_S, self._sweep)
+
+    def _rebind(self) -> None:
+        for container in self.keeper.containers():
+            try:
+                self.keeper.rebind(container)
+            except NetworkError as error:
+                self._say(str(error))
+
+    def _sweep_interfaces(self) -> None:
+        """What an agent that was killed had not finished."""
+        kept = self.keeper.veths() | {record.interface for record in self.live.real()}
+        for name in self._bridges.ours():
+            if name not in kept:
+                self._bridges.unplug(name)
+
+    def _sweep(self) -> None:
+        """Now and then: containers whose shim was killed have nobody to detach them."""
+        inodes = self.keeper.inodes()
+        if inodes:
+            found = namespace.find(inodes)
+            self.keeper.drop_unheld(set(found))
+            for fd in found.values():
+                os.close(fd)
+        self._loop.after(_SWEEP_S, self._sweep)
+
+    def create(self, spec: NetworkSpec) -> NetworkRecord:
+        """A network that is there at once."""
+        record = self.live.create(spec)
+        try:
+            record = self.live.realise(record)
+        except BaseException:
+            self.records.remove(record.id)
+            raise
+        self._emit("create", record)
+        return record
+
+    def remove(self, word: str) -> NetworkRecord:
+        record = self.live.remove(word, self.keeper.users)
+        self._emit("destroy", record)
+        return record
+
+    def _emit(self, action: str, record: NetworkRecord) -> None:
+        self._events.emit("network", action, record.id, {"name": record.name, "type": record.spec.driver})
+
+    def stop(self) -> None:
+        """Nothing runs: leave no interface, table or rule behind."""
+        self.keeper.close()
+        self.live.dissolve_all()
+        self._firewall.stop()
+        self._forwarding.stop()
+        self.records.close()
+
+
+def _routes(outside: "Outside") -> "tuple[Taken, ...]":
+    found = survey.routes()
+    return found if outside.process == "self" else (*found, *survey.routes(outside.process))
+
+
+def _cookie(fd: int) -> int:
+    with namespace.within(fd):
+        return namespace.cookie()
