@@ -18,6 +18,10 @@ class Command(Value):
 PYBUILD = (
     Command("build", "pybuild.image.build", "Build an image from a Dockerfile (the default command)"),
     Command("explain", "pybuild.image.explain", "Say why steps of a build are not cached"),
+    Command("lint", "pybuild.image.lint", "Say what could be better in Dockerfiles"),
+    Command("fmt", "pybuild.image.fmt", "Lay Dockerfiles out"),
+    Command("parse", "pybuild.image.parse", "Print a Dockerfile's tree as JSON"),
+    Command("context ls", "pybuild.image.context", "List what of a build context would be sent"),
     Command("images", "pybuild.image.images", "List images", ("image ls", "image list")),
     Command("inspect", "pybuild.image.inspect", "Show all there is to know of an image", ("image inspect",)),
     Command("history", "pybuild.image.history", "Show how an image was made, layer by layer", ("image history",)),
@@ -30,7 +34,7 @@ PYBUILD = (
 )
 
 PYUP = (
-    Command("container run", "pybuild.stack.run", "Run a command in a new container"),
+    Command("container run", "pybuild.stack.container.run", "Run a command in a new container"),
     Command("version", "pybuild.version", "Show the version"),
 )
 

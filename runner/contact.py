@@ -39,7 +39,11 @@ class Contact:
 
     def hear(self) -> "tuple[tuple[Any, ...] | None, list[int]]":
         """The next message and its fds; None when the shim is gone."""
-        return wire.receive(self.socket)
+        message, fds = wire.receive(self.socket)
+        if message is None:
+            # if it closes before it has read what we said, that is reported first, as an error, and only then what it had said
+            message, fds = wire.receive(self.socket)
+        return message, fds
 
     def answer(self) -> "tuple[Any, ...]":
         """As `hear`, of a message without fds. Raises the SandboxError that it tells of, or ShimLost."""

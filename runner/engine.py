@@ -32,17 +32,12 @@ _SIGKILL = 9
 
 
 class Engine:
-    """connect: the user's zygote, with runner.shim as its shim. network: who keeps the networks; None: there are only `none` and `host`.
+    """connect: the user's zygote, with runner.shim as its shim. network: who keeps the networks; None: there are only `none` and `host`."""
 
-    cleanup: argv of a command that removes the container of that ID, for one whose user is gone when it ends; None: left to the next command.
-    """
-
-    def __init__(self, store: "Store", connect: "Callable[[], Client]", network: "Network | None" = None,
-                 cleanup: "Callable[[str], tuple[str, ...]] | None" = None) -> None:
+    def __init__(self, store: "Store", connect: "Callable[[], Client]", network: "Network | None" = None) -> None:
         self.store = store
         self.connect = connect
         self.network = network
-        self.cleanup = cleanup
         self.records = Records(store.root.path)
         self.volumes = Volumes(store.root.path, self.records, lambda action, name, attributes: store.events.emit("volume", action, name, attributes))
 

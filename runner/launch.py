@@ -6,6 +6,7 @@ The order of things: mounts, network, files of the network, spec, shim. What was
 import os
 
 from kernel.value import Value
+from runner import cleanup
 from runner.contact import Contact, taken_over
 from runner.container import Container, process_of
 from runner.endpoint import Attachment, Endpoint, Membership, PortMapping
@@ -83,7 +84,7 @@ def _order(engine: "Engine", container: Container, lock: int, sandbox: "SandboxS
         container.id, engine.store.root.path, engine.store.root.run, lock, os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC),
         sandbox.check(), state, spec.open_stdin, spec.stdin_once, spec.log, spec.restart, process.healthcheck,
         probe_spec(container, process.healthcheck) if process.healthcheck else None, parse_signal(process.stop_signal), process.stop_timeout,
-        attached, reaper, engine.cleanup(container.id) if spec.auto_remove and engine.cleanup else (),
+        attached, reaper, cleanup.argv(engine.store.root.path, engine.store.root.run, container.id) if spec.auto_remove else (),
         tuple(event_attributes(container).items()), net.attachment is not None)
 
 

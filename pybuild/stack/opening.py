@@ -1,0 +1,50 @@
+"""The engine of this user, for the commands of pyup: store, zygote and networks, each only as far as the command needs it."""
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pybuild.scanner import Options
+    from runner.endpoint import Network
+    from runner.engine import Engine
+    from sandbox.client import Client
+    from store.store import Store
+
+SHIM = "runner.shim"
+
+
+def zygote(run: str) -> "Client":
+    """The same one for every command: what it can run is part of its address."""
+    from sandbox.client import connect
+
+    return connect(run, shim=SHIM)
+
+
+class opened:                                             # a context manager, used as a function
+    """`with opened(options) as engine`. owner: the command handles files of several owners, so an ordinary user's enters its user namespace."""
+
+    def __init__(self, options: "Options", *, owner: bool = False) -> None:
+        self._options = options
+        self._owner = owner
+
+    def __enter__(self) -> "Engine":
+        from pybuild.place import open_store
+        from runner.engine import Engine
+
+        self._store: Store = open_store(self._options)
+        run = self._store.root.run
+        if self._owner and os.geteuid():
+            from sandbox.userns import enter
+
+            enter(run, zygote(run))
+        self._engine = Engine(self._store, lambda: zygote(run), network(self._store.root.path, run))
+        return self._engine
+
+    def __exit__(self, *what: object) -> None:
+        self._engine.close()
+        self._store.close()
+
+
+def network(root: str, run: str) -> "Network | None":
+    """Who keeps the networks of this root."""
+    return None
