@@ -22,11 +22,13 @@ from builder.request import Request, Result, read_ignore
 from builder.running import Surroundings
 from builder.selection import Manifest, manifest, take
 from builder.solver import layer_of, solve
+from builder.verify import keep_request
 from builder.worker import Forked
 from kernel.value import plain
+from lang.include import files_beside
 from lang.parser import parse
 from lang.platform import Platform, parse_platform
-from lang.source import Source
+from lang.source import Source, decode
 from lang.stages import resolve, unused_arguments
 from store.digest import Digest, digest_of
 
@@ -80,9 +82,17 @@ def host_platform() -> Platform:
     return Platform("linux", _MACHINES[os.uname().machine])
 
 
-def resolve_request(request: Request, named: "Callable[[str], bool]") -> "Resolution":
-    """The stages of the request's Dockerfile, for its target. Raises LangError, BuildError."""
-    dockerfile = parse(Source(request.dockerfile, request.text.decode(errors="surrogateescape")))
+def resolve_request(request: Request, named: "Callable[[str], bool]", included: "dict[str, str] | None" = None) -> "Resolution":
+    """The stages of the request's Dockerfile, for its target. included: gets the texts of INCLUDEd files. Raises LangError, BuildError."""
+    beside = files_beside(request.dockerfile)
+
+    def include(path: str, including: str) -> tuple[str, str]:
+        name, text = beside(path, including)
+        if included is not None:
+            included[os.path.abspath(name)] = text
+        return name, text
+
+    dockerfile = parse(Source(request.dockerfile, decode(request.text)), include)
     host = host_platform()
     try:
         platform = parse_platform(request.platform, host) if request.platform else host
@@ -100,13 +110,15 @@ class _Build:
         self._manifests: dict[Digest, Manifest] = {}
         self._named = dict(request.named_contexts)
         self._lowered: Lowered | None = None
+        self._included: dict[str, str] = {}
         self._images = BaseImages(store, on_event, tools.pull)
 
     def build(self) -> Result:
         request, store = self._request, self._store
-        resolution = resolve_request(request, self._named.__contains__)
+        resolution = resolve_request(request, self._named.__contains__, self._included)
         for name in unused_arguments(resolution):
             self._on_event(Note("warning", f"--build-arg {name}: no ARG of the Dockerfile takes it"))
+        self._check(resolution)
         lowered = self._lowered = lower(resolution, Known(self._images, self._named.__getitem__), request)
         self._announce(lowered)
         self._chains.update(lowered.chains)
@@ -117,6 +129,20 @@ class _Build:
         self._remember(image, lowered, solved.plan)
         write_outputs(store, request.outputs, request.names, image)
         return Result(image, request.names, len(steps), sum(1 for step in steps if step.hit))
+
+    def _check(self, resolution: "Resolution") -> None:
+        """`# check=error=true`: findings of the build checks fail the build."""
+        if "error" not in resolution.dockerfile.directive("check") and "BUILDKIT_DOCKERFILE_CHECK" not in dict(resolution.build_args):
+            return
+        from lang.lint.linter import Surroundings as Place
+        from lang.lint.linter import lint
+
+        at = Place(resolution.target_platform, resolution.build_platform, dict(resolution.build_args), self._request.target)
+        report = lint(resolution.dockerfile, at)
+        if report.options.error and report.findings:
+            first = report.findings[0]
+            raise BuildError(f"{first.message} ({first.rule})", span=first.span, source=resolution.dockerfile.source,
+                             help="the file says `# check=error=true`; `pybuild lint` shows all findings")
 
     def _jobs(self) -> int:
         return self._request.jobs or max(os.cpu_count() or 1, 2)
@@ -133,7 +159,8 @@ class _Build:
         namespace = dict(request.build_args).get("BUILDKIT_CACHE_MOUNT_NS", "")
         around = Surroundings(self._tools.connect, self._tools.network, request.secrets, request.ssh,
                               CacheDirectories(f"{self._store.root.path}/cachemounts", namespace, os.urandom(8).hex()), self._store.root.userxattr)
-        return SandboxExecutor(self._store, around, self.context, self.content, self._source_of, self._slot, self._manifests.get, self._missed)
+        return SandboxExecutor(self._store, around, self.context, self.content, self._source_of, self._slot, self._manifests.get, self._missed,
+                               request.fresh)
 
     def _missed(self, step: "Step", inputs: "tuple[Chain, ...]") -> None:
         """A step has to run: say why, if somebody wants to know."""
@@ -202,9 +229,12 @@ class _Build:
     def _remember(self, image: Digest, lowered: Lowered, plan: "Plan") -> None:
         contexts = tuple((context.root, context.signatures) for context in self._contexts.values())
         labels = tuple((v.number, v.label) for v in lowered.graph.vertices if v.number)
-        keep(self._store, self._request, BuildRecord(image, lowered.bases, contexts, labels))
+        files = tuple((path, digest_of(text.encode(errors="surrogateescape"))) for path, text in self._included.items())
+        keep(self._store, self._request, BuildRecord(image, lowered.bases, contexts, labels, files))
         keys = {(step.vertex.stage, step.vertex.position): str(step.key) for step in plan.steps if step.key is not None}
         self._store.cache.put_build(self._last_key(), dumps(keys, 2))
+        if not self._request.fresh:
+            keep_request(self._store, image, self._request)
 
     def _last_key(self) -> Digest:
         return digest_of(dumps(("last", self._request.context, self._request.dockerfile), 2))

@@ -11,6 +11,7 @@ from marshal import dumps, loads
 from builder.cachekey import canonical, chain_result, parts
 from builder.copying import Dressing, copy
 from builder.delta import DEPTH, Earlier, TooDifferent
+from builder.epoch import stamp
 from builder.errors import BuildError, StepFailed
 from builder.files import DIRECTORY
 from builder.graph import CopyOp, MkdirOp, RunOp, SourceLocal
@@ -29,7 +30,7 @@ from store.images import Layer
 from store.pack import diff_id
 from store.snapshots import Draft, SnapshotId
 from store.store import Store
-from store.tree import digest, scan, size_of, stack
+from store.tree import clamp, digest, scan, size_of, stack
 from store.view import View
 
 TYPE_CHECKING = False
@@ -60,15 +61,16 @@ class SandboxExecutor:
     """The Executor of real builds.
 
     local: the Files of a SourceLocal; content: the content digest of an edge, manifest: what was seen under it; source_of: the op that an edge
-    takes from; slot: which place in which Dockerfile a step is; missed: told of each step that has to run.
+    takes from; slot: which place in which Dockerfile a step is; missed: told of each step that has to run; fresh: no earlier layer is taken for a new
+    one that is equal to it.
     """
 
     def __init__(self, store: Store, around: Surroundings, local: "Callable[[str], Files]", content: "Callable[[Edge], Digest]",
                  source_of: "Callable[[Edge], Op]", slot: "Callable[[Step], str]", manifest: "Callable[[Digest], Manifest | None]",
-                 missed: "Callable[[Step, tuple[Chain, ...]], None]") -> None:
+                 missed: "Callable[[Step, tuple[Chain, ...]], None]", fresh: bool) -> None:
         self._store, self._around = store, around
         self._local, self._content, self._source_of, self._slot = local, content, source_of, slot
-        self._manifest, self._missed = manifest, missed
+        self._manifest, self._missed, self._fresh = manifest, missed, fresh
         self._locks: dict[str, Lock] = {}                # of the keys whose steps this process runs
         self._names: dict[Vertex, str] = {}              # of drafts that workers hand over
 
@@ -113,7 +115,7 @@ class SandboxExecutor:
             store.snapshots.hold(SnapshotId(layer.snapshot))
             return layer
         draft, tree = Draft(*made["draft"]), Digest(made["tree"])
-        earlier = store.cache.find(self._op_digest(step), tree)
+        earlier = None if self._fresh else store.cache.find(self._op_digest(step), tree)
         if earlier is not None and store.snapshots.hold(SnapshotId(earlier.snapshot)):
             store.snapshots.discard(draft)               # the earlier layer is kept, so that image IDs stay put
             facts = (earlier.snapshot, earlier.diff_id, earlier.size, earlier.created)
@@ -157,7 +159,7 @@ class SandboxExecutor:
         left = op.how.retries if isinstance(op, RunOp) else 0
         while True:
             try:
-                return self._facts(self._make(step, inputs, send), self._names.get(step.vertex, ""))
+                return self._facts(self._make(step, inputs, send), self._names.get(step.vertex, ""), getattr(op, "epoch", None))
             except StepFailed as error:
                 if not left:
                     raise
@@ -190,16 +192,19 @@ class SandboxExecutor:
         below = self._directories(parent)
         return self._store.snapshots.begin(below[0] if below else "")
 
-    def _facts(self, made: Made, name: str) -> "dict[str, Any]":
-        """What is known of a draft once it is whole. name: under which it outlives this worker."""
+    def _facts(self, made: Made, name: str, epoch: int | None) -> "dict[str, Any]":
+        """What is known of a draft once it is whole. name: under which it outlives this worker; epoch: no file of it is younger."""
         snapshots = self._store.snapshots
         own = tree = scan(made.draft.directory, owners=self._store.root.owners, known=_by_inode(made))
+        if epoch is not None:
+            own = tree = clamp(own, epoch)
         for part in made.below:
             tree = stack(tree, snapshots.tree(part))
         size = size_of(tree)
         found = diff_id(tree, (made.draft.directory,)) if size < _SMALL and not made.below else ""
         draft = snapshots.hand_over(made.draft, own, name or made.draft.id)
-        return {"draft": tuple(draft), "tree": digest(tree), "size": size, "diff_id": found, "created": now(), "below": made.below}
+        return {"draft": tuple(draft), "tree": digest(tree), "size": size, "diff_id": found, "created": now() if epoch is None else stamp(epoch),
+                "below": made.below}
 
     def _record(self, step: "Step", inputs: "tuple[Chain, ...]", tree: "Digest | str", snapshot: str, diff_id: "Digest | str", size: int,
                 created: str) -> CacheRecord:

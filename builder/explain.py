@@ -83,7 +83,8 @@ def _op(before: "dict[str, Any]", after: "dict[str, Any]", inputs: Inputs) -> tu
     return causes
 
 
-_NAMES = {"cwd": "WORKDIR", "user": "USER", "network": "network", "owner": "--chown", "chmod": "--chmod", "add_hosts": "--add-host", "shm_size": "--shm-size", "ulimits": "--ulimit", "files": "heredoc", "inline": "heredoc"}
+_NAMES = {"cwd": "WORKDIR", "user": "USER", "owner": "--chown", "chmod": "--chmod", "add_hosts": "--add-host", "shm_size": "--shm-size",
+          "ulimits": "--ulimit", "files": "heredoc", "inline": "heredoc", "epoch": "SOURCE_DATE_EPOCH"}
 
 
 def _variables(was: dict[str, str], now: dict[str, str], inputs: Inputs, command: str) -> tuple[Cause, ...]:

@@ -3,6 +3,7 @@
 Image ID = config digest. `created` of each history entry is its layer's; entries without a layer take that of the next one below.
 """
 
+from builder.epoch import stamp
 from builder.errors import BuildError
 from builder.executor import as_layers, now
 from builder.lower import HistoryLine
@@ -60,7 +61,7 @@ def export(store: "Store", request: "Request", lowered: "Lowered", chains: "Mapp
     chain = chains[lowered.graph.target]
     labels = dict(lowered.settings.labels) | dict(request.labels)
     settings = lowered.settings._replace(labels=tuple(labels.items()))
-    history = history_entries(lowered.history, chains, now())
+    history = history_entries(lowered.history, chains, now() if lowered.epoch is None else stamp(lowered.epoch))
     created = max((entry.created for line, entry in zip(lowered.history, history) if isinstance(line, HistoryLine) and entry.created), default="")
     if not created:                                      # nothing but FROM: as old as its base
         created = next((e.created for e in reversed(history) if e.created), None) or now()

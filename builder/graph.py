@@ -109,6 +109,7 @@ class RunOp(Value):
     ulimits: tuple[str, ...] = ()
     hostname: str = ""
     platform: str = ""
+    epoch: int | None = None     # SOURCE_DATE_EPOCH: no file of the layer is younger
     how: RunHow = RunHow()
 
 
@@ -132,6 +133,7 @@ class CopyOp(Value):
     unpack: tuple[int, ...] = ()
     inline: tuple[InlineSource, ...] = ()
     several: bool = False        # the destination has to be a directory
+    epoch: int | None = None
 
 
 class MkdirOp(Value):
@@ -139,6 +141,7 @@ class MkdirOp(Value):
 
     path: str
     user: str = ""
+    epoch: int | None = None
 
 
 class MergeOp(Value):

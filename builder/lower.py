@@ -4,6 +4,7 @@ its sources, and of the target stage the config and history that its image will 
 Nothing is run and nothing but image configs is read: a stage can only be walked when the config of its base is known.
 """
 
+from builder.epoch import epoch_of
 from builder.errors import BuildError
 from builder.graph import (
     CopyOp,
@@ -77,6 +78,7 @@ class Lowered(Value):
     history: "tuple[HistoryEntry | HistoryLine, ...]"
     platform: "Platform"
     bases: "tuple[tuple[str, Digest], ...]"              # (name, image ID) of every image that was resolved
+    epoch: int | None = None                             # SOURCE_DATE_EPOCH
 
 
 class Known(Value):
@@ -98,13 +100,14 @@ class _Done(Value):
 def lower(resolution: "Resolution", known: Known, request: "Request") -> Lowered:
     """Raises LangError, BuildError (with their place)."""
     resolution, bases = _with_bases(resolution, known)
-    made = _Lowering(resolution, known, request, bases)
+    epoch = epoch_of(request, resolution)
+    made = _Lowering(resolution, known, request, bases, epoch)
     for stage in resolution.stages:
         if stage.reachable:
             made.stage(stage)
     done = made.done[resolution.target]
     graph = Graph(tuple(made.vertices), done.vertex)
-    return Lowered(graph, made.results, made.chains, done.evaluated.settings, done.history, done.platform, tuple(made.images))
+    return Lowered(graph, made.results, made.chains, done.evaluated.settings, done.history, done.platform, tuple(made.images), epoch)
 
 
 def _with_bases(resolution: "Resolution", known: Known) -> "tuple[Resolution, dict[int, Base]]":
@@ -135,7 +138,8 @@ def _base(resolution: "Resolution", stage: "Stage", known: Known) -> Base:
 
 
 class _Lowering:
-    def __init__(self, resolution: "Resolution", known: Known, request: "Request", bases: "dict[int, Base]") -> None:
+    def __init__(self, resolution: "Resolution", known: Known, request: "Request", bases: "dict[int, Base]",
+                 epoch: int | None) -> None:
         self.vertices: list[Vertex] = []
         self.results: dict[int, Digest] = {}
         self.chains: dict[int, Chain] = {}
@@ -144,6 +148,7 @@ class _Lowering:
         self._resolution, self._known, self._request, self._bases = resolution, known, request, bases
         self._source = resolution.dockerfile.source
         self._by_op: dict[tuple[Op, tuple[Edge, ...], bool], int] = {}
+        self._epoch = epoch
         self._shown = 0
         self._no_cache = False
         self._arguments: frozenset[str] = frozenset()
@@ -212,7 +217,7 @@ class _Lowering:
             if isinstance(step, CopyStep):
                 return self._copy(step, parent, platform)
             assert isinstance(step, WorkdirStep)
-            return self._add(MkdirOp(step.path, step.user), (Edge(parent),), step.label, step.span)
+            return self._add(MkdirOp(step.path, step.user, self._epoch), (Edge(parent),), step.label, step.span)
         except BuildError as error:
             raise error.at(step.span, self._source) from None
 
@@ -249,7 +254,7 @@ class _Lowering:
                      request.cgroup_parent, step.shell)
         network = request.network if step.network == "default" else step.network
         op = RunOp(step.argv, step.env, step.cwd, step.user, tuple(mounts), step.files, network, step.security, step.devices,
-                   request.add_hosts, request.shm_size, request.ulimits, "", str(platform), how)
+                   request.add_hosts, request.shm_size, request.ulimits, "", str(platform), self._epoch, how)
         return self._add(op, tuple(inputs), step.label, step.span)
 
     def _check_entitlements(self, step: RunStep) -> None:
@@ -266,7 +271,7 @@ class _Lowering:
         picks = tuple(Pick(source.path.lstrip("/"), source.keep) for source in step.sources if isinstance(source, PathSource))
         inline = tuple(InlineSource(source.name, source.content) for source in step.sources if isinstance(source, InlineText))
         unpack = (1,) if picks and step.add and step.unpack is not False else ()
-        op = CopyOp(step.destination, step.owner, step.chmod, step.parents, unpack, inline, len(step.sources) > 1)
+        op = CopyOp(step.destination, step.owner, step.chmod, step.parents, unpack, inline, len(step.sources) > 1, self._epoch)
         edges = (Edge(self._origin(step.origin), Selector(picks, parents=step.parents, excludes=step.excludes)),) if picks else ()
         if step.link and step.chmod is None:
             scratch = self._add_source(SourceScratch(str(platform)), (), digest_of(b"scratch"))

@@ -18,16 +18,20 @@ if TYPE_CHECKING:
     from builder.signature import Signatures
     from store.store import Store
 
-FORMAT = 1
+FORMAT = 2
 
 
 class BuildRecord(Value):
-    """What a finished build yielded, and what it saw. bases: (name, image ID); contexts: (directory, signatures); labels: of its steps."""
+    """What a finished build yielded, and what it saw.
+
+    bases: (name, image ID); contexts: (directory, signatures); labels: (number, label) of its steps; files: (path, digest) of included files.
+    """
 
     image: Digest
     bases: tuple[tuple[str, Digest], ...]
     contexts: "tuple[tuple[str, Signatures], ...]"
     labels: tuple[tuple[int, str], ...]
+    files: tuple[tuple[str, Digest], ...] = ()
 
 
 def key_of(request: Request) -> Digest:
@@ -58,7 +62,15 @@ def _still_true(store: "Store", record: BuildRecord) -> bool:
         found = store.images.resolve(name)
         if (found.id if found else resolve(store, name) if is_reserved(name) else "") != image:
             return False
-    return all(unchanged(directory, signatures) for directory, signatures in record.contexts)
+    return all(_has(path, digest) for path, digest in record.files) and all(unchanged(*context) for context in record.contexts)
+
+
+def _has(path: str, digest: Digest) -> bool:
+    try:
+        with open(path, "rb") as file:
+            return digest_of(file.read()) == digest
+    except OSError:
+        return False
 
 
 def keep(store: "Store", request: Request, record: BuildRecord) -> None:

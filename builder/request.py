@@ -54,12 +54,14 @@ class Request(Value):
     cgroup_parent: str = ""
     proxies: tuple[tuple[str, str], ...] = ()
     isolation: str = "auto"
+    reproducible: bool = False                           # SOURCE_DATE_EPOCH where none is given
+    fresh: bool = False                                  # no earlier layer stands for an equal new one: `verify` compares them
     explain: bool = False                                # say of each step whether it is a hit, and why not
 
     def identity(self) -> tuple[object, ...]:
         """What of the request decides the image's content; the rest (names, outputs, how it runs) does not."""
         return (self.context, self.text, self.ignore, self.target, self.build_args, self.named_contexts, self.platform, self.labels, self.network,
-                self.add_hosts, self.secrets, self.ssh, self.allow, self.shm_size, self.ulimits)
+                self.add_hosts, self.secrets, self.ssh, self.allow, self.shm_size, self.ulimits, self.reproducible)
 
 
 class Result(Value):

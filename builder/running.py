@@ -94,6 +94,8 @@ def specify(op: RunOp, place: Place, around: Surroundings, session: Session, no_
     """The sandbox of a RUN. What its mounts hold is given to `session`."""
     mounts: list[MountOp] = [*_files(op), *network_files(op.add_hosts)]
     extra: list[tuple[str, str]] = []
+    if op.epoch is not None and all(name != "SOURCE_DATE_EPOCH" for name, _ in op.env):
+        extra.append(("SOURCE_DATE_EPOCH", str(op.epoch)))
     for number, mounted in enumerate(op.mounts):
         made, environment = _mount(mounted.mount, mounted.input, number, place, around, session, no_cache)
         mounts += made

@@ -22,6 +22,7 @@ PYBUILD = (
     Command("fmt", "pybuild.image.fmt", "Lay Dockerfiles out"),
     Command("parse", "pybuild.image.parse", "Print a Dockerfile's tree as JSON"),
     Command("context ls", "pybuild.image.context", "List what of a build context would be sent"),
+    Command("verify", "pybuild.image.verify", "Build an image again and say what differs"),
     Command("images", "pybuild.image.images", "List images", ("image ls", "image list")),
     Command("inspect", "pybuild.image.inspect", "Show all there is to know of an image", ("image inspect",)),
     Command("history", "pybuild.image.history", "Show how an image was made, layer by layer", ("image history",)),

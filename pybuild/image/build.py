@@ -41,11 +41,19 @@ USAGE = Usage(
      Option("--no-cache-filter", LIST, "run every step of these stages", "STAGE,.."),
      Option("--pull", MAYBE, "look for a newer base image", "BOOL", implied="true"),
      Option("--progress", VALUE, "how progress is shown", "KIND", choices=("auto", "tty", "plain", "json", "rawjson", "quiet", "none")),
+     Option("--reproducible", FLAG, "the same inputs give the same image anywhere: no file of a new layer is younger than the context's last commit"),
      Option("--explain", FLAG, "say of each step whether it is cached, and if not, because of which file or field"),
+     Option("--call", VALUE, "build nothing: check the Dockerfile, or tell its arguments and stages", "WHAT",
+            choices=("build", "check", "outline", "targets")),
+     Option("--check", FLAG, "the same as --call=check"),
+     Option("--format", VALUE, "how --call prints", "FORMAT", "text", choices=("text", "json", "sarif", "github")),
      Option("--jobs", COUNT, "how many steps run at once (default: the number of processors)", "N")))
 
 
 def main(options: Options) -> int:
+    kind = "check" if options.check else options.call or "build"
+    if kind != "build":
+        return _call(kind, options)
     from builder import record
 
     request = make_request(options)
@@ -64,6 +72,16 @@ def main(options: Options) -> int:
 
             result = run(request, store, on_event)
     return _finish(options, result)
+
+
+def _call(kind: str, options: Options) -> int:
+    from lang.source import Source, decode
+    from pybuild.image.call import call
+    from pybuild.image.lint import surroundings
+
+    _, dockerfile, text = _read_dockerfile(options)
+    source = Source(_shown(dockerfile), decode(text))
+    return call(kind, source, surroundings(source, options), options.format)
 
 
 def _finish(options: Options, result: "Result") -> int:
@@ -103,7 +121,7 @@ def make_request(options: Options) -> "Request":
         no_cache_stages=tuple(x for w in options.no_cache_filter for x in w.split(",")), pull=options.pull not in (None, "false"),
         outputs=tuple(_output(w) for w in options.output), jobs=options.jobs or 0, shm_size=_size(options.shm_size, "--shm-size"),
         ulimits=tuple(options.ulimit), memory=_size(options.memory, "--memory"), cpus=_number(options.cpus),
-        cgroup_parent=options.cgroup_parent or "", proxies=_proxies(), explain=options.explain)
+        cgroup_parent=options.cgroup_parent or "", proxies=_proxies(), explain=options.explain, reproducible=options.reproducible)
 
 
 def _read_dockerfile(options: Options) -> tuple[str, str, bytes]:
@@ -172,6 +190,8 @@ def _build_args(words: list[str]) -> tuple[tuple[str, str], ...]:
             found[name] = value
         elif name in os.environ:
             found[name] = os.environ[name]
+    if "SOURCE_DATE_EPOCH" in os.environ:
+        found.setdefault("SOURCE_DATE_EPOCH", os.environ["SOURCE_DATE_EPOCH"])
     return tuple(sorted(found.items()))
 
 

@@ -5,9 +5,9 @@ from pybuild.option import VALUE, Option, Usage
 from pybuild.place import open_store
 from pybuild.scanner import Options
 
+_FORMAT = Option("--format", VALUE, "text or json", "FORMAT", "text", choices=("text", "json"))
 USAGE = Usage("Say which steps of a build are cached, and of the others which file or field made them miss; nothing is run.",
-              "pybuild explain -f Dockerfile .",
-              build.USAGE.operands, (*build.USAGE.options, Option("--format", VALUE, "text or json", "FORMAT", "text", choices=("text", "json"))))
+              "pybuild explain -f Dockerfile .", build.USAGE.operands, (*(o for o in build.USAGE.options if o.attribute() != "format"), _FORMAT))
 
 
 def main(options: Options) -> int:

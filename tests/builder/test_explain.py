@@ -5,6 +5,7 @@ import os
 import random
 import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -36,14 +37,19 @@ def explained(builds: Builds, dockerfile: str = DOCKERFILE, *words: str) -> dict
     return {s["step"].partition("] ")[2].split()[0] + " " + s["step"].partition("] ")[2].split()[1]: s["causes"][0] for s in steps if s["verdict"] == "miss"}
 
 
+def relink(path: Path, target: str) -> None:
+    path.unlink()
+    path.symlink_to(target)
+
+
 CHANGES: dict[str, tuple[Callable[[Builds], object], dict[str, str]]] = {
     "content": (lambda b: (b.context / "app/x.py").write_text("changed"), {"COPY app": "app/x.py content changed"}),
     "mode": (lambda b: (b.context / "app/sub/y.py").chmod(0o664), {"COPY app": "app/sub/y.py mode 644 -> 664"}),
     "directory mode": (lambda b: (b.context / "app/sub").chmod(0o700), {"COPY app": "app/sub mode 755 -> 700 (directory)"}),
     "new file": (lambda b: b.write(app__z_dot_py=""), {"COPY app": "app/z.py is new"}),
     "gone": (lambda b: (b.context / "app/x.py").unlink(), {"COPY app": "app/x.py is gone"}),
-    "kind": (lambda b: ((b.context / "app/x.py").unlink(), os.symlink("y", b.context / "app/x.py")), {"COPY app": "app/x.py is a symbolic link now, was a file"}),
-    "link": (lambda b: ((b.context / "app/link").unlink(), os.symlink("sub", b.context / "app/link")),
+    "kind": (lambda b: relink(b.context / "app/x.py", "y"), {"COPY app": "app/x.py is a symbolic link now, was a file"}),
+    "link": (lambda b: relink(b.context / "app/link", "sub"),
              {"COPY app": "app/link leads to `sub` now, led to `x.py`"}),
     "wildcard": (lambda b: (b.context / "a.cfg").write_text("d"), {"COPY notes.txt": "a.cfg content changed"}),
     "ignored": (lambda b: b.write(_dot_dockerignore="*.log\n**/y.py\n"), {"COPY app": "app/sub/y.py is excluded now, by `**/y.py` of .dockerignore"}),
