@@ -125,7 +125,7 @@ class Engine:
         try:
             for one in (image.id, *used_images(self, spec)):
                 self.store.images.hold(one, owner_of(id))
-            self.place(id).make(runtime.lowerdirs[0])
+            self.place(id).make(runtime.lowerdirs[0] if runtime.lowerdirs else "")
         except BaseException:
             self._forget(container)
             raise

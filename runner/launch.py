@@ -46,7 +46,7 @@ def launch(engine: "Engine", container: Container, lock: int, *, attached: bool,
     before = place.read()
     try:
         if not os.path.isdir(place.fs):
-            place.make(container.runtime.lowerdirs[0])
+            place.make(container.runtime.lowerdirs[0] if container.runtime.lowerdirs else "")
         runtime = engine.store.images.runtime(container.image_id)
         sources, images, contents = _sources(engine, container, runtime.lowerdirs)
         pid, ipc, uts = (_namespace(engine, getattr(spec, f"{kind}_mode"), kind, fds) for kind in ("pid", "ipc", "uts"))
@@ -57,8 +57,8 @@ def launch(engine: "Engine", container: Container, lock: int, *, attached: bool,
             _write_files(place, net)
             if spec.auto_remove:
                 _fresh_work(place)
-            found = Found(runtime.lowerdirs, place.fs, place.work, place.path, net.hostname, net.mode, spec.auto_remove, pid, ipc, uts,
-                          sources, images, contents)
+            found = Found(runtime.lowerdirs or (_empty(place),), place.fs, place.work, place.path, net.hostname, net.mode, spec.auto_remove,
+                          pid, ipc, uts, sources, images, contents)
             order = _order(engine, container, lock, lower(container, found), before, net, attached, reaper, console_size)
             fds.append(order.home)
             return _ask(engine, container, order)
@@ -131,6 +131,13 @@ def _content(path: str) -> bytes:
     if len(data) > _FILE_MAX:
         raise InvalidOption("secret or config file", path, "is larger than 1 MiB")
     return data
+
+
+def _empty(place: "Place") -> str:
+    """What the root of an image without layers is stacked on."""
+    path = f"{place.path}/empty"
+    os.makedirs(path, 0o755, exist_ok=True)
+    return path
 
 
 def _fresh_work(place: "Place") -> None:

@@ -17,6 +17,7 @@ from runner.child import Child
 from runner.log import STDERR, STDOUT, LogWriter
 from runner.order import Order, unpack
 from runner.output import Output
+from runner.pids import processes
 from runner.restart import Attempts, decide
 from runner.state import UNHEALTHY, Health, Place
 from runner.upkeep import CREATED, EXITED, PAUSED, RESTARTING, RUNNING, SECOND
@@ -351,20 +352,6 @@ class Shim:
             self.events.emit("container", action, self.order.id, {**dict(self.order.events), **attributes})
         except OSError:
             pass
-
-
-def processes(first: int) -> list[int]:
-    """Pids of every process in the pid namespace of process `first`, as /proc here shows them."""
-    wanted = os.stat(f"/proc/{first}/ns/pid").st_ino
-    found = []
-    for name in os.listdir("/proc"):
-        if name.isdecimal():
-            try:
-                if os.stat(f"/proc/{name}/ns/pid").st_ino == wanted:
-                    found.append(int(name))
-            except OSError:
-                pass
-    return found
 
 
 def _told(error: SandboxError) -> "tuple[Any, ...]":

@@ -90,10 +90,10 @@ class Place:
         self.short = id[:16]
 
     def make(self, like: str) -> None:
-        """New and empty; the root of the container looks like the directory `like`, on which it will be stacked."""
+        """New and empty; the root of the container looks like the directory `like`, on which it will be stacked (like /, if that is "")."""
         os.makedirs(self.path, 0o700)
         os.mkdir(self.fs, 0o700)
-        status = os.stat(like)
+        status = os.stat(like or "/")
         if (status.st_uid, status.st_gid) != (os.geteuid(), os.getegid()):
             os.chown(self.fs, status.st_uid, status.st_gid)
         os.chmod(self.fs, status.st_mode & 0o7777)

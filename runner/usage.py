@@ -1,0 +1,163 @@
+"""What a container uses: its processes, memory, CPU and network now, and the space of its files. In: cgroups and /proc; out: numbers.
+
+A container has a cgroup only where that costs nothing, or when it is asked for (runner.shim); asking for statistics asks for it.
+"""
+
+import os
+import time
+
+from kernel.value import Value
+from runner.errors import Conflict, ShimLost
+from sandbox import cgroup
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from runner.container import Container
+    from runner.engine import Engine
+
+_TICKS = 100                                              # USER_HZ
+
+
+class Traffic(Value):
+    """Of one interface, since it was made."""
+
+    name: str
+    rx_bytes: int
+    rx_packets: int
+    rx_errors: int
+    rx_dropped: int
+    tx_bytes: int
+    tx_packets: int
+    tx_errors: int
+    tx_dropped: int
+
+
+class Sample(Value):
+    """time: nanoseconds since the epoch. cpu, system_cpu: nanoseconds, of the container and of the whole machine. memory: bytes without the
+    cache that could be dropped at once; -1 where it is not known."""
+
+    time: int
+    cpu: int
+    system_cpu: int
+    online_cpus: int
+    memory: int
+    memory_limit: int
+    inactive_file: int
+    pids: int
+    read_bytes: int
+    written_bytes: int
+    traffic: "tuple[Traffic, ...]"
+
+
+def sample(engine: "Engine", container: "Container") -> Sample:
+    """Raises Conflict if it does not run, SandboxError."""
+    state = engine.state(container)
+    if not state.pid:
+        raise Conflict("container", container.name, "is not running")
+    name = state.cgroup
+    if not name:
+        with engine.running(container) as contact:
+            name = str(contact.ask("group")[1])
+    groups = cgroup.look(cgroup.name_of(engine.store.root.run))
+    group = groups.open(name)
+    if group is None:
+        raise ShimLost(container.name, "its cgroup is gone")
+    try:
+        used = group.usage()
+        inactive = _inactive(name, groups)
+    finally:
+        group.close()
+    return Sample(time.time_ns(), used.cpu_ns, _system_cpu(), os.sysconf("SC_NPROCESSORS_ONLN"), max(0, used.memory - inactive),
+                  container.spec.limits.memory or _machine_memory(), inactive, used.pids, used.read_bytes, used.write_bytes, _traffic(state.pid))
+
+
+def _inactive(name: str, groups: "cgroup.Cgroups") -> int:
+    """Bytes of files in memory that nobody has used lately."""
+    for path, key in ((f"/sys/fs/cgroup/memory/{groups.name}/{name}/memory.stat", "total_inactive_file "),
+                      (f"/sys/fs/cgroup/{groups.name}/{name}/memory.stat", "inactive_file ")):
+        try:
+            with open(path) as file:
+                return next((int(line.split()[1]) for line in file if line.startswith(key)), 0)
+        except OSError:
+            continue
+    return 0
+
+
+def _system_cpu() -> int:
+    with open("/proc/stat") as file:
+        fields = file.readline().split()[1:9]
+    return sum(map(int, fields)) * (1_000_000_000 // _TICKS)
+
+
+def _machine_memory() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _traffic(pid: int) -> "tuple[Traffic, ...]":
+    found = []
+    try:
+        with open(f"/proc/{pid}/net/dev") as file:
+            lines = file.readlines()[2:]
+    except OSError:
+        return ()
+    for line in lines:
+        name, _, rest = line.partition(":")
+        numbers = [int(word) for word in rest.split()]
+        if name.strip() != "lo":
+            found.append(Traffic(name.strip(), *numbers[:4], *numbers[8:12]))
+    return tuple(found)
+
+
+# ---------------------------------------------------------------- processes
+def processes(engine: "Engine", container: "Container") -> "tuple[int, ...]":
+    """Pids, as the host numbers them. Raises Conflict if it does not run."""
+    from runner.pids import processes as of_namespace
+
+    state = engine.state(container)
+    if not state.pid:
+        raise Conflict("container", container.name, "is not running")
+    if state.cgroup:
+        group = cgroup.look(cgroup.name_of(engine.store.root.run)).open(state.cgroup)
+        if group:
+            try:
+                return group.processes()
+            finally:
+                group.close()
+    return tuple(sorted(of_namespace(state.pid)))
+
+
+def top(engine: "Engine", container: "Container", options: "tuple[str, ...]" = ()) -> "tuple[list[str], list[list[str]]]":
+    """(titles, rows) of what the host's `ps` says of its processes; options as `ps` takes them, `-ef` if there are none. Raises Conflict."""
+    import subprocess
+
+    wanted = set(processes(engine, container))
+    words = options or ("-ef",)
+    done = subprocess.run(["ps", *words], capture_output=True, text=True, errors="replace", check=False)
+    lines = done.stdout.splitlines()
+    if done.returncode or not lines:
+        raise Conflict("ps", " ".join(words), f"says: {done.stderr.strip().splitlines()[0] if done.stderr.strip() else 'nothing'}")
+    titles = lines[0].split()
+    if "PID" not in titles:
+        raise Conflict("ps", " ".join(words), "shows no PID, by which its lines could be chosen")
+    at = titles.index("PID")
+    rows = [line.split(None, len(titles) - 1) for line in lines[1:]]
+    return titles, [row for row in rows if len(row) > at and row[at].isdigit() and int(row[at]) in wanted]
+
+
+# ---------------------------------------------------------------- space
+def sizes(engine: "Engine", container: "Container") -> "tuple[int, int]":
+    """(bytes of the files it has written, those and its image's together)."""
+    own = _tree_size(engine.place(container.id).fs)
+    record = engine.store.images.record(container.image_id)
+    return own, own + (record.size if record else 0)
+
+
+def _tree_size(path: str) -> int:
+    total, seen = 0, set()
+    for directory, _, names in os.walk(path):
+        for name in names:
+            status = os.lstat(f"{directory}/{name}")
+            if status.st_nlink == 1 or status.st_ino not in seen:
+                seen.add(status.st_ino)
+                total += status.st_size
+    return total
