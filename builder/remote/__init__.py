@@ -1,0 +1,1 @@
+"""Files from elsewhere: downloads, git repositories, contexts that are no directory here."""
