@@ -79,6 +79,11 @@ def pack(files: "Files", path: str, name: str = "") -> "Iterator[bytes]":
     return _pack(fd, own, named)
 
 
+def pack_at(fd: int, own: str, named: str) -> "Iterator[bytes]":
+    """A tar of what is called `own` ("." for all) in an open directory, its first entry called `named`; the fd is closed at the end."""
+    return _pack(fd, own, named)
+
+
 def pack_directory(fd: int) -> "Iterator[bytes]":
     """A tar of everything below an open directory, which is closed at the end."""
     return _pack(fd, ".", ".")

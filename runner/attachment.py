@@ -12,9 +12,24 @@ from runner.errors import ShimLost
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from collections.abc import Iterator
+    from typing import Any, Protocol
 
-    from runner.stream import Exit, Stream
+    from runner.logreader import Record
+    from runner.stream import Exit
+
+    class Streams(Protocol):
+        """What is attached to: runner.stream.Stream of a container, runner.executing.ExecStream of a command in one."""
+
+        console: int
+        tty: bool
+
+        def fileno(self) -> int: ...
+        def hear(self) -> "Exit | None": ...
+        def records(self) -> "Iterator[Record]": ...
+        def signal(self, number: int) -> None: ...
+        def resize(self, rows: int, columns: int) -> None: ...
+        def close_console(self) -> None: ...
 
 _BLOCK = 1 << 16
 _WINCH = 28
@@ -32,7 +47,7 @@ class Outcome(Value):
 class Attachment:
     """stdin -1: none is passed on. detach_keys: bytes that, typed on a terminal, let go of the container; b"": none do."""
 
-    def __init__(self, stream: "Stream", *, stdin: int = -1, stdout: int = 1, stderr: int = 2, detach_keys: bytes = b"\x10\x11",
+    def __init__(self, stream: "Streams", *, stdin: int = -1, stdout: int = 1, stderr: int = 2, detach_keys: bytes = b"\x10\x11",
                  proxy: bool = True) -> None:
         self._stream = stream
         self._stdin = stdin if stream.console >= 0 else -1

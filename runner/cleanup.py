@@ -13,6 +13,7 @@ def argv(root: str, run: str, id: str) -> "tuple[str, ...]":
 
 def main() -> None:
     """Arguments: root directory, run directory, ID of the container."""
+    from runner.agent.client import Agent
     from runner.engine import Engine
     from runner.errors import Missing
     from sandbox.client import connect
@@ -20,7 +21,7 @@ def main() -> None:
     from store.store import Store
 
     root, run, id = sys.argv[1:]
-    with Store(open_root(root, run)) as store, Engine(store, lambda: connect(run, shim="runner.shim")) as engine:
+    with Store(open_root(root, run)) as store, Engine(store, lambda: connect(run, shim="runner.shim"), lambda: Agent(root, run)) as engine:
         try:
             engine.remove(engine.find(id), force=True, volumes=True)
         except Missing:

@@ -162,6 +162,11 @@ class Process(Value):
     healthcheck: "Healthcheck | None"
 
 
+def is_on_networks(spec: ContainerSpec) -> bool:
+    """Whether somebody has to keep a network for it."""
+    return spec.network_mode not in ("none", "host") and not spec.network_mode.startswith("container:")
+
+
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 

@@ -3,7 +3,7 @@
 import os
 import posixpath
 
-from runner.container import ContainerSpec, Mount
+from runner.container import ContainerSpec, Mount, is_on_networks
 from runner.errors import InvalidOption
 from runner.limits import checked
 from runner.naming import new_id, new_name
@@ -37,7 +37,7 @@ def complete(engine: "Engine", spec: ContainerSpec, runtime: "Runtime") -> "tupl
     network_mode = _by_id(engine, spec.network_mode)
     if network_mode.startswith("container:") and (spec.ports or spec.endpoints or spec.hostname):
         raise InvalidOption("network", spec.network_mode, "is another container's: ports, networks and host name are that container's to say")
-    for endpoint in spec.endpoints:
+    for endpoint in spec.endpoints if is_on_networks(spec) else ():
         if engine.network is None or not engine.network.is_network(endpoint.network):
             raise InvalidOption("network", endpoint.network, "there is none of that name", "`pyup network ls` lists those there are")
     return id, name, spec._replace(name=name, mounts=(*mounts, *taken, *image), network_mode=network_mode, volumes_from=(),

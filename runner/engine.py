@@ -9,7 +9,7 @@ import time
 
 from kernel.paths import DIRECTORY, remove_tree
 from runner.contact import Contact, reach
-from runner.container import Container, ContainerSpec, process_of
+from runner.container import Container, ContainerSpec, is_on_networks, process_of
 from runner.errors import Ambiguous, Conflict, InvalidName, InvalidOption, Missing, NameInUse, ShimLost
 from runner.records import Records
 from runner.signals import parse_signal
@@ -32,14 +32,21 @@ _SIGKILL = 9
 
 
 class Engine:
-    """connect: the user's zygote, with runner.shim as its shim. network: who keeps the networks; None: there are only `none` and `host`."""
+    """connect: the user's zygote, with runner.shim as its shim. network: gives who keeps the networks; None: there are only `none` and `host`."""
 
-    def __init__(self, store: "Store", connect: "Callable[[], Client]", network: "Network | None" = None) -> None:
+    def __init__(self, store: "Store", connect: "Callable[[], Client]", network: "Callable[[], Network] | None" = None) -> None:
         self.store = store
         self.connect = connect
-        self.network = network
+        self._make_network = network
+        self._network: "Network | None" = None
         self.records = Records(store.root.path)
         self.volumes = Volumes(store.root.path, self.records, lambda action, name, attributes: store.events.emit("volume", action, name, attributes))
+
+    @property
+    def network(self) -> "Network | None":
+        if self._network is None and self._make_network:
+            self._network = self._make_network()
+        return self._network
 
     def close(self) -> None:
         self.records.close()
@@ -93,7 +100,8 @@ class Engine:
         return state
 
     def leave_networks(self, container: Container) -> None:
-        if self.network is not None and container.spec.endpoints:
+        """Free what it has of the networks. Idempotent."""
+        if is_on_networks(container.spec) and self.network is not None:
             self.network.detach(container.id)
 
     def _emit(self, container: Container, action: str, **attributes: str) -> None:

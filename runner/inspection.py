@@ -2,8 +2,10 @@
 
 from runner.container import Container, Mount, process_of
 from runner.endpoint import Connection
+from runner.moment import time_text
 from runner.state import State
-from runner.upkeep import DEAD, PAUSED, RESTARTING, SECOND, Healthcheck
+from runner.upkeep import DEAD, PAUSED, RESTARTING, Healthcheck
+from runner.volume import Volume
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,20 +16,9 @@ if TYPE_CHECKING:
 
     Document = dict[str, Any]
 
-_NEVER = "0001-01-01T00:00:00Z"
 MASKED = ("/proc/asound", "/proc/acpi", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list",
           "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware", "/sys/devices/virtual/powercap")
 READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
-
-
-def time_text(nanoseconds: int) -> str:
-    """RFC 3339 with nanoseconds, in UTC; docker's word for never for 0."""
-    if not nanoseconds:
-        return _NEVER
-    import time
-
-    seconds, fraction = divmod(nanoseconds, SECOND)
-    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{fraction:09d}".rstrip("0").rstrip(".") + "Z"
 
 
 def inspect(engine: "Engine", container: Container, *, size: bool = False) -> "Document":
@@ -47,6 +38,11 @@ def inspect(engine: "Engine", container: Container, *, size: bool = False) -> "D
 
         document["SizeRw"], document["SizeRootFs"] = sizes(engine, container)
     return document
+
+
+def inspect_volume(engine: "Engine", volume: Volume) -> "Document":
+    return {"CreatedAt": time_text(volume.created), "Driver": volume.driver, "Labels": dict(volume.labels) or None,
+            "Mountpoint": engine.volumes.path(volume.name), "Name": volume.name, "Options": dict(volume.options) or None, "Scope": "local"}
 
 
 def _state(state: State) -> "Document":

@@ -10,6 +10,8 @@ import os
 import time
 
 from kernel.syscalls import CLONE_NEWNET, CLONE_NEWNS, setns, unshare
+from runner.agent.client import Agent
+from runner.agent.errors import AgentLost
 from runner.agent.loop import Loop, Timer
 from runner.calls import Calls
 from runner.checkup import Checkup
@@ -245,7 +247,10 @@ class Shim:
         self.loop.stop()
 
     def _leave_networks(self) -> None:
-        pass
+        try:
+            Agent(self.order.root, self.order.run).detach(self.order.id)
+        except (OSError, AgentLost):
+            pass                                          # the next command frees it
 
     def _close_console(self) -> None:
         if self.console >= 0:

@@ -147,12 +147,13 @@ def top(engine: "Engine", container: "Container", options: "tuple[str, ...]" = (
 # ---------------------------------------------------------------- space
 def sizes(engine: "Engine", container: "Container") -> "tuple[int, int]":
     """(bytes of the files it has written, those and its image's together)."""
-    own = _tree_size(engine.place(container.id).fs)
+    own = tree_size(engine.place(container.id).fs)
     record = engine.store.images.record(container.image_id)
     return own, own + (record.size if record else 0)
 
 
-def _tree_size(path: str) -> int:
+def tree_size(path: str) -> int:
+    """Bytes of the files below `path`, each inode counted once."""
     total, seen = 0, set()
     for directory, _, names in os.walk(path):
         for name in names:

@@ -5,7 +5,7 @@ import os
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pybuild.scanner import Options
-    from runner.endpoint import Network
+    from runner.agent.client import Agent
     from runner.engine import Engine
     from sandbox.client import Client
     from store.store import Store
@@ -37,7 +37,7 @@ class opened:                                             # a context manager, u
             from sandbox.userns import enter
 
             enter(run, zygote(run))
-        self._engine = Engine(self._store, lambda: zygote(run), network(self._store.root.path, run))
+        self._engine = Engine(self._store, lambda: zygote(run), lambda: network(self._store.root.path, run))
         return self._engine
 
     def __exit__(self, *what: object) -> None:
@@ -45,6 +45,8 @@ class opened:                                             # a context manager, u
         self._store.close()
 
 
-def network(root: str, run: str) -> "Network | None":
-    """Who keeps the networks of this root."""
-    return None
+def network(root: str, run: str) -> "Agent":
+    """Who keeps the networks of this root; asked for anything, it is started."""
+    from runner.agent.client import Agent
+
+    return Agent(root, run)
