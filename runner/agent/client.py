@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 IDLE_S = 60.0
 _SOCKET_PATH_MAX = 107
+_TRIES = 3                                                # an agent may leave between two words
 _PACKAGES = ("kernel", "store", "sandbox", "runner", "runner/agent")
 
 
@@ -115,7 +116,7 @@ class Agent:
         """(value, descriptors). An agent that left just now is started again, one of another version is replaced."""
         self._fingerprint = self._fingerprint or fingerprint()
         request = (verb, self._fingerprint, os.stat("/proc/self/ns/user").st_ino, *(to_plain(one) for one in arguments))
-        for _ in range(4):
+        for _ in range(_TRIES):
             socket = self._socket = self._socket or _dial(self._path()) or self._start()
             try:
                 wire.send(socket, request)

@@ -180,17 +180,6 @@ class AlreadyConnected(NetworkError):
         return f"container `{self.container}` is already connected to network `{self.network}`"
 
 
-class HelperMissing(NetworkError):
-    """An ordinary user's containers reach the outside through a program that is not installed."""
-
-    def __init__(self) -> None:
-        super().__init__("", "", "install pasta (package `passt`) or slirp4netns, or use `network_mode: none` or `host`")
-        self.args = ()
-
-    def __str__(self) -> str:
-        return "containers of an ordinary user need `pasta` or `slirp4netns` to have a network, and neither is installed"
-
-
 class AgentLost(NetworkError):
     """The network agent went away, or could not be started."""
 
@@ -201,7 +190,7 @@ class AgentLost(NetworkError):
 
 KINDS: "dict[str, type[NetworkError]]" = {kind.__name__: kind for kind in (
     NetworkError, InvalidNetwork, InvalidEndpoint, NetworkMissing, NetworkExists, NetworkAmbiguous, NetworkPredefined, NetworkInUse, PoolOverlap,
-    AddressInUse, AddressesExhausted, PortInUse, PortForbidden, NotConnected, AlreadyConnected, HelperMissing, AgentLost)}
+    AddressInUse, AddressesExhausted, PortInUse, PortForbidden, NotConnected, AlreadyConnected, AgentLost)}
 
 
 def to_wire(error: NetworkError) -> "tuple[Any, ...]":

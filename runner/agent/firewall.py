@@ -15,10 +15,11 @@ if TYPE_CHECKING:
 
 
 class Firewall:
-    """rules: makes the door to nftables, at the first change."""
+    """rules: makes the door to nftables, at the first change. relay_port: as in ruleset.table."""
 
-    def __init__(self, table: str, rules: "Callable[[], Rules]") -> None:
+    def __init__(self, table: str, rules: "Callable[[], Rules]", relay_port: int = 0) -> None:
         self._table = table
+        self._relay_port = relay_port
         self._open = rules
         self._rules: "Rules | None" = None
         self._fences: "dict[str, Fence]" = {}
@@ -76,4 +77,5 @@ class Firewall:
     def _write(self) -> None:
         if self._rules is None:
             self._rules = self._open()
-        self._rules.run(ruleset.table(self._table, tuple(self._fences.values()), tuple(sorted(self._published))))
+        fences = tuple(self._fences.values())
+        self._rules.run(ruleset.table(self._table, fences, tuple(sorted(self._published)), self._relay_port))

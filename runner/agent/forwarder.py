@@ -1,19 +1,22 @@
 """The process that carries what comes to published ports on to containers: a fork of the agent, so that heavy traffic does not keep names waiting.
 
-It is told ("open", key, kind, address, port) with a bound socket, ("retarget", key, address, port) and ("close", key), and says ("done",) to each.
+It is told ("open", key, kind, address, port) with a bound socket, ("retarget", key, address, port), ("close", key) and ("relay",) with the
+sockets that catch what goes out, and says ("done",) to each.
 """
 
 import _socket
 import os
-import resource
 import select
 import signal
 import sys
 import time
 
-from kernel.syscalls import PR_SET_NAME, PR_SET_PDEATHSIG, close_range, prctl
+from kernel.syscalls import PR_SET_PDEATHSIG, close_range, prctl
+from runner.agent import process
 from runner.agent.datagram import IDLE_S, Datagrams
 from runner.agent.errors import NetworkError
+from runner.agent.outgoing import OutgoingDatagrams, is_outside
+from runner.agent.outside import Here
 from runner.agent.relay import Pipes, Relay
 from sandbox import wire
 
@@ -22,14 +25,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from runner.agent.outside import Outpost
+
+    MakeSocket = Callable[[int, int], "_socket.socket"]
+
 _EDGE = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
 _ACCEPTS = 64
 
 
 class Forwarder:
-    """The agent's end: the process is started at the first port."""
+    """The agent's end: the process is started when it is first needed. outside: makes it a door to the machine's network, for a relay."""
 
-    def __init__(self) -> None:
+    def __init__(self, outside: "Callable[[], Outpost] | None" = None) -> None:
+        self._outside = outside
         self._socket: "_socket.socket | None" = None
         self._next = 0
 
@@ -39,6 +47,10 @@ class Forwarder:
         kind = "udp" if socket.type & 0xF == _socket.SOCK_DGRAM else "tcp"
         self._tell(("open", self._next, kind, *target), (socket.fileno(),))
         return self._next
+
+    def relay(self, nets: "tuple[_socket.socket, ...]") -> None:
+        """Carry what these catch (outgoing.py) on to the outside."""
+        self._tell(("relay", 0), tuple(net.fileno() for net in nets))
 
     def retarget(self, key: int, target: tuple[str, int]) -> None:
         """New connections go there."""
@@ -52,7 +64,7 @@ class Forwarder:
     def _tell(self, message: "tuple[Any, ...]", fds: tuple[int, ...] = ()) -> None:
         try:
             if self._socket is None:
-                self._socket = _fork()
+                self._socket = _fork(self._outside() if self._outside else None)
             wire.send(self._socket, message, fds)
             answer, _ = wire.receive(self._socket)
         except OSError as error:
@@ -62,7 +74,7 @@ class Forwarder:
             raise NetworkError("publish a port", "the process that forwards ports is gone")
 
 
-def _fork() -> "_socket.socket":
+def _fork(outside: "Outpost | None") -> "_socket.socket":
     ours, theirs = wire.pair()
     agent = os.getpid()
     if not os.fork():
@@ -70,35 +82,32 @@ def _fork() -> "_socket.socket":
             prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
             if os.getppid() != agent:
                 os._exit(0)
-            _become(theirs)
+            _become(theirs, outside)
         finally:
             os._exit(1)
     theirs.close()
     return ours
 
 
-def _become(control: "_socket.socket") -> None:
-    fd = control.fileno()
-    close_range(3, fd - 1)
-    close_range(fd + 1)
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    name = b"pyup-ports\0"
-    import ctypes
-
-    buffer = ctypes.create_string_buffer(name)
-    prctl(PR_SET_NAME, ctypes.addressof(buffer))
-    Carrier(control).run()
+def _become(control: "_socket.socket", outside: "Outpost | None") -> None:
+    kept = sorted((control.fileno(), *((outside.fileno(),) if outside else ())))
+    for low, high in zip((2, *kept), (*kept, 1 << 31)):
+        if high > low + 1:
+            close_range(low + 1, high - 1)
+    process.rename("pyup-ports")
+    Carrier(control, outside).run()
 
 
 class Carrier:
     """The process itself."""
 
-    def __init__(self, control: "_socket.socket") -> None:
+    def __init__(self, control: "_socket.socket", outside: "Outpost | None" = None) -> None:
         self._control = control
+        self._outside = outside
         self._epoll = select.epoll()
         self._handlers: "dict[int, Callable[[], None]]" = {}
         self._doors: "dict[int, _Door | Datagrams]" = {}
+        self._outgoing: list[OutgoingDatagrams] = []
         self._hungry: "dict[int, _Connection]" = {}       # by identity: connections that had not moved everything when their turn was over
         self._pipes = Pipes()
         self._watch(control.fileno(), self._on_control)
@@ -120,6 +129,8 @@ class Carrier:
                 for door in self._doors.values():
                     if isinstance(door, Datagrams):
                         door.expire()
+                for flows in self._outgoing:
+                    flows.expire()
 
     def _guarded(self, call: "Callable[[], None]") -> None:
         try:
@@ -144,12 +155,23 @@ class Carrier:
             socket = wire.socket_of(fds[0])
             socket.setblocking(False)
             target = (rest[1], rest[2])
-            self._doors[key] = Datagrams(socket, target, self._watch, self._forget) if rest[0] == "udp" else _Door(self, socket, target)
+            self._doors[key] = Datagrams(socket, target, self._watch, self._forget) if rest[0] == "udp" else \
+                _Door(self, socket, target, Here().socket)
+        elif verb == "relay":
+            self._relay([wire.socket_of(fd) for fd in fds])
         elif verb == "retarget":
             self._doors[key].retarget((rest[0], rest[1]))
         elif verb == "close" and key in self._doors:
             self._doors.pop(key).close()
         wire.send(self._control, ("done",))
+
+    def _relay(self, nets: "list[_socket.socket]") -> None:
+        assert self._outside
+        for net in nets:
+            if net.type & 0xF == _socket.SOCK_DGRAM:
+                self._outgoing.append(OutgoingDatagrams(net, self._outside.socket, self._watch, self._forget))
+            else:
+                _Door(self, net, None, self._outside.socket)
 
     # ---------------------------------------------------------------- for doors and connections
     def add_door(self, door: "_Door") -> None:
@@ -174,12 +196,13 @@ class Carrier:
 
 
 class _Door:
-    """A listening socket."""
+    """A listening socket. target None: what it accepts was meant for somebody outside, who is dialled there."""
 
-    def __init__(self, carrier: Carrier, socket: "_socket.socket", target: tuple[str, int]) -> None:
+    def __init__(self, carrier: Carrier, socket: "_socket.socket", target: tuple[str, int] | None, make: "MakeSocket") -> None:
         self.socket = socket
         self._carrier = carrier
         self._target = target
+        self._make = make
         carrier.add_door(self)
 
     def retarget(self, target: tuple[str, int]) -> None:
@@ -197,22 +220,29 @@ class _Door:
                 return                                    # no more; or no descriptors left, then those that wait have to
             client = _socket.socket(fileno=fd)
             client.setblocking(False)
-            family = _socket.AF_INET6 if ":" in self._target[0] else _socket.AF_INET
-            try:
-                server = _socket.socket(family, _socket.SOCK_STREAM | _socket.SOCK_NONBLOCK)
-            except OSError:
-                client.close()
-                return
-            for socket in (client, server):
-                socket.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
-            try:
-                server.connect(self._target)
-            except BlockingIOError:
-                pass
-            except OSError:
-                pass                                      # the first pump finds out and resets the client
-            connection = _Connection(self._carrier, Relay(client, server))
-            self._carrier.add(connection)
+            self._carry(client)
+
+    def _carry(self, client: "_socket.socket") -> None:
+        target = self._target or client.getsockname()[:2]
+        if not self._target and not is_outside(target[0]):
+            client.close()
+            return
+        try:
+            server = self._make(_socket.AF_INET6 if ":" in target[0] else _socket.AF_INET, _socket.SOCK_STREAM)
+        except OSError:
+            client.close()
+            return
+        for socket in (client, server):
+            socket.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
+        relay = Relay(client, server)
+        try:
+            server.connect(target)
+        except BlockingIOError:
+            pass
+        except OSError:
+            relay.refuse()
+            return
+        self._carrier.add(_Connection(self._carrier, relay))
 
 
 class _Connection:

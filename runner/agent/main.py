@@ -9,14 +9,16 @@ import resource
 import sys
 
 from kernel.locks import Lock
-from runner.agent.errors import NetworkError
-from runner.agent.loop import Loop
-from runner.agent.outside import Here
-from runner.agent.server import Server
-from runner.agent.service import Service
+from runner.agent import process
 from sandbox import wire
 
-IDLE_S = 60.0
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from runner.agent.outside import Outside
+    from runner.agent.shared import Shared
+
 _DOOR = 3
 
 
@@ -28,24 +30,36 @@ def main() -> None:
     os.setsid()
     os.chdir("/")
     os.umask(0o077)
+    process.rename("pyup-agent")
     alive = Lock(f"{run_directory}/agent.alive")
     alive.take()                                          # an agent that is on its way out finishes first
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    serve(run_directory, root, path, fingerprint, idle_s)
+    try:
+        serve(run_directory, root, path, fingerprint, idle_s)
+    except Exception as error:
+        _refuse(path, error)
+        raise
     os._exit(0)
 
 
 def serve(run_directory: str, root: str, path: str, fingerprint: int, idle_s: float) -> None:
     """Until it is not needed."""
-    loop = Loop()
     notices: list[str] = []
 
     def say(text: str) -> None:
         notices.append(text)
-        print(text, file=sys.stderr, flush=True)
+        _log(text)
 
-    service = Service(root, run_directory, loop, Here(), say)
+    outside, shared = _settle(run_directory, say)
+    # after what has been forked off there: it shall be small
+    from runner.agent.errors import NetworkError
+    from runner.agent.loop import Loop
+    from runner.agent.server import Server
+    from runner.agent.service import Service
+
+    loop = Loop()
+    service = Service(root, run_directory, loop, outside, say, relay=shared is not None and shared.relay)
     service.start()
     gc.collect()
     gc.freeze()
@@ -53,4 +67,45 @@ def serve(run_directory: str, root: str, path: str, fingerprint: int, idle_s: fl
         try:
             service.stop()
         except (OSError, NetworkError) as error:
-            print(f"cannot tidy up: {error}", file=sys.stderr, flush=True)
+            _log(f"cannot tidy up: {error}")
+        if shared:
+            shared.dissolve()
+
+
+def _settle(run_directory: str, say: "Callable[[str], None]") -> "tuple[Outside, Shared | None]":
+    """Be where the bridges shall be: in the machine's network if it is ours to change, else beside it."""
+    if os.geteuid():
+        from sandbox.userns import enter
+
+        enter(run_directory)
+    from runner.agent.shared import Shared, is_ours
+
+    if is_ours():
+        from runner.agent.outside import Here
+
+        return Here(), None
+    shared = Shared(run_directory, say)
+    return shared.outpost, shared
+
+
+def _refuse(path: str, error: Exception) -> None:
+    """Tell those who wait for us why there will be no agent."""
+    from runner.agent.errors import AgentLost, NetworkError, to_wire
+
+    known = error if isinstance(error, NetworkError) else AgentLost(str(error) or type(error).__name__)
+    known.help = known.help or getattr(error, "help", "") or getattr(error, "hint", "")
+    try:
+        os.unlink(path)
+        door = wire.socket_of(os.dup(_DOOR))
+        door.setblocking(False)
+        while True:
+            client = wire.socket_of(door._accept()[0])  # type: ignore[attr-defined]
+            wire.receive(client)                          # what is unread when we close would take our answer with it
+            wire.send(client, ("failed", *to_wire(known)))
+            client.close()
+    except OSError:
+        pass                                              # all have been told
+
+
+def _log(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

@@ -12,7 +12,7 @@ class Members:
 
     def __init__(self, run_directory: str) -> None:
         self._path = f"{run_directory}/{_DIRECTORY}"
-        self.boot = _boot()
+        self.boot = boot_id()
 
     def write(self, member: Member) -> None:
         """By rename: readers see the old one or the new."""
@@ -56,7 +56,8 @@ class Members:
         return member if isinstance(member, Member) and member.container == name else None
 
 
-def _boot() -> str:
+def boot_id() -> str:
+    """Of the machine since it was started."""
     try:
         with open("/proc/sys/kernel/random/boot_id") as file:
             return file.read().strip()

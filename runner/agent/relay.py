@@ -145,6 +145,11 @@ class Relay:
             except OSError:
                 pass
 
+    def refuse(self) -> None:
+        """Nobody is there."""
+        self._reset()
+        self.close()
+
     def close(self) -> None:
         for flow in self._flows:
             if flow.pipe:

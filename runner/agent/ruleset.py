@@ -6,6 +6,7 @@ reaches a container, whether by an address of the machine from afar, from here, 
 
 from kernel.value import Value
 
+RELAY_MARK = 0x7079                                       # packets that are routed to a socket here
 _PROTOCOLS = ("tcp", "udp", "sctp")
 
 
@@ -29,10 +30,11 @@ class Published(Value):
     port: int
 
 
-def table(name: str, fences: "tuple[Fence, ...]", published: "tuple[Published, ...]") -> str:
-    """Commands that make the table anew, with this in it, in one transaction."""
+def table(name: str, fences: "tuple[Fence, ...]", published: "tuple[Published, ...]", relay_port: int = 0) -> str:
+    """Commands that make the table anew, with this in it, in one transaction. relay_port: where what goes out is caught, 0: it is not."""
     elements = "".join(add_fence(name, fence) for fence in fences) + "".join(publish(name, one) for one in published)
-    return f"add table inet {name}\ndelete table inet {name}\n{_TABLE.replace('TABLE', name)}{elements}"
+    relay = _RELAY.replace("TABLE", name).replace("PORT", str(relay_port)).replace("MARK", str(RELAY_MARK)) if relay_port else ""
+    return f"add table inet {name}\ndelete table inet {name}\n{_TABLE.replace('TABLE', name)}{relay}{elements}"
 
 
 def remove_table(name: str) -> str:
@@ -121,6 +123,20 @@ _TABLE = """table inet TABLE {
   oifname @bridges ct status dnat accept
   oifname @bridges drop
   iifname @internal drop
+ }
+}
+"""
+
+_RELAY = """table inet TABLE {
+ chain relay {
+  type filter hook prerouting priority mangle; policy accept;
+  iifname != @bridges return
+  iifname @internal return
+  ip daddr @subnets4 return
+  ip6 daddr @subnets6 return
+  fib daddr type { local, broadcast, multicast } return
+  meta nfproto ipv4 meta l4proto { tcp, udp } tproxy ip to :PORT meta mark set MARK accept
+  meta nfproto ipv6 meta l4proto { tcp, udp } tproxy ip6 to :PORT meta mark set MARK accept
  }
 }
 """

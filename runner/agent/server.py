@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from runner.agent.service import Service
 
 _SO_PEERCRED, _SOL_SOCKET = 17, 1
+_SWEEP_S = 20.0
 _PASSING = ("attach", "connect", "acquire")               # verbs that have to do with namespaces, which belong to a user namespace
 
 
@@ -56,6 +57,7 @@ class Server:
         self._door.setblocking(False)
         self._loop.watch(self._door.fileno(), lambda _: self._on_door())
         self._consider_leaving()
+        self._loop.after(_SWEEP_S, self._sweep)
         self._loop.run()
         return not self._leaving_early
 
@@ -159,16 +161,22 @@ class Server:
         return None, ()
 
     # ---------------------------------------------------------------- leaving
+    def _sweep(self) -> None:
+        self._service.sweep()
+        self._consider_leaving()
+        self._loop.after(_SWEEP_S, self._sweep)
+
     def _refill(self) -> None:
         if self._service.keeper.refill():
             self._loop.after(0, self._refill)
 
     def _consider_leaving(self) -> None:
-        if self._idle:
+        idle = not self._clients and not self._service.keeper.busy()
+        if idle and not self._idle:
+            self._idle = self._loop.after(self._idle_s, self._leave)
+        elif self._idle and not idle:
             self._idle.cancel()
             self._idle = None
-        if not self._clients and not self._service.keeper.busy():
-            self._idle = self._loop.after(self._idle_s, self._leave)
 
     def _leave(self) -> None:
         """Stop listening, unless somebody comes in at the last moment. As long as we listen nobody else binds this path: it is ours to unlink."""
@@ -176,10 +184,10 @@ class Server:
             os.unlink(self._path)
         except OSError:
             pass                                          # removed with its directory, or by an earlier try
+        self._idle = None
         self._on_door()
-        if self._clients:
-            return
-        self._loop.stop()
+        if not self._clients:
+            self._loop.stop()
 
     def _retire(self) -> None:
         """Another version takes over, or somebody wants us gone: at once; who runs is left to run."""

@@ -3,7 +3,7 @@
 
 import os
 
-from runner.agent import namespace, survey
+from runner.agent import namespace, outgoing, plumbing, survey
 from runner.agent.bridge import Bridges, fence_of
 from runner.agent.errors import NetworkError
 from runner.agent.firewall import Firewall
@@ -17,9 +17,11 @@ from runner.agent.names import Names
 from runner.agent.nameserver import Nameserver
 from runner.agent.netlink import Netlink
 from runner.agent.nft import Nft
+from runner.agent.outside import Outpost
 from runner.agent.ports import Ports
 from runner.agent.records import Networks
 from runner.agent.resolver import ResolvConf, Resolver
+from runner.agent.ruleset import RELAY_MARK
 from runner.network import NetworkRecord, NetworkSpec, root_id
 from store.events import Events
 
@@ -30,29 +32,43 @@ if TYPE_CHECKING:
     from runner.agent.ipam import Taken
     from runner.agent.outside import Outside
 
-_SWEEP_S = 20.0
+_RELAY_TABLE = 7079                                       # of routes
 
 
 class Service:
-    """outside: the machine's network; we are in the namespace that shall have the bridges. say: takes what the user should know."""
+    """outside: the machine's network; we are in the namespace that shall have the bridges. say: takes what the user should know.
 
-    def __init__(self, root: str, run_directory: str, loop: Loop, outside: "Outside", say: "Callable[[str], None]") -> None:
+    relay: nothing leads outside by itself, so what containers send there has to be carried.
+    """
+
+    def __init__(self, root: str, run_directory: str, loop: Loop, outside: "Outside", say: "Callable[[str], None]", *, relay: bool = False) -> None:
         own = root_id(root)
         self.records = Networks(root)
-        self._loop = loop
         self._say = say
         self._members = Members(run_directory)
         nft = Nft()
         names = Names()
-        self._bridges = Bridges(own, Netlink(), survey.mtu_of(survey.uplink()))
-        self._firewall = Firewall(f"pyup_{own}", nft.rules)
+        self._nets = outgoing.nets() if relay else ()
+        self._forwarder = Forwarder(outside.another if isinstance(outside, Outpost) else None)
+        self._bridges = Bridges(own, Netlink(), outside.mtu or survey.mtu_of(survey.uplink()))
+        self._firewall = Firewall(f"pyup_{own}", nft.rules, self._nets[0].getsockname()[1] if self._nets else 0)
         self._forwarding = Forwarding(say)
-        self.live = LiveNetworks(self.records, self._bridges, self._firewall, lambda: _routes(outside), self._forwarding.prepare)
-        ports = Ports(Forwarder(), outside.socket, outside.first_port)
+        self.live = LiveNetworks(self.records, self._bridges, self._firewall, lambda: _routes(outside), self._prepare)
+        ports = Ports(self._forwarder, outside.socket, outside.first_port)
         nameserver = Nameserver(loop, names, Resolver(loop, outside.socket))
         self._events = events = Events(root)
         self.keeper = Keeper(Parts(self.live, self._bridges, self._firewall, ports, names, nameserver, nft, self._members, ResolvConf(),
                                    lambda action, id, attributes: events.emit("network", action, id, attributes)))
+
+    def _prepare(self, record: NetworkRecord) -> None:
+        """What the machine has to do before this network becomes real."""
+        self._forwarding.prepare(record)
+        if self._nets and not record.spec.internal:
+            plumbing.apart(plumbing.route_marked, RELAY_MARK, _RELAY_TABLE)
+            self._forwarder.relay(self._nets)
+            for net in self._nets:
+                net.close()
+            self._nets = ()
 
     def start(self) -> None:
         """Go on where an earlier agent was stopped: names and ports of what still lives, nothing of what does not."""
@@ -72,7 +88,6 @@ class Service:
         self._firewall.resume(tuple(fence_of(record) for record in self.live.real()), self.keeper.published())
         self._rebind()
         self._sweep_interfaces()
-        self._loop.after(_SWEEP_S, self._sweep)
 
     def _rebind(self) -> None:
         for container in self.keeper.containers():
@@ -88,15 +103,14 @@ class Service:
             if name not in kept:
                 self._bridges.unplug(name)
 
-    def _sweep(self) -> None:
-        """Now and then: containers whose shim was killed have nobody to detach them."""
+    def sweep(self) -> None:
+        """To be called now and then: containers whose shim was killed have nobody to detach them."""
         inodes = self.keeper.inodes()
         if inodes:
             found = namespace.find(inodes)
             self.keeper.drop_unheld(set(found))
             for fd in found.values():
                 os.close(fd)
-        self._loop.after(_SWEEP_S, self._sweep)
 
     def create(self, spec: NetworkSpec) -> NetworkRecord:
         """A network that is there at once."""

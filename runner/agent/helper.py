@@ -1,0 +1,116 @@
+"""The program that leads out of an ordinary user's shared namespace: pasta, else slirp4netns, else none: then the forwarder carries TCP and UDP.
+
+A helper is started from the machine's own network and outlives the agent.
+"""
+
+import os
+
+from runner.agent.errors import NetworkError
+from runner.agent.outside import Outpost
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Protocol
+
+    class Helper(Protocol):
+        """name: for reports; "" for none."""
+
+        name: str
+
+        def start(self, outpost: Outpost, path: str, fd: int, run_directory: str) -> int:
+            """Lead out of the namespace at `path`, which `fd` is too; the helper's process ID. Raises NetworkError."""
+            ...
+
+_DIRECTORIES = ("/usr/bin", "/bin", "/usr/local/bin", "/usr/sbin", "/sbin")
+_TUN = "/dev/net/tun"
+_MTU = 65520
+
+
+class Pasta:
+    """The interface in the namespace is a copy of the machine's: same addresses, same routes."""
+
+    name = "pasta"
+
+    def __init__(self, program: str) -> None:
+        self._program = program
+
+    def start(self, outpost: Outpost, path: str, fd: int, run_directory: str) -> int:
+        pid_file = f"{run_directory}/pasta.pid"
+        none = [word for option in "tuTU" for word in (f"-{option}", "none")]
+        argv = (self._program, "--config-net", "--no-map-gw", *none, "--quiet", "--pid", pid_file, "--netns", path)
+        _run(outpost, argv, fd, self.name)                # it goes into the background when it is ready
+        try:
+            with open(pid_file) as file:
+                return int(file.read())
+        except (OSError, ValueError) as error:
+            raise NetworkError("start pasta", "it has not said which process it is") from error
+
+
+class Slirp:
+    """The namespace is 10.0.2.100 in a network of slirp4netns' own."""
+
+    name = "slirp4netns"
+
+    def __init__(self, program: str) -> None:
+        self._program = program
+
+    def start(self, outpost: Outpost, path: str, fd: int, run_directory: str) -> int:
+        ready, told = os.pipe()
+        said, errors = os.pipe()
+        try:
+            argv = (self._program, "--configure", f"--mtu={_MTU}", "--disable-host-loopback", "--enable-ipv6", "--ready-fd=4", "--netns-type=path",
+                    path, "tap0")
+            pid = outpost.spawn(argv, (errors, told, fd))
+        finally:
+            os.close(told)
+            os.close(errors)
+        with open(ready, "rb") as file, open(said, "rb") as words:
+            if not file.read(1):
+                raise NetworkError("start slirp4netns", _last_line(words.read(4096)))
+        return pid
+
+
+class NoHelper:
+    """Nothing leads out but what the forwarder carries."""
+
+    name = ""
+
+    def start(self, outpost: Outpost, path: str, fd: int, run_directory: str) -> int:
+        return 0
+
+
+def choose(say: "Callable[[str], None]") -> "Helper":
+    """The best that this machine has, and the reason where it is not pasta."""
+    pasta, slirp = _find("pasta"), _find("slirp4netns")
+    if not os.access(_TUN, os.R_OK | os.W_OK):
+        say(f"`{_TUN}` cannot be opened by this user, so containers reach the outside through a relay: TCP and UDP, not ping "
+            f"(`sudo chmod 666 {_TUN}` would allow {'pasta' if pasta else 'slirp4netns'})")
+        return NoHelper()
+    if pasta:
+        return Pasta(pasta)
+    if slirp:
+        return Slirp(slirp)
+    say("neither pasta (package `passt`) nor slirp4netns is installed, so containers reach the outside through a relay: TCP and UDP, not ping")
+    return NoHelper()
+
+
+def _find(name: str) -> str:
+    return next((path for directory in _DIRECTORIES if os.access(path := f"{directory}/{name}", os.X_OK)), "")
+
+
+def _run(outpost: Outpost, argv: tuple[str, ...], fd: int, name: str) -> None:
+    said, errors = os.pipe()
+    try:
+        pid = outpost.spawn(argv, (errors, fd))
+    finally:
+        os.close(errors)
+    with open(said, "rb") as file:
+        status = outpost.wait(pid)
+        if status:
+            raise NetworkError(f"start {name}", _last_line(file.read(4096)))
+
+
+def _last_line(said: bytes) -> str:
+    lines = [line for line in said.decode(errors="replace").splitlines() if line.strip() and "syslog" not in line]
+    return lines[-1].strip() if lines else "it ended without a word"
