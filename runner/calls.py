@@ -225,7 +225,7 @@ class Calls:
 
     def on_group(self, caller: Caller, _: list[int]) -> None:
         """Make sure that the container has a cgroup, and tell its name."""
-        self._shim.group(())
+        self._shim.group()
         caller.say("ok", self._shim.state.cgroup)
 
     # ---------------------------------------------------------------- exec

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from sandbox.process import Ended, Maker
 
-_SIGTERM, _SIGKILL = 15, 9
+_SIGTERM, _SIGKILL, _SIGSTOP, _SIGCONT = 15, 9, 19, 18
 _CANNOT_START = 128
 
 
@@ -128,14 +128,11 @@ class Shim:
         return self.maker.cgroups.version == 2 or spec.limits != NO_LIMITS or spec.pid != "private"
 
     def _own_network(self) -> int:
-        """fd of a network namespace with nothing but a loopback, which lives as long as this process."""
+        """fd of a network namespace with nothing but a loopback. This process stays in it too: going back is not for ordinary users."""
         if self._network < 0:
-            ours = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
             unshare(CLONE_NEWNET)
             bring_up_loopback()
             self._network = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-            setns(ours, CLONE_NEWNET)
-            os.close(ours)
         return self._network
 
     def _make_streams(self) -> list[int]:
@@ -298,15 +295,29 @@ class Shim:
             self._child.kill(self.order.stop_signal)
 
     def freeze(self, frozen: bool) -> None:
-        """Raises SandboxError where there are no cgroups."""
-        self.group(("freezer",)).freeze(frozen)
+        """By the freezer; where there is none by signals, which its processes can notice."""
+        if self.maker.cgroups.version == 2 or "freezer" in self.maker.cgroups.controllers:
+            self.group().freeze(frozen)
+        else:
+            self._signal_all(_SIGSTOP if frozen else _SIGCONT)
         self.change(status=PAUSED if frozen else RUNNING)
         self.emit("pause" if frozen else "unpause")
 
     def limit(self, limits: Limits) -> None:
-        self.group(()).update(limits)
+        self.group().update(limits)
 
-    def group(self, controllers: "tuple[str, ...]") -> Group:
+    def _signal_all(self, signal: int) -> None:
+        """To every process of the container, those too that are born meanwhile."""
+        told: set[int] = set()
+        while new := [pid for pid in processes(self.pid) if pid not in told]:
+            for pid in new:
+                told.add(pid)
+                try:
+                    os.kill(pid, signal)
+                except ProcessLookupError:
+                    pass
+
+    def group(self) -> Group:
         """The container's cgroup, made now if it has none. Raises SandboxError."""
         assert self._child
         group = self._child.unit.group or self._group

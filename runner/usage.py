@@ -8,12 +8,16 @@ import time
 
 from kernel.value import Value
 from runner.errors import Conflict, ShimLost
+from runner.pids import processes as of_namespace
+from runner.upkeep import SECOND
 from sandbox import cgroup
+from sandbox.errors import SandboxError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runner.container import Container
     from runner.engine import Engine
+    from runner.state import State
 
 _TICKS = 100                                              # USER_HZ
 
@@ -54,21 +58,46 @@ def sample(engine: "Engine", container: "Container") -> Sample:
     state = engine.state(container)
     if not state.pid:
         raise Conflict("container", container.name, "is not running")
+    used, inactive = _used(engine, container, state)
+    return Sample(time.time_ns(), used.cpu_ns, _system_cpu(), os.sysconf("SC_NPROCESSORS_ONLN"), max(0, used.memory - inactive),
+                  container.spec.limits.memory or _machine_memory(), inactive, used.pids, used.read_bytes, used.write_bytes, _traffic(state.pid))
+
+
+def _used(engine: "Engine", container: "Container", state: "State") -> "tuple[cgroup.Usage, int]":
+    """(what its cgroup has counted, bytes of that which could be dropped at once); from /proc where there are no cgroups."""
     name = state.cgroup
     if not name:
         with engine.running(container) as contact:
-            name = str(contact.ask("group")[1])
+            try:
+                name = str(contact.ask("group")[1])
+            except SandboxError:
+                return _counted(state.pid), 0
     groups = cgroup.look(cgroup.name_of(engine.store.root.run))
     group = groups.open(name)
     if group is None:
         raise ShimLost(container.name, "its cgroup is gone")
     try:
-        used = group.usage()
-        inactive = _inactive(name, groups)
+        return group.usage(), _inactive(name, groups)
     finally:
         group.close()
-    return Sample(time.time_ns(), used.cpu_ns, _system_cpu(), os.sysconf("SC_NPROCESSORS_ONLN"), max(0, used.memory - inactive),
-                  container.spec.limits.memory or _machine_memory(), inactive, used.pids, used.read_bytes, used.write_bytes, _traffic(state.pid))
+
+
+def _counted(first: int) -> "cgroup.Usage":
+    """Of the processes that live: what has ended is not in it."""
+    memory = ticks = read = written = 0
+    pids = of_namespace(first)
+    for pid in pids:
+        try:
+            with open(f"/proc/{pid}/stat") as file:
+                fields = file.read().rpartition(")")[2].split()
+            with open(f"/proc/{pid}/io") as file:
+                io = dict(line.split(": ") for line in file.read().splitlines())
+        except OSError:
+            continue                                      # it has just ended
+        ticks += sum(int(field) for field in fields[11:15])
+        memory += int(fields[21]) * os.sysconf("SC_PAGE_SIZE")
+        read, written = read + int(io["read_bytes"]), written + int(io["write_bytes"])
+    return cgroup.Usage(memory, ticks * (SECOND // _TICKS), len(pids), read, written)
 
 
 def _inactive(name: str, groups: "cgroup.Cgroups") -> int:
@@ -111,8 +140,6 @@ def _traffic(pid: int) -> "tuple[Traffic, ...]":
 # ---------------------------------------------------------------- processes
 def processes(engine: "Engine", container: "Container") -> "tuple[int, ...]":
     """Pids, as the host numbers them. Raises Conflict if it does not run."""
-    from runner.pids import processes as of_namespace
-
     state = engine.state(container)
     if not state.pid:
         raise Conflict("container", container.name, "is not running")
