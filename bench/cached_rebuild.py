@@ -1,6 +1,6 @@
 """A rebuild in which nothing changed: 12 instructions, 3 stages, 2,000 files. And the same after one file was touched.
 
-    python bench/cached_rebuild.py [ROUNDS]      (ours as installed beside this python; docker by DOCKER_HOST, buildah if it is there)
+    python bench/cached_rebuild.py [ROUNDS] [buildah]
 """
 
 import os
@@ -8,11 +8,13 @@ import random
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 import harness
+import peers
 
 DOCKERFILE = """FROM busybox:latest AS base
 ENV A=1
@@ -42,30 +44,24 @@ def make_context(directory: Path, files: int = 2000) -> None:
 
 def main() -> None:
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 15
-    with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as name:
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=peers.scratch(), ignore_cleanup_errors=True) as name:
         context, root = Path(name) / "context", Path(name) / "root"
         context.mkdir()
         make_context(context)
-        ours = [harness.ours("pybuild"), "--root", str(root)]
-        harness.measure([*ours, "load", "-i", os.environ.get("BENCH_BUSYBOX", "/var/tmp/pybuild-bench/images/busybox.tar")])
-        commands = {"pybuild": [*ours, "build", "-q", "-t", "noop", str(context)]}
-        if docker := harness.docker():
-            commands["docker (BuildKit)"] = [*docker, "build", "-q", "-t", "noop", str(context)]
-        if (buildah := harness.program("buildah")) and len(sys.argv) > 2:
-            commands["buildah"] = [buildah, "--runtime", "/usr/sbin/runc", "bud", "-q", "--layers", "-t", "noop", str(context)]
-        env = {"DOCKER_BUILDKIT": "1"}
+        commands = peers.builders(root, context, buildah=len(sys.argv) > 2)
+        env = peers.ENV
         time.sleep(2.1)                                # files younger than the clock's granularity are read again: not what is measured
         for command in commands.values():
             harness.measure(command, env)
             harness.measure(command, env)
-        harness.compare("cached rebuild, nothing changed", {n: (lambda c=c: harness.measure(c, env)) for n, c in commands.items()}, rounds)
+        harness.compare("cached rebuild, nothing changed", harness.runs(commands, env), rounds)
         touched = context / "d007" / "f00007"
 
         def touch(command: list[str]) -> tuple[float, float]:
             os.utime(touched)
             return harness.measure(command, env)
 
-        harness.compare("cached rebuild, one file touched", {n: (lambda c=c: touch(c)) for n, c in commands.items()}, max(rounds // 2, 3))
+        harness.compare("cached rebuild, one file touched", {n: partial(touch, c) for n, c in commands.items()}, max(rounds // 2, 3))
 
 
 if __name__ == "__main__":

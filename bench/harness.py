@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -27,6 +28,11 @@ def measure(argv: list[str], env: dict[str, str] | None = None, cwd: str = "/") 
     if process.returncode:
         sys.exit(f"{' '.join(argv)} exited {process.returncode}:\n{output.decode(errors='replace')[-2000:]}")
     return wall, usage.ru_utime + usage.ru_stime
+
+
+def runs(commands: dict[str, list[str]], env: dict[str, str] | None = None) -> "dict[str, Callable[[], tuple[float, float]]]":
+    """What `compare` takes, of whole commands."""
+    return {peer: partial(measure, command, env) for peer, command in commands.items()}
 
 
 def compare(title: str, peers: "dict[str, Callable[[], tuple[float, float]]]", rounds: int, unit: float = 1e3,
@@ -55,14 +61,6 @@ def ours(program: str) -> str:
     if not os.path.exists(path):
         sys.exit(f"{path} is missing: install the project into this environment first (not editable: that costs start-up time)")
     return path
-
-
-def docker() -> list[str] | None:
-    """argv of a docker client whose daemon answers (DOCKER_HOST), or None."""
-    client = shutil.which("docker", path=SYSTEM_PATH)
-    if client and subprocess.run([client, "version"], capture_output=True).returncode == 0:
-        return [client]
-    return None
 
 
 def program(name: str) -> str | None:
