@@ -91,9 +91,8 @@ def reach(place: Place, name: str) -> "Contact | None":
         time.sleep(_PAUSE_S)
 
 
-def taken_over(socket: "_socket.socket", name: str) -> Contact:
-    """The connection over which the shim was asked for. Raises what it says, if it could not start the container."""
-    contact = Contact(socket, name)
+def taken_over(contact: Contact) -> None:
+    """Wait for the shim that this connection has asked for. Raises what it says, if it could not start the container."""
     try:
         message = contact.answer()
     except ShimLost as error:
@@ -103,4 +102,3 @@ def taken_over(socket: "_socket.socket", name: str) -> Contact:
         contact.close()
         raise
     assert message[0] == "started", message
-    return contact

@@ -129,6 +129,7 @@ class ContainerSpec(Value):
     storage_options: "Pairs" = ()
     runtime: str = ""
     platform: str = ""
+    config: str = ""                                      # the compose service it was made from, as JSON: says later what has changed
 
 
 class Container(Value):

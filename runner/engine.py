@@ -172,7 +172,13 @@ class Engine:
         attached: what comes next on it is ("attached", ...), see runner.attachment. reaper: the caller will remove the container when it has ended.
         Raises SandboxError, RunError; the container is then as before.
         """
-        from runner.launch import launch
+        contact = self.begin_start(container, attached=attached, reaper=reaper, console_size=console_size)
+        return self.finish_start(container, contact) if contact else None
+
+    def begin_start(self, container: Container, *, attached: bool = False, reaper: bool = False,
+                    console_size: "tuple[int, int]" = (0, 0)) -> "Contact | None":
+        """As `start`, but its shim has not answered yet: wait until the connection is readable, then call `finish_start`."""
+        from runner.launch import begin
 
         place = self.place(container.id)
         while (lock := place.lock(wait=False)) < 0:
@@ -180,24 +186,44 @@ class Engine:
                 return None
             os.close(place.lock(wait=True))               # it ends, or somebody's start has failed, just now
         try:
-            return launch(self, container, lock, attached=attached, reaper=reaper, console_size=console_size)
+            return begin(self, container, lock, attached=attached, reaper=reaper, console_size=console_size)
         finally:
             os.close(lock)
 
+    def finish_start(self, container: Container, contact: Contact) -> Contact:
+        """The connection, once the container runs. Raises what its shim says."""
+        from runner.launch import finish
+
+        return finish(self, container, contact)
+
     def stop(self, container: Container, *, signal: str = "", timeout_s: "float | None" = None) -> bool:
         """Ask it to end, and after the timeout make it; returns when it has. Negative: wait for ever. False: it did not run."""
+        contact = self.begin_stop(container, signal=signal, timeout_s=timeout_s)
+        if contact is None:
+            return False
+        self.finish_stop(container, contact)
+        return True
+
+    def begin_stop(self, container: Container, *, signal: str = "", timeout_s: "float | None" = None) -> "Contact | None":
+        """As `stop`, but it has not ended yet: wait until the connection is readable, then call `finish_stop`. None: it did not run."""
         process = process_of(container.spec, container.runtime)
         number = parse_signal(signal or process.stop_signal)
         contact = self._reach(container)
         if contact is None:
-            return False
+            return None
+        try:
+            contact.tell("stop", number, float(process.stop_timeout) if timeout_s is None else timeout_s)
+        except ShimLost:
+            pass                                          # it ends in this moment: its connection says so
+        return contact
+
+    def finish_stop(self, container: Container, contact: Contact) -> None:
         with contact:
             try:
-                contact.ask("stop", number, float(process.stop_timeout) if timeout_s is None else timeout_s)
+                contact.answer()
             except ShimLost:
-                pass                                      # it has ended in this moment
+                pass
         self._emit(container, "stop")
-        return True
 
     def _reach(self, container: Container) -> "Contact | None":
         self.state(container)

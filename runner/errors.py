@@ -5,6 +5,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from lang.diagnostic import Diagnostic
+    from lang.source import Source, Span
 
 MOST = 20                                                 # diagnostics that one error carries
 
@@ -193,3 +194,43 @@ class RecordsTooNew(RunError):
 
     def __str__(self) -> str:
         return f"`{self.path}` has version {self.version}, and this program knows {self.ours}"
+
+
+# ---------------------------------------------------------------- projects
+class InvalidService(RunError):
+    """What a compose file asks for cannot be had: `path` in the file, as ("services", "web", "gpus"), and why.
+
+    source, span: where that is written, once somebody who knows has said it.
+    """
+
+    def __init__(self, path: "tuple[str | int, ...]", reason: str, help: str = "") -> None:
+        super().__init__(path, reason)
+        self.path, self.reason, self.help = path, reason, help
+        self.source: "Source | None" = None
+        self.span: "Span | None" = None
+
+    def __str__(self) -> str:
+        shown = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in self.path)
+        return f"`{shown[1:]}` {self.reason}"
+
+
+class ImageUnavailable(RunError):
+    """A service's image is not here, and is not to be got: `reason`."""
+
+    def __init__(self, image: str, service: str, reason: str, help: str = "") -> None:
+        super().__init__(image, service, reason)
+        self.image, self.service, self.reason, self.help = image, service, reason, help
+
+    def __str__(self) -> str:
+        return f"the image `{self.image}` of service `{self.service}` {self.reason}"
+
+
+class DependencyFailed(RunError):
+    """What a service waits for will not come: `container` is not as its `condition` wants it, `reason` says how."""
+
+    def __init__(self, container: str, reason: str, help: str = "") -> None:
+        super().__init__(container, reason)
+        self.container, self.reason, self.help = container, reason, help
+
+    def __str__(self) -> str:
+        return f"dependency failed to start: container {self.container} {self.reason}"

@@ -39,8 +39,8 @@ class Net(Value):
     attachment: "Attachment | None" = None
 
 
-def launch(engine: "Engine", container: Container, lock: int, *, attached: bool, reaper: bool, console_size: "tuple[int, int]") -> Contact:
-    """Start it. `lock`: held, stays the caller's to close; the shim has it too then."""
+def begin(engine: "Engine", container: Container, lock: int, *, attached: bool, reaper: bool, console_size: "tuple[int, int]") -> Contact:
+    """Ask for its shim, which answers later: see `finish`. `lock`: held, stays the caller's to close; the shim has it too then."""
     place, spec = engine.place(container.id), container.spec
     fds: list[int] = []
     before = place.read()
@@ -92,8 +92,17 @@ def _ask(engine: "Engine", container: Container, order: Order) -> Contact:
     os.makedirs(f"{order.run}/c", 0o700, exist_ok=True)
     plain, fds = pack(order)
     with engine.connect() as client:
-        socket = client.ask_shim((plain,), fds)
-    return taken_over(socket, container.name)
+        return Contact(client.ask_shim((plain,), fds), container.name)
+
+
+def finish(engine: "Engine", container: Container, contact: Contact) -> Contact:
+    """Itself, once the container runs. Raises what its shim says if that cannot start it, and gives back what the network had given."""
+    try:
+        taken_over(contact)
+    except BaseException:
+        engine.leave_networks(container)
+        raise
+    return contact
 
 
 # ---------------------------------------------------------------- mounts
