@@ -11,6 +11,8 @@ from store.store import Store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from store.images import Layer
 
 
@@ -33,12 +35,14 @@ class Document(Value):
     layers: "tuple[tuple[Layer, LayerBlob], ...]"
 
 
-def describe(store: Store, image: Digest, packing: "Packing | None" = None, annotations: "dict[str, str] | None" = None) -> Document:
-    """Make the manifest; compressed layers are made and stored if they are not here yet."""
+def describe(store: Store, image: Digest, packing: "Packing | None" = None, annotations: "dict[str, str] | None" = None,
+             blobs: "Sequence[LayerBlob] | None" = None) -> Document:
+    """Make the manifest; compressed layers are made and stored if they are not here yet. blobs: of the layers, where they are chosen already."""
     packing = packing or Packing()
     config = store.images.config_bytes(image)
     platform = store.images.config(image).platform
-    layers = tuple((layer, _blob(store, layer, packing)) for layer in store.images.layers(image))
+    layers = tuple(zip(store.images.layers(image), blobs) if blobs is not None else
+                   ((layer, _blob(store, layer, packing)) for layer in store.images.complete(image)))
     manifest = to_json(Manifest(
         schema_version=2, media_type=DOCKER_MANIFEST if packing.docker else OCI_MANIFEST,
         config=Descriptor(DOCKER_CONFIG if packing.docker else OCI_CONFIG, image, len(config)),

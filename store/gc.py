@@ -106,6 +106,13 @@ def _forget_records(store: Store, budget: Budget) -> int:
     return gone
 
 
+def cached_bytes(store: Store) -> int:
+    """Bytes of files that only the cache keeps."""
+    kept = _snapshots_of_images(store)
+    rows = store.index.query("SELECT snapshot, MAX(size) FROM record WHERE snapshot != '' GROUP BY snapshot")
+    return sum(size for snapshot, size in rows if snapshot not in kept)
+
+
 def _fit(store: Store, limit: int) -> int:
     """Forget records until what only they keep is at most `limit` bytes; how many went."""
     kept = _snapshots_of_images(store)

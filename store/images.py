@@ -28,7 +28,10 @@ _HEX = "0123456789abcdef"
 
 
 class Layer(Value):
-    """One layer of an image that is here. `tree` is "" for a foreign one, whose content nobody has hashed; size: bytes of its files."""
+    """One layer of an image. `tree` is "" for a foreign one, whose content nobody has hashed; size: bytes of its files.
+
+    A layer whose `snapshot` is "" is absent: it was never fetched, and its size is the blob's. `Images.present` fetches it.
+    """
 
     diff_id: Digest
     tree: "Digest | str"
@@ -73,13 +76,15 @@ class Removed(Value):
 
 class Images:
     def __init__(self, index: Index, blobs: "Blobs", snapshots: "Snapshots", leases: Leases,
-                 shorten: "Callable[[tuple[SnapshotId, ...]], tuple[SnapshotId, ...]]", emit: "Callable[[str, str, str], None]") -> None:
+                 shorten: "Callable[[tuple[SnapshotId, ...]], tuple[SnapshotId, ...]]", emit: "Callable[[str, str, str], None]",
+                 fetch: "Callable[[Sequence[Layer]], tuple[Layer, ...]]") -> None:
         self._index = index
         self._blobs = blobs
         self._snapshots = snapshots
         self._leases = leases
         self._shorten = shorten                  # a chain that is too long to be mounted becomes one that shows the same
         self._emit = emit                        # (action, id, name): into the event log
+        self._fetch = fetch                      # all layers of an image -> the same, none of them absent
 
     # ------------------------------------------------------------ names
     def resolve(self, name: str) -> "ImageRecord | None":
@@ -163,20 +168,51 @@ class Images:
         return self.directories(self.layers(image))
 
     def directories(self, layers: "Sequence[Layer]") -> "tuple[str, ...]":
-        """What to mount for these layers (bottom first), topmost first; of a very long chain the lower part is copied into one directory."""
+        """What to mount for these layers (bottom first), topmost first; of a very long chain the lower part is copied into one directory.
+
+        Layers that are absent are fetched, here and in `parts`.
+        """
         return tuple(self._snapshots.path(part) for part in self.parts(layers))
 
     def parts(self, layers: "Sequence[Layer]") -> "tuple[SnapshotId, ...]":
         """The snapshots whose directories those are. One that is in two layers is there once, where it is on top."""
+        layers = self.present(layers)
         return self._shorten(tuple(dict.fromkeys(part for layer in reversed(layers) for part in self._snapshots.stack(layer.snapshot))))
 
+    def present(self, layers: "Sequence[Layer]") -> "Sequence[Layer]":
+        """The same layers (all of an image's, bottom first), with the absent ones fetched."""
+        return layers if all(layer.snapshot for layer in layers) else self._fetch(layers)
+
+    def is_complete(self, image: Digest) -> bool:
+        """Whether no layer of the image is absent."""
+        return all(layer.snapshot for layer in self.layers(image))
+
+    def complete(self, image: Digest) -> "tuple[Layer, ...]":
+        """The image's layers, none of them absent any more."""
+        layers = self.layers(image)
+        if all(layer.snapshot for layer in layers):
+            return layers
+        layers = tuple(self._fetch(layers))
+        self._index.sync()                       # the row is kept over a power cut, so what it leads to has to be
+        with self._index as index:
+            row = index.one("SELECT runtime FROM image WHERE id = ?", image)
+            if row is None:
+                raise ReferenceMissing(image)
+            *fields, _ = marshal.loads(row[0])
+            index.run("UPDATE image SET layers = ?, runtime = ?, size = ? WHERE id = ?", marshal.dumps([tuple(layer) for layer in layers], 2),
+                      marshal.dumps((*fields, self.parts(layers)), 2), sum(layer.size for layer in layers), image)
+        return layers
+
     def runtime(self, image: Digest) -> Runtime:
-        """What starting a container needs, without parsing the config. Raises ReferenceMissing."""
+        """What starting a container needs, without parsing the config; absent layers are fetched. Raises ReferenceMissing."""
         row = self._index.one("SELECT runtime, platform, used FROM image WHERE id = ?", image)
         if row is None:
             raise ReferenceMissing(image)
         self._index.touch("image", image, row[2])
         *fields, parts = marshal.loads(row[0])
+        if parts is None:                        # it has absent layers
+            self.complete(image)
+            *fields, parts = marshal.loads(self._index.one("SELECT runtime FROM image WHERE id = ?", image)[0])
         return Runtime(*(*fields, row[1], tuple(self._snapshots.path(part) for part in parts)))
 
     def use(self, image: Digest) -> Runtime:
@@ -201,7 +237,7 @@ class Images:
         parsed = from_json(ImageConfig, config, f"the config of image `{image}`")
         if parsed.diff_ids != tuple(layer.diff_id for layer in layers):
             raise InvalidImage(f"the config of image `{image}`", f"its {len(parsed.diff_ids)} diff IDs are not those of the {len(layers)} layers")
-        flat = self.parts(layers)
+        flat = self.parts(layers) if all(layer.snapshot for layer in layers) else None
         size = sum(layer.size for layer in layers)
         self._leases.current().hold("image", image)      # before it is known: a prune may be going on
         now = int(time.time())
@@ -211,7 +247,7 @@ class Images:
                 "INSERT OR REPLACE INTO image VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0)", image, parsed.created or "", size, str(parsed.platform),
                 marshal.dumps([tuple(layer) for layer in layers], 2), marshal.dumps((*_runtime(parsed), flat), 2), now, now, index.boot)
             for layer in layers:
-                if layer.tree:                   # built here: an archive that brings it again need not be unpacked
+                if layer.tree and layer.snapshot:        # built here: an archive that brings it again need not be unpacked
                     index.run("INSERT OR IGNORE INTO layer VALUES (?, ?, ?, ?, ?, ?, 0)", layer.diff_id, *layer, index.boot)
         for name in names:
             self.tag(image, name)

@@ -19,8 +19,13 @@ if TYPE_CHECKING:
 else:
     import _sqlite3  # the package around it costs 2 ms and adds nothing that is used here
 
-VERSION = 1
+VERSION = 2
 _STALE_S = 600                           # use times are kept to this; a hit within it costs no write
+_ORIGIN = """
+CREATE TABLE origin (digest TEXT NOT NULL, repository TEXT NOT NULL, diff_id TEXT NOT NULL, media_type TEXT NOT NULL, size INTEGER NOT NULL,
+  seen INTEGER NOT NULL, PRIMARY KEY (digest, repository)) WITHOUT ROWID;
+CREATE INDEX origin_diff ON origin (diff_id);
+"""
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE reference (name TEXT PRIMARY KEY, image TEXT NOT NULL, target TEXT NOT NULL, moved INTEGER NOT NULL) WITHOUT ROWID;
@@ -44,8 +49,13 @@ CREATE INDEX record_unsynced ON record (synced) WHERE synced = 0;
 CREATE INDEX layer_unsynced ON layer (synced) WHERE synced = 0;
 CREATE INDEX image_unsynced ON image (synced) WHERE synced = 0;
 CREATE TABLE parts (key TEXT PRIMARY KEY, parts BLOB NOT NULL);
+CREATE TABLE origin (digest TEXT NOT NULL, repository TEXT NOT NULL, diff_id TEXT NOT NULL, media_type TEXT NOT NULL, size INTEGER NOT NULL,
+  seen INTEGER NOT NULL, PRIMARY KEY (digest, repository)) WITHOUT ROWID;
+CREATE INDEX origin_diff ON origin (diff_id);
 CREATE TABLE build (key TEXT PRIMARY KEY, value BLOB NOT NULL, used INTEGER NOT NULL);
 """
+# version -> what brings an index of it to the next one
+_MIGRATIONS = {1: _ORIGIN}
 _DURABLE = ("record", "layer", "image")  # tables whose rows speak of files
 _TABLES = {"image": "id", "record": "key", "build": "key"}       # those with a use time, and their key
 
@@ -166,6 +176,8 @@ class Index:
             self._create(db)
         elif version > VERSION:
             raise IndexDamaged(self.path, f"it has version {version}, and this program knows {VERSION}")
+        elif version < VERSION:
+            self._migrate(db)
         self.boot = _boot_id()
         if db.execute("SELECT value FROM meta WHERE key = 'boot'").fetchone() != (self.boot,):
             self._drop_unsynced(db)
@@ -177,11 +189,18 @@ class Index:
             db.execute("PRAGMA journal_mode=WAL")
             db.execute("BEGIN IMMEDIATE")
             if not db.execute("PRAGMA user_version").fetchone()[0]:  # else another process was first
-                for statement in _SCHEMA.split(";\n"):
-                    if statement.strip():
-                        db.execute(statement)
+                _execute(db, _SCHEMA)
                 db.execute(f"PRAGMA user_version={VERSION}")
             db.execute("COMMIT")
+
+    def _migrate(self, db: "Any") -> None:
+        db.execute("BEGIN IMMEDIATE")
+        version = db.execute("PRAGMA user_version").fetchone()[0]        # another process may have been faster
+        while version < VERSION:
+            _execute(db, _MIGRATIONS[version])
+            version += 1
+        db.execute(f"PRAGMA user_version={VERSION}")
+        db.execute("COMMIT")
 
     def _drop_unsynced(self, db: "Any") -> None:
         """First opening since the machine started: what was recorded, but never known to be on the disk, did not survive."""
@@ -192,6 +211,12 @@ class Index:
         db.execute("DELETE FROM parts WHERE key NOT IN (SELECT key FROM record)")
         db.execute("INSERT OR REPLACE INTO meta VALUES ('boot', ?)", (self.boot,))
         db.execute("COMMIT")
+
+
+def _execute(db: "Any", statements: str) -> None:
+    for statement in statements.split(";\n"):
+        if statement.strip():
+            db.execute(statement)
 
 
 def _boot_id() -> str:

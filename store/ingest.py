@@ -18,7 +18,7 @@ from store.tree import OPEN_DIRECTORY, own, scan
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from store.blobs import BlobWriter
 
@@ -32,7 +32,7 @@ class Promise(Value):
 
 
 def known_layer(store: Store, diff_id: Digest, below: "tuple[Layer, ...]") -> "Layer | None":
-    """The layer, if it was unpacked before: on its own, or over just these layers. It is held from then on."""
+    """The layer, if it was unpacked before: on its own, or over just these layers (absent ones too). It is held from then on."""
     for key in (diff_id, _chain_key(diff_id, below)):
         row = store.index.one("SELECT diff_id, tree, snapshot, size FROM layer WHERE key = ?", key)
         if row and store.snapshots.hold(row[2]):
@@ -45,34 +45,47 @@ def ingest(store: Store, chunks: "Iterable[bytes]", promise: Promise, below: "tu
 
     Raises DigestMismatch and SizeMismatch where the bytes are not what was promised, InvalidLayer for a damaged or hostile one; nothing stays.
     """
+    head, stream = peek(chunks)
+    same = detect(head) == "uncompressed"                # then the blob's digest is the diff ID, and is worked out once
+    with store.blobs.writer(promise.digest, promise.size, hashed=not same) as writer:
+        def keep() -> "tuple[Digest, int]":
+            return (writer.adopt(promise.diff_id, writer.size) if same else writer.commit()), writer.size
+
+        return unpack(store, _kept(stream, writer), promise.diff_id, below, keep, policy)
+
+
+def unpack(store: Store, chunks: "Iterable[bytes]", diff_id: Digest, below: "tuple[Layer, ...]", keep: "Callable[[], tuple[Digest, int]]",
+           policy: "Policy | None" = None) -> Layer:
+    """Unpack a layer whose bytes somebody else keeps.
+
+    keep: called when all of them were read and had this diff ID; returns the blob's (digest, size).
+    Raises as ingest does, and what `keep` raises; then there is no layer.
+    """
     policy = policy or Policy()
     policy = policy._replace(xattr_prefix=store.root.xattr_prefix, owners=store.root.owners)
     draft = store.snapshots.begin()
     try:
         head, stream = peek(chunks)
         compression = detect(head)
-        same = compression == "uncompressed"             # then the blob's digest is the diff ID, and is worked out once
-        with store.blobs.writer(promise.digest, promise.size, hashed=not same) as writer:
-            fd = os.open(draft.directory, OPEN_DIRECTORY)
-            view = store.view(below) if below else None
-            try:
-                applied = apply(ahead(decompress(_kept(stream, writer), compression)), fd, policy, view)
-            finally:
-                os.close(fd)
-                if view:
-                    view.close()
-            if applied.diff_id != promise.diff_id:
-                raise DigestMismatch(promise.diff_id, applied.diff_id)
-            digest = writer.adopt(applied.diff_id, writer.size) if same else writer.commit()
-            size = writer.size
+        fd = os.open(draft.directory, OPEN_DIRECTORY)
+        view = store.view(below) if below else None
+        try:
+            applied = apply(ahead(decompress(stream, compression)), fd, policy, view)
+        finally:
+            os.close(fd)
+            if view:
+                view.close()
+        if applied.diff_id != diff_id:
+            raise DigestMismatch(diff_id, applied.diff_id)
+        digest, size = keep()
     except BaseException:
         store.snapshots.discard(draft)
         raise
-    store.layerblobs.record(LayerBlob(digest, applied.diff_id, compression, size, applied.tar_size))
+    store.layerblobs.record(LayerBlob(digest, diff_id, compression, size, applied.tar_size))
     # owners that the files cannot carry are kept in the rows
     tree = own(scan(draft.directory, owners=policy.owners), applied.owners) if applied.owners else None
-    layer = Layer(applied.diff_id, "", store.snapshots.commit(draft, tree=tree), applied.size)
-    _remember(store, layer, _chain_key(applied.diff_id, below) if applied.dependent else applied.diff_id)
+    layer = Layer(diff_id, "", store.snapshots.commit(draft, tree=tree), applied.size)
+    _remember(store, layer, _chain_key(diff_id, below) if applied.dependent else diff_id)
     return layer
 
 

@@ -18,8 +18,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from store.blobs import BlobWriter
     from store.images import Layer
     from store.pack import Pieces
+    from store.trail import Trail
 
     Sink = Callable[[bytes | bytearray | memoryview], object]
 
@@ -60,32 +62,43 @@ class LayerBlobs:
         return LayerBlob(*row) if row and self._blobs.size(digest) == row[3] else None
 
     def ensure(self, layer: "Layer", compression: str = "", level: "int | None" = None, *, forced: bool = False,
-               earlier: "Digest | None" = None) -> LayerBlob:
+               earlier: "Digest | None" = None, trail: "Trail | None" = None) -> LayerBlob:
         """A blob of the layer, made and stored if there is none.
 
         compression: "" takes what is here, else gzip. level, forced: make it anew where one is here already. earlier: diff ID of another version
-        of this layer, of whose blob is copied what is the same.
+        of this layer, of whose blob is copied what is the same. trail: for reading behind, while it is made; it is ended in any case.
         """
         here = self.of(layer.diff_id)
         if not forced:
             for blob in here:
                 if blob.compression == compression or not compression:
+                    if trail:
+                        trail.end()
                     return blob
-        return self._make(layer, compression or "gzip", level, earlier, here)
+        try:
+            made = self._make(layer, compression or "gzip", level, earlier, here, trail)
+        except BaseException as error:
+            if trail:
+                trail.end(error)
+            raise
+        if trail:
+            trail.end()
+        return made
 
     def _make(self, layer: "Layer", compression: str, level: "int | None", earlier: "Digest | None",
-              here: "tuple[LayerBlob, ...]") -> LayerBlob:
+              here: "tuple[LayerBlob, ...]", trail: "Trail | None") -> LayerBlob:
         from store.pack import write_blob
 
         with self._blobs.writer(hashed=False) as writer:
+            write = _followed(writer, trail) if trail else writer.write
             if here:                             # a foreign tar: its bytes cannot be made from the files
                 from store.pack import repack
 
-                packed = repack(self._chunks(here[0]), writer.write, compression, level)
+                packed = repack(self._chunks(here[0]), write, compression, level)
             else:
                 other = self._earlier(earlier, compression)
                 try:
-                    packed = write_blob(self._snapshots.tree(layer.snapshot), self._snapshots.directories(layer.snapshot), writer.write,
+                    packed = write_blob(self._snapshots.tree(layer.snapshot), self._snapshots.directories(layer.snapshot), write,
                                         compression, level, earlier=other)
                 finally:
                     if other:
@@ -150,3 +163,13 @@ class LayerBlobs:
             yield from decompress(chunks_of(fd), blob.compression)
         finally:
             os.close(fd)
+
+
+def _followed(writer: "BlobWriter", trail: "Trail") -> "Sink":
+    trail.begin(writer.fd)
+
+    def write(data: "bytes | bytearray | memoryview") -> None:
+        writer.write(data)
+        trail.advance(writer.size)
+
+    return write

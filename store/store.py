@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from store.events import Events
     from store.images import Images, Layer
     from store.layerblobs import LayerBlobs
+    from store.origins import Origins
+    from store.presence import Fetch
     from store.snapshots import SnapshotId, Snapshots
     from store.view import View
 
@@ -24,7 +26,7 @@ MOUNTS = 120                             # directories that are mounted on each 
 
 
 class Store:
-    __slots__ = ("_blobs", "_cache", "_events", "_images", "_layerblobs", "_snapshots", "index", "index", "leases", "root", "temporary")
+    __slots__ = ("_blobs", "_cache", "_events", "_images", "_layerblobs", "_origins", "_snapshots", "fetch", "index", "leases", "root", "temporary")
 
     def __init__(self, root: Root) -> None:
         self.root = root
@@ -36,7 +38,9 @@ class Store:
         self._events: "Events | None" = None
         self._images: "Images | None" = None
         self._layerblobs: "LayerBlobs | None" = None
+        self._origins: "Origins | None" = None
         self._snapshots: "Snapshots | None" = None
+        self.fetch: "Fetch | None" = None        # brings layers of an image of which only the config was pulled: given by who may use the network
 
     @property
     def snapshots(self) -> "Snapshots":
@@ -67,7 +71,8 @@ class Store:
         if self._images is None:
             from store.images import Images
 
-            self._images = Images(self.index, self.blobs, self.snapshots, self.leases, self._shortened, self._image_event)
+            self._images = Images(self.index, self.blobs, self.snapshots, self.leases, self._shortened, self._image_event,
+                                  self._present)
         return self._images
 
     @property
@@ -77,6 +82,14 @@ class Store:
 
             self._layerblobs = LayerBlobs(self.index, self.blobs, self.snapshots)
         return self._layerblobs
+
+    @property
+    def origins(self) -> "Origins":
+        if self._origins is None:
+            from store.origins import Origins
+
+            self._origins = Origins(self.index)
+        return self._origins
 
     @property
     def events(self) -> "Events":
@@ -113,6 +126,11 @@ class Store:
         from store.merging import shortened
 
         return shortened(self, parts)
+
+    def _present(self, layers: "Sequence[Layer]") -> "tuple[Layer, ...]":
+        from store.presence import present
+
+        return present(self, layers, self.fetch)
 
     def _image_event(self, action: str, image: str, name: str) -> None:
         self.events.emit("image", action, image, {"name": name})

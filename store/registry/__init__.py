@@ -1,0 +1,1 @@
+"""Registries: names -> images in the store, and back; the distribution spec's client."""
