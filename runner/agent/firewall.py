@@ -15,10 +15,11 @@ if TYPE_CHECKING:
 
 
 class Firewall:
-    """rules: makes the door to nftables, at the first change. relay_port: as in ruleset.table."""
+    """rules: makes the door to nftables, at the first change. beside, relay_port: as in ruleset.table."""
 
-    def __init__(self, table: str, rules: "Callable[[], Rules]", relay_port: int = 0) -> None:
+    def __init__(self, table: str, rules: "Callable[[], Rules]", *, beside: bool = False, relay_port: int = 0) -> None:
         self._table = table
+        self._beside = beside
         self._relay_port = relay_port
         self._open = rules
         self._rules: "Rules | None" = None
@@ -77,5 +78,5 @@ class Firewall:
     def _write(self) -> None:
         if self._rules is None:
             self._rules = self._open()
-        fences = tuple(self._fences.values())
-        self._rules.run(ruleset.table(self._table, fences, tuple(sorted(self._published)), self._relay_port))
+        fences, published = tuple(self._fences.values()), tuple(sorted(self._published))
+        self._rules.run(ruleset.table(self._table, fences, published, beside=self._beside, relay_port=self._relay_port))

@@ -30,11 +30,16 @@ class Published(Value):
     port: int
 
 
-def table(name: str, fences: "tuple[Fence, ...]", published: "tuple[Published, ...]", relay_port: int = 0) -> str:
-    """Commands that make the table anew, with this in it, in one transaction. relay_port: where what goes out is caught, 0: it is not."""
+def table(name: str, fences: "tuple[Fence, ...]", published: "tuple[Published, ...]", *, beside: bool = False,
+          relay_port: int = 0) -> str:
+    """Commands that make the table anew, with this in it, in one transaction.
+
+    beside: the namespace is not the machine's own but a helper's other end. relay_port: where what goes out is caught, 0: it is not.
+    """
     elements = "".join(add_fence(name, fence) for fence in fences) + "".join(publish(name, one) for one in published)
-    relay = _RELAY.replace("TABLE", name).replace("PORT", str(relay_port)).replace("MARK", str(RELAY_MARK)) if relay_port else ""
-    return f"add table inet {name}\ndelete table inet {name}\n{_TABLE.replace('TABLE', name)}{relay}{elements}"
+    chains = _TABLE + (_BESIDE if beside else "") + (_RELAY if relay_port else "")
+    chains = chains.replace("TABLE", name).replace("PORT", str(relay_port)).replace("MARK", str(RELAY_MARK))
+    return f"{remove_table(name)}{chains}{elements}"
 
 
 def remove_table(name: str) -> str:
@@ -120,6 +125,7 @@ _TABLE = """table inet TABLE {
   iifname != @bridges oifname != @bridges return
   iifname . oifname @inside accept
   ct state established,related accept
+  ct state invalid drop
   oifname @bridges ct status dnat accept
   oifname @bridges drop
   iifname @internal drop
@@ -127,6 +133,14 @@ _TABLE = """table inet TABLE {
 }
 """
 
+# Debian 12's pasta sends segments without any flag: they belong to no connection, and answering them with a reset would end the one they mean.
+_BESIDE = """table inet TABLE {
+ chain input {
+  type filter hook input priority filter; policy accept;
+  ct state invalid drop
+ }
+}
+"""
 _RELAY = """table inet TABLE {
  chain relay {
   type filter hook prerouting priority mangle; policy accept;

@@ -51,7 +51,8 @@ class Service:
         self._nets = outgoing.nets() if relay else ()
         self._forwarder = Forwarder(outside.another if isinstance(outside, Outpost) else None)
         self._bridges = Bridges(own, Netlink(), outside.mtu or survey.mtu_of(survey.uplink()))
-        self._firewall = Firewall(f"pyup_{own}", nft.rules, self._nets[0].getsockname()[1] if self._nets else 0)
+        self._firewall = Firewall(f"pyup_{own}", nft.rules, beside=isinstance(outside, Outpost),
+                                  relay_port=self._nets[0].getsockname()[1] if self._nets else 0)
         self._forwarding = Forwarding(say)
         self.live = LiveNetworks(self.records, self._bridges, self._firewall, lambda: _routes(outside), self._prepare)
         ports = Ports(self._forwarder, outside.socket, outside.first_port)
