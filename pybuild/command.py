@@ -31,11 +31,19 @@ PYBUILD = (
     Command("rmi", "pybuild.image.rmi", "Remove images", ("image rm", "image remove")),
     Command("save", "pybuild.image.save", "Write images to an archive", ("image save",)),
     Command("load", "pybuild.image.load", "Read images from an archive", ("image load",)),
+    Command("pull", "pybuild.image.pull", "Pull images from registries", ("image pull",)),
+    Command("push", "pybuild.image.push", "Push an image to its registry", ("image push",)),
+    Command("login", "pybuild.image.login", "Log in to a registry"),
+    Command("logout", "pybuild.image.logout", "Log out from a registry"),
     Command("base", "pybuild.image.base", "Make a base image from this machine"),
     Command("version", "pybuild.version", "Show the version"),
 )
 
+# `pyup image ..` are the same
+_IMAGES = tuple(Command(words[0], c.module, c.summary, words[1:]) for c in PYBUILD if (words := tuple(a for a in c.aliases if a.startswith("image "))))
+
 PYUP = (
+    *_IMAGES,
     Command("container run", "pybuild.stack.container.run", "Run a command in a new container"),
     Command("container create", "pybuild.stack.container.create", "Make a container without starting it"),
     Command("container start", "pybuild.stack.container.start", "Start containers"),
