@@ -53,7 +53,8 @@ def _pull(store: "Store", session: "Session", name: str, options: Options) -> No
     reference = parse_reference(name)
     platform = wanted_platform(options.platform or os.environ.get("DOCKER_DEFAULT_PLATFORM") or session.config.platform)
     if not options.quiet:
-        print(f"{reference.tag or reference.digest}: Pulling from {reference.path if reference.domain == 'docker.io' else reference.name}", flush=True)
+        where = reference.path if reference.domain == "docker.io" else reference.name
+        print(f"{reference.tag or reference.digest}: Pulling from {where}", flush=True)
     with TransferLines(quiet=options.quiet) as lines:
         pulled = pull.pull(store, session, name, pull.Options(platform, options.lazy, options.all_platforms), lines)
     if not options.quiet:

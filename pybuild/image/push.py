@@ -53,7 +53,7 @@ def _names(store: "Store", name: str) -> "list[str]":
     return names
 
 
-def _push(store: "Store", session: "object", name: str, options: Options) -> str:
+def _push(store: "Store", session: "Session", name: str, options: Options) -> str:
     from pybuild.output.transfer import TransferLines
     from store.reference import parse_reference
     from store.registry.push import push
