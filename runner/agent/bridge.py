@@ -8,7 +8,7 @@ import os
 from kernel.value import Value
 from runner.agent import namespace, netlink
 from runner.agent.address import mac_of, parse_subnet
-from runner.agent.errors import NetworkError
+from runner.agent.errors import NetworkFailed
 from runner.agent.netlink import Netlink, NetlinkFailed
 from runner.agent.ruleset import Fence
 from runner.network import ICC, MASQUERADE, MTU, NetworkRecord
@@ -53,11 +53,11 @@ class Bridges:
         try:
             found = self._home.link(record.interface)
             if found and found.kind != "bridge":
-                raise NetworkError("make the bridge", f"the interface `{record.interface}` is there and is no bridge", "name another one, or none")
+                raise NetworkFailed("make the bridge", f"the interface `{record.interface}` is there and is no bridge", "name another one, or none")
             index = found.number if found else self._make(record)
             self._home.do(*self._addresses(record, index), netlink.up(index))
         except NetlinkFailed as error:
-            raise NetworkError(f"make the bridge of network `{record.name}`", _reason(error), _help(error)) from error
+            raise NetworkFailed(f"make the bridge of network `{record.name}`", _reason(error), _help(error)) from error
         self._indexes[record.id] = index
         return index
 
@@ -102,7 +102,7 @@ class Bridges:
             cell.netlink.do(*requests, netlink.up(inner.number))
         except (NetlinkFailed, OSError) as error:
             self.unplug(name)
-            raise NetworkError(f"connect to network `{record.name}`", _reason(error), _help(error)) from error
+            raise NetworkFailed(f"connect to network `{record.name}`", _reason(error), _help(error)) from error
         return name
 
     def unplug(self, name: str) -> None:

@@ -8,7 +8,11 @@ if TYPE_CHECKING:
 
 
 class NetworkError(RunError):
-    """The root of these; as such, something that the machine refused: `step` is what was being done, `reason` what it said."""
+    """The root of these. Each is made of its `args` again, at the other end of the socket."""
+
+
+class NetworkFailed(NetworkError):
+    """The machine refused: `step` is what was being done, `reason` what it said."""
 
     def __init__(self, step: str, reason: str, help: str = "") -> None:
         super().__init__(step, reason, help)
@@ -23,7 +27,7 @@ class InvalidNetwork(NetworkError):
 
     def __init__(self, what: str, reason: str, help: str = "") -> None:
         super().__init__(what, reason, help)
-        self.what = what
+        self.what, self.reason, self.help = what, reason, help
 
     def __str__(self) -> str:
         return f"network `{self.what}` {self.reason}"
@@ -34,7 +38,7 @@ class InvalidEndpoint(NetworkError):
 
     def __init__(self, container: str, reason: str, help: str = "") -> None:
         super().__init__(container, reason, help)
-        self.container = container
+        self.container, self.reason, self.help = container, reason, help
 
     def __str__(self) -> str:
         return f"container `{self.container}` {self.reason}"
@@ -44,8 +48,8 @@ class NetworkMissing(NetworkError):
     """No network has this name or ID."""
 
     def __init__(self, name: str, help: str = "") -> None:
-        super().__init__(name, "", help)
-        self.name = name
+        super().__init__(name, help)
+        self.name, self.help = name, help
 
     def __str__(self) -> str:
         return f"no such network: `{self.name}`"
@@ -55,7 +59,7 @@ class NetworkExists(NetworkError):
     """The name is taken."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(name, "")
+        super().__init__(name)
         self.name = name
 
     def __str__(self) -> str:
@@ -65,9 +69,10 @@ class NetworkExists(NetworkError):
 class NetworkAmbiguous(NetworkError):
     """`name` begins the IDs of several networks."""
 
+    help = "more digits of the ID would tell them apart"
+
     def __init__(self, name: str, count: int) -> None:
-        super().__init__(name, str(count), "more digits of the ID would tell them apart")
-        self.args = (name, count)
+        super().__init__(name, count)
         self.name, self.count = name, count
 
     def __str__(self) -> str:
@@ -88,9 +93,10 @@ class NetworkPredefined(NetworkError):
 class NetworkInUse(NetworkError):
     """Containers are on it; `containers` are their names."""
 
+    help = "stop them, or disconnect them from it"
+
     def __init__(self, name: str, containers: tuple[str, ...]) -> None:
-        super().__init__(name, "", "stop them, or disconnect them from it")
-        self.args = (name, containers)
+        super().__init__(name, containers)
         self.name, self.containers = name, containers
 
     def __str__(self) -> str:
@@ -100,9 +106,10 @@ class NetworkInUse(NetworkError):
 class PoolOverlap(NetworkError):
     """A subnet that was asked for overlaps `other`, which `owner` has: a network, or an interface or route of the machine."""
 
+    help = "choose another subnet, or leave it out and one is chosen"
+
     def __init__(self, network: str, subnet: str, other: str, owner: str) -> None:
-        super().__init__(network, "", "choose another subnet, or leave it out and one is chosen")
-        self.args = (network, subnet, other, owner)
+        super().__init__(network, subnet, other, owner)
         self.network, self.subnet, self.other, self.owner = network, subnet, other, owner
 
     def __str__(self) -> str:
@@ -113,8 +120,7 @@ class AddressInUse(NetworkError):
     """An address that was asked for is another's; `owner` says whose."""
 
     def __init__(self, network: str, address: str, owner: str) -> None:
-        super().__init__(network, address)
-        self.args = (network, address, owner)
+        super().__init__(network, address, owner)
         self.network, self.address, self.owner = network, address, owner
 
     def __str__(self) -> str:
@@ -124,9 +130,10 @@ class AddressInUse(NetworkError):
 class AddressesExhausted(NetworkError):
     """Every address of the network, or of its `ip_range`, is given out."""
 
+    help = "remove containers, or give the network a larger subnet"
+
     def __init__(self, network: str, range: str) -> None:
-        super().__init__(network, range, "remove containers, or give the network a larger subnet")
-        self.args = (network, range)
+        super().__init__(network, range)
         self.network, self.range = network, range
 
     def __str__(self) -> str:
@@ -136,9 +143,10 @@ class AddressesExhausted(NetworkError):
 class PortInUse(NetworkError):
     """A port to be published is taken; `holder` says by whom, or is ""."""
 
+    help = "publish another port, or stop what uses this one"
+
     def __init__(self, address: str, port: int, protocol: str, holder: str = "") -> None:
-        super().__init__(address, str(port), "publish another port, or stop what uses this one")
-        self.args = (address, port, protocol, holder)
+        super().__init__(address, port, protocol, holder)
         self.address, self.port, self.protocol, self.holder = address, port, protocol, holder
 
     def __str__(self) -> str:
@@ -150,9 +158,9 @@ class PortForbidden(NetworkError):
     """An ordinary user may not listen there; `first` is the lowest port that it may."""
 
     def __init__(self, port: int, first: int) -> None:
-        super().__init__(str(port), "", f"publish a port from {first} on, or let root run `sysctl net.ipv4.ip_unprivileged_port_start={port}`")
-        self.args = (port, first)
+        super().__init__(port, first)
         self.port, self.first = port, first
+        self.help = f"publish a port from {first} on, or let root run `sysctl net.ipv4.ip_unprivileged_port_start={port}`"
 
     def __str__(self) -> str:
         return f"port `{self.port}` cannot be published: an ordinary user may listen on port {self.first} and above"
@@ -183,18 +191,22 @@ class AlreadyConnected(NetworkError):
 class AgentLost(NetworkError):
     """The network agent went away, or could not be started."""
 
-    def __init__(self, reason: str) -> None:
-        super().__init__("reach the network agent", reason)
-        self.args = (reason,)
+    def __init__(self, reason: str, help: str = "") -> None:
+        super().__init__(reason, help)
+        self.reason, self.help = reason, help
+
+    def __str__(self) -> str:
+        return f"cannot reach the network agent: {self.reason}"
 
 
 KINDS: "dict[str, type[NetworkError]]" = {kind.__name__: kind for kind in (
-    NetworkError, InvalidNetwork, InvalidEndpoint, NetworkMissing, NetworkExists, NetworkAmbiguous, NetworkPredefined, NetworkInUse, PoolOverlap,
+    NetworkFailed, InvalidNetwork, InvalidEndpoint, NetworkMissing, NetworkExists, NetworkAmbiguous, NetworkPredefined, NetworkInUse, PoolOverlap,
     AddressInUse, AddressesExhausted, PortInUse, PortForbidden, NotConnected, AlreadyConnected, AgentLost)}
 
 
-def to_wire(error: NetworkError) -> "tuple[Any, ...]":
-    return (type(error).__name__, *error.args)
+def to_wire(error: RunError) -> "tuple[Any, ...]":
+    kind = next((one.__name__ for one in type(error).__mro__ if one.__name__ in KINDS), "")
+    return (kind, *error.args) if kind else (NetworkFailed.__name__, "use the networks", str(error), error.help)
 
 
 def from_wire(kind: str, *arguments: "Any") -> NetworkError:

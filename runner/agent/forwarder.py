@@ -14,7 +14,7 @@ import time
 from kernel.syscalls import PR_SET_PDEATHSIG, close_range, prctl
 from runner.agent import process
 from runner.agent.datagram import IDLE_S, Datagrams
-from runner.agent.errors import NetworkError
+from runner.agent.errors import NetworkFailed
 from runner.agent.outgoing import OutgoingDatagrams, is_outside
 from runner.agent.outside import Here
 from runner.agent.relay import Pipes, Relay
@@ -68,10 +68,10 @@ class Forwarder:
             wire.send(self._socket, message, fds)
             answer, _ = wire.receive(self._socket)
         except OSError as error:
-            raise NetworkError("publish a port", str(error)) from error
+            raise NetworkFailed("publish a port", str(error)) from error
         if answer is None:
             self._socket = None
-            raise NetworkError("publish a port", "the process that forwards ports is gone")
+            raise NetworkFailed("publish a port", "the process that forwards ports is gone")
 
 
 def _fork(outside: "Outpost | None") -> "_socket.socket":

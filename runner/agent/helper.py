@@ -5,7 +5,7 @@ A helper is started from the machine's own network and outlives the agent.
 
 import os
 
-from runner.agent.errors import NetworkError
+from runner.agent.errors import NetworkFailed
 from runner.agent.outside import Outpost
 
 TYPE_CHECKING = False
@@ -44,7 +44,7 @@ class Pasta:
             with open(pid_file) as file:
                 return int(file.read())
         except (OSError, ValueError) as error:
-            raise NetworkError("start pasta", "it has not said which process it is") from error
+            raise NetworkFailed("start pasta", "it has not said which process it is") from error
 
 
 class Slirp:
@@ -67,7 +67,7 @@ class Slirp:
             os.close(errors)
         with open(ready, "rb") as file, open(said, "rb") as words:
             if not file.read(1):
-                raise NetworkError("start slirp4netns", _last_line(words.read(4096)))
+                raise NetworkFailed("start slirp4netns", _last_line(words.read(4096)))
         return pid
 
 
@@ -108,7 +108,7 @@ def _run(outpost: Outpost, argv: tuple[str, ...], fd: int, name: str) -> None:
     with open(said, "rb") as file:
         status = outpost.wait(pid)
         if status:
-            raise NetworkError(f"start {name}", _last_line(file.read(4096)))
+            raise NetworkFailed(f"start {name}", _last_line(file.read(4096)))
 
 
 def _last_line(said: bytes) -> str:

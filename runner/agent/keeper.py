@@ -11,7 +11,7 @@ from runner.agent.answer import Query
 from runner.agent.bridge import Bridges, Plug
 from runner.agent.cell import Cell
 from runner.agent.connecting import Seat, arrange, dns_names, way_out
-from runner.agent.errors import AlreadyConnected, NetworkError, NotConnected
+from runner.agent.errors import AlreadyConnected, NetworkFailed, NotConnected
 from runner.agent.firewall import Firewall
 from runner.agent.form import Member
 from runner.agent.hosts import check, check_endpoint, hosts_text, resolv_conf_text
@@ -254,7 +254,7 @@ class Keeper:
     def _index(self, attached: _Attached, connection: Connection) -> int:
         link = attached.cell.netlink.link(connection.interface)
         if link is None:
-            raise NetworkError("find the default route", f"the interface `{connection.interface}` is gone")
+            raise NetworkFailed("find the default route", f"the interface `{connection.interface}` is gone")
         return link.number
 
     def _publish(self, attached: _Attached, mappings: tuple[PortMapping, ...]) -> None:

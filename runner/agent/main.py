@@ -92,8 +92,8 @@ def _refuse(path: str, error: Exception) -> None:
     """Tell those who wait for us why there will be no agent."""
     from runner.agent.errors import AgentLost, NetworkError, to_wire
 
-    known = error if isinstance(error, NetworkError) else AgentLost(str(error) or type(error).__name__)
-    known.help = known.help or getattr(error, "help", "") or getattr(error, "hint", "")
+    help = getattr(error, "help", "") or getattr(error, "hint", "")
+    known = error if isinstance(error, NetworkError) else AgentLost(str(error) or type(error).__name__, help)
     try:
         os.unlink(path)
         door = wire.socket_of(os.dup(_DOOR))

@@ -6,7 +6,7 @@ In: text made of numbers and checked names only. A library context speaks to the
 import ctypes
 import os
 
-from runner.agent.errors import NetworkError
+from runner.agent.errors import NetworkFailed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ _PROGRAMS = ("/usr/sbin/nft", "/sbin/nft", "/usr/bin/nft", "/usr/local/sbin/nft"
 _HELP = "install the package `nftables`"
 
 
-class RulesFailed(NetworkError):
+class RulesFailed(NetworkFailed):
     """nftables refused; `commands` is what it was told."""
 
     def __init__(self, reason: str, commands: str) -> None:
@@ -92,7 +92,7 @@ class Nft:
             return Library(self._functions)
         if self._path:
             return Program(self._path)
-        raise NetworkError("set up the firewall", "neither libnftables nor the program `nft` is installed", _HELP)
+        raise NetworkFailed("set up the firewall", "neither libnftables nor the program `nft` is installed", _HELP)
 
 
 def _load(names: tuple[str, ...]) -> "ctypes.CDLL | None":

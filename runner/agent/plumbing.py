@@ -6,7 +6,7 @@ What every container needs is in netlink.py.
 import marshal
 import os
 
-from runner.agent.errors import NetworkError
+from runner.agent.errors import NetworkFailed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def apart(function: "Callable[..., Any]", *arguments: "Any") -> "Any":
     os.waitpid(pid, 0)
     done, value = marshal.loads(data) if data else (False, "it ended without a word")
     if not done:
-        raise NetworkError("arrange the network", str(value))
+        raise NetworkFailed("arrange the network", str(value))
     return value
 
 

@@ -9,7 +9,7 @@ import os
 
 from kernel.value import Value
 from runner.agent.address import family_of, number_of
-from runner.agent.errors import NetworkError, PortForbidden, PortInUse
+from runner.agent.errors import NetworkFailed, PortForbidden, PortInUse
 from runner.agent.ruleset import Published
 from runner.endpoint import PortMapping
 
@@ -96,7 +96,7 @@ class Ports:
                 return self._bind_at(mapping, port, wanted, targets)
             except PortInUse:
                 continue
-        raise NetworkError("publish a port", f"every port from {mapping.host_port} to {mapping.host_port_last} is in use")
+        raise NetworkFailed("publish a port", f"every port from {mapping.host_port} to {mapping.host_port_last} is in use")
 
     def _bind_at(self, mapping: PortMapping, port: int, wanted: tuple[str, ...], targets: tuple[str, str]) -> list[Bound]:
         """On each of the addresses that the machine has a family for, at one and the same port."""
@@ -144,13 +144,13 @@ class Ports:
             if error.errno == errno.EADDRNOTAVAIL:
                 if optional:
                     return None
-                raise NetworkError(f"publish port {port}", f"`{address}` is no address of this machine") from error
-            raise NetworkError(f"publish port {port}", os.strerror(error.errno or 0).lower()) from error
+                raise NetworkFailed(f"publish port {port}", f"`{address}` is no address of this machine") from error
+            raise NetworkFailed(f"publish port {port}", os.strerror(error.errno or 0).lower()) from error
 
     def _reserve(self, mapping: PortMapping, port: int, wanted: tuple[str, ...]) -> list[Bound]:
         """A protocol that the kernel alone forwards: only our own containers can be in the way."""
         if not port:
-            raise NetworkError("publish a port", f"a port of {mapping.protocol} needs a number on the machine too")
+            raise NetworkFailed("publish a port", f"a port of {mapping.protocol} needs a number on the machine too")
         for address in wanted:
             if holder := self._own_holder(address, port, mapping.protocol):
                 raise PortInUse(address, port, mapping.protocol, holder)

@@ -7,7 +7,7 @@ will hold for every version: the first two fields, the verb "retire" and the ans
 import os
 import struct
 
-from runner.agent.errors import NetworkError, to_wire
+from runner.agent.errors import NetworkFailed, to_wire
 from runner.agent.form import from_plain, to_plain
 from runner.agent.loop import Loop, Timer
 from runner.agent.netlink import NetlinkFailed
@@ -102,15 +102,14 @@ class Server:
         if verb in _PASSING and user_namespace != self._user_namespace:
             if not self._service.keeper.busy():
                 return ("stale",), ()
-            return ("failed", *to_wire(NetworkError("use the networks", "what runs on them belongs to an earlier user namespace of this user",
+            return ("failed", *to_wire(NetworkFailed("use the networks", "what runs on them belongs to an earlier user namespace of this user",
                                                     "stop those containers first"))), ()
         try:
             value, sent = getattr(self, f"_on_{verb}")(client, *(from_plain(one) for one in rest))
         except RunError as error:
-            known = error if isinstance(error, NetworkError) else NetworkError("use the networks", str(error), error.help)
-            return ("failed", *to_wire(known)), ()
+            return ("failed", *to_wire(error)), ()
         except (OSError, NetlinkFailed) as error:
-            return ("failed", *to_wire(NetworkError("use the networks", (error.strerror or str(error)).lower()))), ()
+            return ("failed", *to_wire(NetworkFailed("use the networks", (error.strerror or str(error)).lower()))), ()
         notices, self._notices[:] = tuple(self._notices), []
         return ("ok", notices, to_plain(value)), sent
 
@@ -124,7 +123,8 @@ class Server:
 
     # ---------------------------------------------------------------- verbs
     def _on_ping(self, client: _Client) -> "tuple[Any, tuple[int, ...]]":
-        return None, ()
+        """Our process ID."""
+        return os.getpid(), ()
 
     def _on_attach(self, client: _Client, wanted: Membership) -> "tuple[Any, tuple[int, ...]]":
         result = self._service.keeper.attach(wanted)
