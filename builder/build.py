@@ -10,7 +10,7 @@ from builder.errors import BuildError, ContextMissing
 from builder.executor import SandboxExecutor
 from builder.explain import Cause, Inputs, explain, similarity
 from builder.export import export
-from builder.graph import RunOp, SourceImage, SourceLocal
+from builder.graph import RunOp, SourceImage, SourceLocal, SourceTree
 from builder.images import BaseImages
 from builder.layerfiles import LayerFiles
 from builder.lower import Known, Lowered, lower
@@ -18,6 +18,7 @@ from builder.outputs import check_outputs, write_outputs
 from builder.plan import DONE, READY, begin
 from builder.progress import Note, StepExplained, StepQueued
 from builder.record import BuildRecord, keep
+from builder.remote.fetch import is_pinned, is_remote, pinned, title
 from builder.request import Request, Result, read_ignore
 from builder.running import Surroundings
 from builder.selection import Manifest, manifest, take
@@ -31,6 +32,7 @@ from lang.platform import Platform, parse_platform
 from lang.source import Source, decode
 from lang.stages import resolve, unused_arguments
 from store.digest import Digest, digest_of
+from store.snapshots import SnapshotId
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from builder.images import Pull
     from builder.plan import Plan, Step
     from builder.progress import OnEvent
+    from builder.signature import Signatures
     from builder.solver import Chain
     from lang.stages import Resolution
     from sandbox.client import Client
@@ -85,6 +88,7 @@ def host_platform() -> Platform:
 def resolve_request(request: Request, named: "Callable[[str], bool]", included: "dict[str, str] | None" = None) -> "Resolution":
     """The stages of the request's Dockerfile, for its target. included: gets the texts of INCLUDEd files. Raises LangError, BuildError."""
     beside = files_beside(request.dockerfile)
+    local = bool(request.context)                        # a Dockerfile from elsewhere gets no file of this machine to see
 
     def include(path: str, including: str) -> tuple[str, str]:
         name, text = beside(path, including)
@@ -92,7 +96,7 @@ def resolve_request(request: Request, named: "Callable[[str], bool]", included: 
             included[os.path.abspath(name)] = text
         return name, text
 
-    dockerfile = parse(Source(request.dockerfile, decode(request.text)), include)
+    dockerfile = parse(Source(request.dockerfile, decode(request.text)), include if local else None)
     host = host_platform()
     try:
         platform = parse_platform(request.platform, host) if request.platform else host
@@ -115,20 +119,27 @@ class _Build:
 
     def build(self) -> Result:
         request, store = self._request, self._store
+        self._hold_tree()
         resolution = resolve_request(request, self._named.__contains__, self._included)
         for name in unused_arguments(resolution):
             self._on_event(Note("warning", f"--build-arg {name}: no ARG of the Dockerfile takes it"))
         self._check(resolution)
-        lowered = self._lowered = lower(resolution, Known(self._images, self._named.__getitem__), request)
+        lowered = self._lowered = lower(resolution, Known(self._images, self._named), request)
         self._announce(lowered)
         self._chains.update(lowered.chains)
         plan = begin(lowered.graph, lowered.results, self._lookup, self.content)
         solved = solve(plan, self._chains, self._executor(), Forked(), self._lookup, self.content, self._on_event, self._jobs())
         image = export(store, request, lowered, solved.chains)
-        steps = [step for step in solved.plan.steps if step.vertex.number]
+        steps = [step for step in solved.plan.steps if step.vertex.number and not is_remote(step.vertex.op)]
         self._remember(image, lowered, solved.plan)
         write_outputs(store, request.outputs, request.names, image)
         return Result(image, request.names, len(steps), sum(1 for step in steps if step.hit))
+
+    def _hold_tree(self) -> None:
+        """Keep a fetched context as long as the build lasts."""
+        tree = self._request.tree
+        if tree is not None and not self._store.snapshots.hold(SnapshotId(tree.snapshot)):
+            raise BuildError(f"the build context `{tree.name}` is not in the store any more")
 
     def _check(self, resolution: "Resolution") -> None:
         """`# check=error=true`: findings of the build checks fail the build."""
@@ -170,6 +181,8 @@ class _Build:
     def causes(self, step: "Step", inputs: "tuple[Chain, ...]") -> "tuple[Cause, ...]":
         """Why there is no record of this step: compared with the most similar one of this stage."""
         vertex = step.vertex
+        if is_remote(vertex.op):
+            return (Cause("source", "it is asked for at every build"),)
         if vertex.no_cache:
             return (Cause("setting", "--no-cache"),)
         results = tuple(chain[-1].result if chain else None for chain in inputs)
@@ -213,8 +226,9 @@ class _Build:
 
     def plan_only(self) -> "list[StepExplained]":
         """What a build would do now, as far as that is known before anything runs."""
+        self._hold_tree()
         resolution = resolve_request(self._request, self._named.__contains__)
-        lowered = self._lowered = lower(resolution, Known(self._images, self._named.__getitem__), self._request)
+        lowered = self._lowered = lower(resolution, Known(self._images, self._named), self._request)
         self._chains.update(lowered.chains)
         plan = begin(lowered.graph, lowered.results, self._lookup, self.content)
         found = []
@@ -227,17 +241,25 @@ class _Build:
         return found
 
     def _remember(self, image: Digest, lowered: Lowered, plan: "Plan") -> None:
-        contexts = tuple((context.root, context.signatures) for context in self._contexts.values())
+        layouts = [name for name, _ in lowered.bases if name.startswith("oci-layout://")]
+        contexts = (*((context.root, context.signatures) for context in self._contexts.values()), *(_signed(name) for name in layouts))
+        bases = tuple((image if name in layouts else name, image) for name, image in lowered.bases)
         labels = tuple((v.number, v.label) for v in lowered.graph.vertices if v.number)
         files = tuple((path, digest_of(text.encode(errors="surrogateescape"))) for path, text in self._included.items())
-        keep(self._store, self._request, BuildRecord(image, lowered.bases, contexts, labels, files))
+        if all(is_pinned(v.op) for v in lowered.graph.vertices if is_remote(v.op)):
+            keep(self._store, self._request, BuildRecord(image, bases, contexts, labels, files))
         keys = {(step.vertex.stage, step.vertex.position): str(step.key) for step in plan.steps if step.key is not None}
         self._store.cache.put_build(self._last_key(), dumps(keys, 2))
         if not self._request.fresh:
             keep_request(self._store, image, self._request)
 
     def _last_key(self) -> Digest:
-        return digest_of(dumps(("last", self._request.context, self._request.dockerfile), 2))
+        return digest_of(dumps(("last", self._place()), 2))
+
+    def _place(self) -> str:
+        """Which Dockerfile this is, whatever it says."""
+        tree = self._request.tree
+        return f"{tree.name if tree is not None else self._request.context}|{self._request.dockerfile}"
 
     def _last(self) -> "dict[tuple[int, int], str]":
         """Keys of the steps of the last build of this Dockerfile, by stage and position: what a miss is explained against."""
@@ -247,13 +269,13 @@ class _Build:
     # ------------------------------------------------------------ what planning asks
     def _lookup(self, vertex: int, key: Digest) -> "CacheRecord | None":
         """The record of a step whose layer is here. Its chain is noted: later steps may ask for files in it before the plan is complete."""
-        record = self._store.cache.get(key)
+        assert self._lowered is not None
+        shown = self._lowered.graph.vertices[vertex]
+        record = pinned(self._store, shown.op) if is_remote(shown.op) else self._store.cache.get(key)
         if record is None or not self._store.snapshots.hold(record.snapshot):      # type: ignore[arg-type]  # as stored
             return None
-        assert self._lowered is not None
-        parent = self._chains[self._lowered.graph.vertices[vertex].inputs[0].vertex]
+        parent = self._chains[shown.inputs[0].vertex] if shown.inputs else ()
         self._chains[vertex] = (*parent, layer_of(record))
-        shown = self._lowered.graph.vertices[vertex]
         if self._request.explain and shown.number:
             self._on_event(StepExplained(shown.number, shown.label, "hit"))
         return record
@@ -299,12 +321,16 @@ class _Build:
         """What an edge takes from, for messages."""
         assert self._lowered is not None
         vertex = self._lowered.graph.vertices[edge.vertex]
+        if is_remote(vertex.op):
+            return f"`{title(vertex.op)}`"
+        if isinstance(vertex.op, SourceTree):
+            return vertex.op.name
         name = getattr(vertex.op, "name", "")
         return f"image `{name}`" if name else f"the stage that ends with `{vertex.label}`" if vertex.label else "the stage"
 
     def _slot(self, step: "Step") -> str:
         """Which place in which Dockerfile a step is: a COPY looks there for what it made the last time."""
-        return f"{self._request.context}|{self._request.dockerfile}|{step.vertex.stage}|{step.vertex.position}"
+        return f"{self._place()}|{step.vertex.stage}|{step.vertex.position}"
 
     # ------------------------------------------------------------ contexts
     def context(self, name: str) -> Context:
@@ -318,8 +344,6 @@ class _Build:
         index = f"{self._store.root.path}/contexts"
         request = self._request
         if name == "context":
-            if not request.context:
-                raise BuildError("there is no build context to copy from: the Dockerfile came from stdin", help="`pybuild -f - DIR` has one")
             return Context(request.context, index, _keeper(request.ignore, request.ignore_name), "the build context", request.ignore)
         directory = self._named[name]
         if not os.path.isdir(directory):
@@ -330,6 +354,12 @@ class _Build:
     def close(self) -> None:
         for context in self._contexts.values():
             context.close()
+
+
+def _signed(layout: str) -> "tuple[str, Signatures]":
+    from builder.remote.layout import signed
+
+    return signed(layout)
 
 
 def _keeper(ignore: bytes, name: str) -> "Callable[[str, bool], bool] | None":

@@ -18,7 +18,7 @@ def epoch_of(request: "Request", resolution: "Resolution") -> int | None:
     """From --build-arg or the ARG before the first FROM; with --reproducible the commit time of the context's git repository, else 0."""
     value = dict(resolution.arguments).get("SOURCE_DATE_EPOCH") or dict(request.build_args).get("SOURCE_DATE_EPOCH", "")
     if value in ("context", "") and (value or request.reproducible):
-        return commit_time(request.context) or 0
+        return request.tree.moment if request.tree is not None else commit_time(request.context) or 0
     if not value:
         return None
     if not value.isdecimal() or int(value) > 1 << 40:

@@ -40,6 +40,10 @@ class BaseImages:
         from builder.base.reserved import is_reserved
         from builder.base.reserved import resolve as resolve_reserved
 
+        if name.startswith("oci-layout://"):
+            from builder.remote.layout import load_layout
+
+            return load_layout(self._store, name, platform)
         record = self._store.images.resolve(name)
         if record is not None and (platform is None or _fits(record, platform)):
             return record.id

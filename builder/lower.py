@@ -4,6 +4,7 @@ its sources, and of the target stage the config and history that its image will 
 Nothing is run and nothing but image configs is read: a stage can only be walked when the config of its base is known.
 """
 
+from builder.cachekey import chain_result
 from builder.epoch import epoch_of
 from builder.errors import BuildError
 from builder.graph import (
@@ -18,11 +19,14 @@ from builder.graph import (
     RunHow,
     RunOp,
     Selector,
+    SourceHttp,
     SourceImage,
     SourceLocal,
     SourceScratch,
+    SourceTree,
     Vertex,
 )
+from builder.solver import BuiltLayer
 from kernel.value import Value
 from lang.config import SCRATCH, Settings
 from lang.evaluate import Evaluated, evaluate
@@ -35,10 +39,11 @@ from store.digest import Digest, digest_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from typing import Any
 
-    from builder.graph import Op
+    from builder.graph import Op, SourceGit
+    from builder.remote.named import NamedStage
     from builder.request import Request
     from builder.solver import Chain
     from lang.platform import Platform
@@ -82,10 +87,10 @@ class Lowered(Value):
 
 
 class Known(Value):
-    """What lowering asks of the world. image(name, platform) and context(name) raise BuildError for what is not there."""
+    """What lowering asks of the world. image(name, platform) raises BuildError for what is not there; the name may be an oci-layout://.."""
 
     image: "Callable[[str, Platform | None], Base]"
-    named: "Callable[[str], str]"                        # the value of a named context
+    named: "Mapping[str, str]"                           # the values of named contexts
 
 
 class _Done(Value):
@@ -104,33 +109,38 @@ def lower(resolution: "Resolution", known: Known, request: "Request") -> Lowered
     made = _Lowering(resolution, known, request, bases, epoch)
     for stage in resolution.stages:
         if stage.reachable:
-            made.stage(stage)
-    done = made.done[resolution.target]
+            made.stage(stage.number)
+    done = made.stage(resolution.target)
     graph = Graph(tuple(made.vertices), done.vertex)
     return Lowered(graph, made.results, made.chains, done.evaluated.settings, done.history, done.platform, tuple(made.images), epoch)
 
 
-def _with_bases(resolution: "Resolution", known: Known) -> "tuple[Resolution, dict[int, Base]]":
-    """The base images of all reachable stages; their ONBUILD triggers may make more stages reachable, so until there are no more."""
-    bases: dict[int, Base] = {}
+def _with_bases(resolution: "Resolution", known: Known) -> "tuple[Resolution, dict[int, Base | None]]":
+    """The base images of all reachable stages, None for a base that is no image; their ONBUILD triggers may make more stages reachable, so
+    until there are no more."""
+    bases: dict[int, Base | None] = {}
     while True:
+        if known.named:
+            from builder.remote.named import with_stages
+
+            resolution = with_stages(resolution, known.named)
         missing = [s for s in resolution.stages if s.reachable and s.number not in bases and isinstance(s.base, ImageRef | NamedRef)]
         if not missing:
             return resolution, bases
         for stage in missing:
             bases[stage.number] = _base(resolution, stage, known)
-        triggers = {number: base.settings.on_build for number, base in bases.items() if base.settings.on_build}
+        triggers = {number: base.settings.on_build for number, base in bases.items() if base and base.settings.on_build}
         if triggers:
             resolution = with_triggers(resolution, triggers)
 
 
-def _base(resolution: "Resolution", stage: "Stage", known: Known) -> Base:
+def _base(resolution: "Resolution", stage: "Stage", known: Known) -> Base | None:
     try:
         if isinstance(stage.base, NamedRef):
-            value = known.named(stage.base.name)
-            if not value.startswith("docker-image://"):
-                raise BuildError(f"the named context `{stage.base.name}` is `{value}`, which is no image", help="FROM takes docker-image:// contexts")
-            return known.image(value.removeprefix("docker-image://"), stage.platform)
+            from builder.remote.named import NamedImage, meaning
+
+            it = meaning(stage.base.name, known.named[stage.base.name])
+            return known.image(it.name, stage.platform) if isinstance(it, NamedImage) else None
         assert isinstance(stage.base, ImageRef)
         return known.image(stage.base.name, stage.platform)
     except BuildError as error:
@@ -138,12 +148,13 @@ def _base(resolution: "Resolution", stage: "Stage", known: Known) -> Base:
 
 
 class _Lowering:
-    def __init__(self, resolution: "Resolution", known: Known, request: "Request", bases: "dict[int, Base]",
+    def __init__(self, resolution: "Resolution", known: Known, request: "Request", bases: "dict[int, Base | None]",
                  epoch: int | None) -> None:
         self.vertices: list[Vertex] = []
         self.results: dict[int, Digest] = {}
         self.chains: dict[int, Chain] = {}
-        self.done: dict[int, _Done] = {}
+        self._done: dict[int, _Done] = {}
+        self._begun: list[int] = []                      # stages that are being lowered: each is needed by the one before it
         self.images: list[tuple[str, Digest]] = []
         self._resolution, self._known, self._request, self._bases = resolution, known, request, bases
         self._source = resolution.dockerfile.source
@@ -155,24 +166,41 @@ class _Lowering:
         self._where: tuple[int, str, int, int] = (-1, "", 0, 0)      # stage number, its name, the step's number in it, how many there are
 
     # ------------------------------------------------------------ stages
-    def stage(self, stage: "Stage") -> None:
-        below = self.done.get(stage.base.number) if isinstance(stage.base, StageRef) else None
+    def stage(self, number: int) -> _Done:
+        """The stage in the graph, with all that it needs. (A named context may mean a stage that comes later in the file.)"""
+        done = self._done.get(number)
+        if done is None:
+            before = self._arguments, self._no_cache, self._where
+            self._begun.append(number)
+            done = self._done[number] = self._stage(self._resolution.stages[number])
+            self._begun.pop()
+            self._arguments, self._no_cache, self._where = before
+        return done
+
+    def _stage(self, stage: "Stage") -> _Done:
+        below = self._below(stage)
         platform = stage.platform or (below.platform if below else self._resolution.target_platform)
+        base = self._bases.get(stage.number)
+        settings, scope, vertex = SCRATCH, None, -1
         history: tuple[Any, ...] = ()
         if below is not None:
             vertex, settings, scope, history = below.vertex, below.evaluated.settings, below.evaluated.scope, below.history
         elif isinstance(stage.base, Scratch):
-            vertex, settings, scope = self._add_source(SourceScratch(str(platform)), (), digest_of(b"scratch")), SCRATCH, None
-        else:
-            base = self._bases[stage.number]
+            vertex = self._scratch(platform)
+        elif base is not None:
             vertex = self._image(base, platform)
-            settings, scope, history, platform = base.settings, None, base.history, base.platform or platform
+            settings, history, platform = base.settings, base.history, base.platform or platform
         evaluated = evaluate(stage, settings, self._resolution, scope)
         self._arguments = frozenset(name for name, _ in evaluated.scope.arguments)
         self._no_cache = self._request.no_cache or (stage.name or str(stage.number)) in self._request.no_cache_stages
         total = 1 + sum(1 for step in evaluated.steps if step.layer)
         name = stage.name or (f"stage-{stage.number}" if len(self._resolution.stages) > 1 else "")
         count = 1
+        if vertex < 0:
+            assert isinstance(stage.base, NamedRef)
+            self._where = (stage.number, name, count, total)
+            vertex = self._root_of(stage.base, stage, platform)
+            history = (HistoryLine(f"FROM {stage.base.name}", vertex),)
         for step in evaluated.steps:
             if not isinstance(step, ConfigStep):
                 count += 1
@@ -180,12 +208,46 @@ class _Lowering:
                 if step.layer:
                     vertex = self._step(step, vertex, platform)
             history += (HistoryLine(step.created_by, vertex if step.layer else -1),)
-        self.done[stage.number] = _Done(vertex, evaluated, history, platform)
+        return _Done(vertex, evaluated, history, platform)
+
+    def _below(self, stage: "Stage") -> _Done | None:
+        """The stage that a stage is based on, by its name or by way of a named context."""
+        if isinstance(stage.base, StageRef):
+            return self.stage(stage.base.number)
+        if isinstance(stage.base, NamedRef) and self._bases[stage.number] is None:
+            from builder.remote.named import NamedStage, meaning
+
+            it = meaning(stage.base.name, self._known.named[stage.base.name])
+            return self._named_stage(stage.base.name, it) if isinstance(it, NamedStage) else None
+        return None
+
+    def _named_stage(self, context: str, it: "NamedStage") -> _Done:
+        from builder.remote.named import stage_number
+
+        number = stage_number(self._resolution.stages, it.name, context)
+        if number in self._begun:
+            raise BuildError(f"the named context `{context}` is the stage `{it.name}`, which needs it itself")
+        return self.stage(number)
+
+    def _root_of(self, ref: NamedRef, stage: "Stage", platform: "Platform") -> int:
+        """A base that is no image: the files of a named context on an empty file system."""
+        span = stage.start.image.span
+        try:
+            origin = self._origin(ref)
+            if isinstance(self.vertices[origin].op, SourceLocal):
+                files = Edge(origin, Selector((Pick(""),), wildcards=False))
+                return self._add(CopyOp("/", epoch=self._epoch), (Edge(self._scratch(platform)), files), f"FROM {ref.name}", span)
+            return self._add(MergeOp(), (Edge(self._scratch(platform)), Edge(origin)), "", span)
+        except BuildError as error:
+            raise error.at(span, self._source) from None
 
     def _image(self, base: Base, platform: "Platform") -> int:
         if (base.name, base.image_id) not in self.images:
             self.images.append((base.name, base.image_id))
         return self._add_source(SourceImage(base.name, base.image_id, str(platform)), base.chain, base.result)
+
+    def _scratch(self, platform: "Platform") -> int:
+        return self._add_source(SourceScratch(str(platform)), (), digest_of(b"scratch"))
 
     # ------------------------------------------------------------ vertices
     def _add_source(self, op: "Op", chain: "Chain", result: Digest) -> int:
@@ -195,6 +257,17 @@ class _Lowering:
             index = self._by_op[same, (), False] = len(self.vertices)
             self.vertices.append(Vertex(op, ()))
             self.results[index], self.chains[index] = result, chain
+        return index
+
+    def _add_remote(self, op: "SourceHttp | SourceGit", span: "Span | None") -> int:
+        """A source that is fetched when the build runs: until then nobody knows its result."""
+        index = self._by_op.get((op, (), False))
+        if index is None:
+            from builder.remote.fetch import title
+
+            index = self._by_op[op, (), False] = len(self.vertices)
+            self._shown += 1
+            self.vertices.append(Vertex(op, (), f"[internal] fetch {title(op)}", self._shown, self._where[0], 0, frozenset(), span, self._source))
         return index
 
     def _add(self, op: "Op", inputs: tuple[Edge, ...], label: str, span: "Span | None") -> int:
@@ -224,17 +297,33 @@ class _Lowering:
     def _origin(self, ref: "Ref | None") -> int:
         """The vertex that --from or a mount's from names; None is the build context."""
         if ref is None:
-            return self._add_source(SourceLocal("context"), (), digest_of(b"local context"))
+            return self._context()
         if isinstance(ref, StageRef):
-            return self.done[ref.number].vertex
+            return self.stage(ref.number).vertex
         if isinstance(ref, Scratch):
-            return self._add_source(SourceScratch(str(self._resolution.target_platform)), (), digest_of(b"scratch"))
+            return self._scratch(self._resolution.target_platform)
         if isinstance(ref, ImageRef):
             return self._image(self._known.image(ref.name, None), self._resolution.target_platform)
-        value = self._known.named(ref.name)
-        if value.startswith("docker-image://"):
-            return self._image(self._known.image(value.removeprefix("docker-image://"), None), self._resolution.target_platform)
-        return self._add_source(SourceLocal(ref.name), (), digest_of(b"local " + ref.name.encode()))
+        from builder.remote.named import NamedImage, NamedStage, meaning
+
+        it = meaning(ref.name, self._known.named[ref.name])
+        if isinstance(it, NamedImage):
+            return self._image(self._known.image(it.name, None), self._resolution.target_platform)
+        if isinstance(it, NamedStage):
+            return self._named_stage(ref.name, it).vertex
+        if isinstance(it, SourceLocal):
+            return self._add_source(it, (), digest_of(b"local " + ref.name.encode()))
+        return self._add_remote(it, None)
+
+    def _context(self) -> int:
+        """The build context: a directory, a tree that was fetched, or nothing at all."""
+        tree = self._request.tree
+        if tree is not None:
+            layer = BuiltLayer(chain_result(None, Digest(tree.digest)), tree.digest, tree.snapshot)
+            return self._add_source(SourceTree(f"the build context `{tree.name}`", tree.digest), (layer,), layer.result)
+        if self._request.context:
+            return self._add_source(SourceLocal("context"), (), digest_of(b"local context"))
+        return self._add_source(SourceTree("the build context, which is empty: there is only a Dockerfile"), (), digest_of(b"empty context"))
 
     # ------------------------------------------------------------ steps
     def _run(self, step: RunStep, parent: int, platform: "Platform") -> int:
@@ -265,16 +354,34 @@ class _Lowering:
                 raise BuildError(f"this RUN needs the entitlement `{name}`", help=f"build with `--allow {name}` if you trust this Dockerfile")
 
     def _copy(self, step: CopyStep, parent: int, platform: "Platform") -> int:
-        for source in step.sources:
-            if isinstance(source, UrlSource | GitSource):
-                raise BuildError("ADD from a URL or a git repository is not built in yet", help="download in a RUN, or copy from the context")
-        picks = tuple(Pick(source.path.lstrip("/"), source.keep) for source in step.sources if isinstance(source, PathSource))
         inline = tuple(InlineSource(source.name, source.content) for source in step.sources if isinstance(source, InlineText))
-        unpack = (1,) if picks and step.add and step.unpack is not False else ()
+        edges, unpack = self._sources(step)
         op = CopyOp(step.destination, step.owner, step.chmod, step.parents, unpack, inline, len(step.sources) > 1, self._epoch)
-        edges = (Edge(self._origin(step.origin), Selector(picks, parents=step.parents, excludes=step.excludes)),) if picks else ()
         if step.link and step.chmod is None:
-            scratch = self._add_source(SourceScratch(str(platform)), (), digest_of(b"scratch"))
-            copied = self._add(op, (Edge(scratch), *edges), step.label, step.span)
+            copied = self._add(op, (Edge(self._scratch(platform)), *edges), step.label, step.span)
             return self._add(MergeOp(), (Edge(parent), Edge(copied)), "", step.span)
         return self._add(op, (Edge(parent), *edges), step.label, step.span)
+
+    def _sources(self, step: CopyStep) -> tuple[tuple[Edge, ...], tuple[int, ...]]:
+        """What a COPY or ADD takes, in its order (paths that follow each other are one edge), and which inputs' archives it unpacks."""
+        edges: list[Edge] = []
+        unpack: list[int] = []
+        paths: tuple[Pick, ...] = ()
+        for source in (*step.sources, None):
+            if isinstance(source, PathSource):
+                paths += (Pick(source.path.lstrip("/"), source.keep),)
+                continue
+            if paths:
+                edges.append(Edge(self._origin(step.origin), Selector(paths, parents=step.parents, excludes=step.excludes)))
+                unpack += [len(edges)] if step.add and step.unpack is not False else []
+                paths = ()
+            if isinstance(source, UrlSource):
+                origin = self._add_remote(SourceHttp(source.url, source.name, step.checksum), step.span)
+                edges.append(Edge(origin, Selector((Pick(source.name),), wildcards=False, excludes=step.excludes)))
+                unpack += [len(edges)] if step.unpack else []
+            elif isinstance(source, GitSource):
+                from builder.remote.named import git_source
+
+                origin = self._add_remote(git_source(source.ref, checksum=step.checksum, keep_git_dir=step.keep_git_dir), step.span)
+                edges.append(Edge(origin, Selector((Pick(""),), wildcards=False, excludes=step.excludes)))
+        return tuple(edges), tuple(unpack)

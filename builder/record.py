@@ -1,7 +1,8 @@
 """Finished builds, remembered whole: when nothing that a build looked at has changed, its image is found without parsing anything.
 
 The cached path: this module and what it imports load no lang, msgspec, json, re or typing (a test looks). The record's key is what the user
-asked for (Request.identity); its value says what the build looked at outside: images by name, directories by signature.
+asked for (Request.identity); its value says what the build looked at outside: images by name, directories by signature. A build that asked
+somebody elsewhere for what may change (an address without a checksum, a branch) is not remembered: the next one asks again, as it plans.
 """
 
 from marshal import dumps, loads

@@ -22,6 +22,15 @@ class Output(Value):
         return dict(self.options).get(name, default)
 
 
+class Tree(Value):
+    """A build context that is no directory, in the store: as builder.remote.context has fetched it."""
+
+    name: str                                            # where it comes from, for people
+    digest: str                                          # of its files
+    snapshot: str                                        # where they are
+    moment: int = 0                                      # seconds since the epoch: of its commit, of its youngest file
+
+
 class Request(Value):
     """Everything that decides what a build yields, and how it runs."""
 
@@ -57,11 +66,13 @@ class Request(Value):
     reproducible: bool = False                           # SOURCE_DATE_EPOCH where none is given
     fresh: bool = False                                  # no earlier layer stands for an equal new one: `verify` compares them
     explain: bool = False                                # say of each step whether it is a hit, and why not
+    tree: Tree | None = None                             # the build context, if it is no directory; `context` is "" then
 
     def identity(self) -> tuple[object, ...]:
         """What of the request decides the image's content; the rest (names, outputs, how it runs) does not."""
         return (self.context, self.text, self.ignore, self.target, self.build_args, self.named_contexts, self.platform, self.labels, self.network,
-                self.add_hosts, self.secrets, self.ssh, self.allow, self.shm_size, self.ulimits, self.reproducible)
+                self.add_hosts, self.secrets, self.ssh, self.allow, self.shm_size, self.ulimits, self.reproducible,
+                (self.tree.digest, self.tree.moment) if self.tree else ())
 
 
 class Result(Value):

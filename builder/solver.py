@@ -188,9 +188,9 @@ class _Run:
 
     def _add(self, index: int, layer: BuiltLayer) -> None:
         self._seen.add(index)
-        parent = self.chains[self.plan.steps[index].vertex.inputs[0].vertex]
-        self.chains[index] = (*parent, layer)
-        if not layer.diff_id and layer.snapshot not in self._hashing:
+        inputs = self.plan.steps[index].vertex.inputs
+        self.chains[index] = (*(self.chains[inputs[0].vertex] if inputs else ()), layer)
+        if not layer.diff_id and inputs and layer.snapshot not in self._hashing:
             self._hashing.add(layer.snapshot)
             executor = self._executor
             self._workers.start(("diff", index), lambda send: executor.diff_id(layer, send))

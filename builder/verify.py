@@ -2,7 +2,7 @@
 
 from marshal import dumps, loads
 
-from builder.request import Output, Request, Secret
+from builder.request import Output, Request, Secret, Tree
 from kernel.value import Value, plain
 from store.digest import Digest, digest_of
 
@@ -31,6 +31,8 @@ def request_of(store: "Store", image: Digest) -> Request | None:
     fields = dict(zip(Request._fields, loads(data)[1:]))
     fields["secrets"] = tuple(Secret(*secret[1:]) for secret in fields["secrets"])
     fields["outputs"] = tuple(Output(*output[1:]) for output in fields["outputs"])
+    if fields.get("tree"):
+        fields["tree"] = Tree(*fields["tree"][1:])
     return Request(**fields)
 
 

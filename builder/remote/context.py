@@ -8,6 +8,7 @@ import os
 
 from builder.errors import BuildError, DockerfileMissing
 from builder.remote.errors import NotAContext
+from builder.request import Tree
 from kernel.value import Value
 from store.digest import Digest
 from store.snapshots import SnapshotId
@@ -27,25 +28,27 @@ _HEAD = 2 << 20                                          # bytes by which an arc
 
 
 class RemoteContext(Value):
-    """name: what it is called, for people; tree, snapshot: "" where there is nothing but a Dockerfile."""
+    """dockerfile: its path; tree: what COPY takes from, None where there is nothing but a Dockerfile; why: why nothing was fetched, or ""."""
 
-    name: str
     dockerfile: str
     text: bytes
-    tree: "Digest | str" = ""
-    snapshot: str = ""
-    why: str = ""                                        # why nothing was fetched, "" if something was
+    tree: Tree | None = None
+    why: str = ""
 
 
 def kind_of(word: str) -> str:
-    """"stdin", "git", "http", or "" for a directory. A directory of that name comes first, as with docker."""
+    """"stdin", "git", "http", or "" for a directory. A directory of that name comes first, as with docker. Raises NotAContext."""
     if word == "-":
         return "stdin"
     if not ("://" in word or "@" in word or word.startswith("github.com/")) or os.path.isdir(word):
         return ""
     from builder.remote.named import is_git
 
-    return "git" if is_git(word) else "http" if word.startswith(("http://", "https://")) else ""
+    if is_git(word) or word.startswith(("http://", "https://")):
+        return "git" if is_git(word) else "http"
+    if "://" in word:
+        raise NotAContext(f"`{word}`", "is no build context: those come by http, https, ssh and git")
+    return ""
 
 
 def open_context(store: "Store", word: str, file: str, access: "Access", *, text: bytes | None = None, keep_git_dir: bool = False,
@@ -79,10 +82,21 @@ def open_context(store: "Store", word: str, file: str, access: "Access", *, text
 
 
 def _with_dockerfile(store: "Store", name: str, fetched: "Fetched", file: str, text: bytes | None) -> RemoteContext:
+    from builder.remote.kept import moment_of
+
     record = fetched.record
     if text is None:
         file, text = _read(store, record, name, (file,) if file else NAMES)
-    return RemoteContext(name, file or NAMES[0], text, record.tree, record.snapshot, fetched.why)
+    return RemoteContext(file or NAMES[0], text, Tree(name, record.tree, record.snapshot, moment_of(record)), fetched.why)
+
+
+def read_url(store: "Store", url: str, access: "Access", say: "Callable[[str], None]" = lambda text: None) -> bytes:
+    """The Dockerfile behind a URL. Raises RemoteError, StoreError."""
+    from builder.graph import SourceHttp
+    from builder.remote.address import shown
+    from builder.remote.fetch import fetch
+
+    return _read(store, fetch(store, SourceHttp(url, NAMES[0]), access, say).record, shown(url), NAMES[:1])[1]
 
 
 def _read(store: "Store", record: "CacheRecord", name: str, files: tuple[str, ...]) -> tuple[str, bytes]:
@@ -104,16 +118,15 @@ def _read(store: "Store", record: "CacheRecord", name: str, files: tuple[str, ..
 
 # ---------------------------------------------------------------- stdin
 def _on_stdin(store: "Store", file: str, text: bytes | None) -> RemoteContext:
-    from builder.remote.archive import is_archive
+    from builder.remote.archive import is_archive, unpack
     from builder.remote.kept import Drafting, Fetched, find, keep
     from builder.remote.kept import name as key_of
+    from store.tree import DIRECTORY, FORMAT, MODE, MTIME
 
     what = "the context on stdin"
     head = _take(0, _HEAD)
     if not is_archive([head]):
-        return RemoteContext("stdin", NAMES[0], _dockerfile(head))
-    from builder.remote.archive import unpack
-
+        return RemoteContext(NAMES[0], _dockerfile(head))
     with Drafting(store) as draft:
         applied = unpack(store, _all(head, 0), draft, what)
         key = key_of("tar", applied.diff_id)
@@ -121,7 +134,9 @@ def _on_stdin(store: "Store", file: str, text: bytes | None) -> RemoteContext:
         why = "" if record is None else "the same as before"
         if record is None:
             assert applied.tree is not None
-            record = keep(store, key, draft, 0, tree=applied.tree)
+            # of the files: directories that the tar only implies are as old as the unpacking
+            times = (row[1][MTIME] for rows in applied.tree.values() for row in rows if row[1][MODE] & FORMAT != DIRECTORY)
+            record = keep(store, key, draft, max(times, default=0) // 10**9, tree=applied.tree)
     return _with_dockerfile(store, what, Fetched(record, why), file, text)
 
 

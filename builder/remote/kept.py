@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from store.store import Store
     from store.tree import Tree
 
+_LAST_MOMENT = 253402300799      # of the year 9999: what a date can say
 _FORMAT = 1                      # part of every name: what is kept under a name never changes its meaning
 
 
@@ -50,16 +51,24 @@ def keep(store: "Store", key: Digest, draft: "Draft", moment: int, *, tree: "Tre
          known: "Mapping[int, bytes] | None" = None) -> CacheRecord:
     """Make the draft a snapshot of that name, held from now on.
 
-    moment: how old its files are, seconds since the epoch; 0: not known. tree: its rows, if they are known; known: inode -> sha256 of files.
+    moment: how old its files are, seconds since the epoch; 0 or less: not known. tree: its rows, if they are known; known: inode -> sha256 of
+    files.
     """
     tree = tree if tree is not None else scan(draft.directory, owners=store.root.owners, known=known)
     snapshot = store.snapshots.commit(draft, tree=tree)
     store.snapshots.hold(snapshot)
     content = digest(tree)
-    created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment or time.time()))
+    created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(min(moment, _LAST_MOMENT) if moment > 0 else time.time()))
     record = CacheRecord(key, key, chain_result(None, content), content, snapshot, "", size_of(tree), created)
     store.cache.put(record)
     return record
+
+
+def moment_of(record: CacheRecord) -> int:
+    """How old its files are, seconds since the epoch: as `keep` was told, or when it was fetched."""
+    from datetime import datetime
+
+    return int(datetime.fromisoformat(record.created).timestamp())
 
 
 class Drafting:

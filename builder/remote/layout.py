@@ -1,6 +1,7 @@
 """An image in an OCI layout on this machine -> the store: no name is given to it, and what is here already is not unpacked again."""
 
 import os
+import time
 
 from builder.remote.errors import BadLayout
 from builder.remote.named import split_layout
@@ -14,6 +15,7 @@ from store.source import DirectorySource
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from builder.signature import Signatures
     from lang.platform import Platform
     from store.store import Store
 
@@ -127,3 +129,18 @@ def tag_of(descriptor: Descriptor) -> str:
     name = (descriptor.annotations or {}).get(_REF_NAME, "")
     last = name.rpartition("/")[2]
     return last.rpartition(":")[2] if ":" in last else name
+
+
+def signed(value: str) -> "tuple[str, Signatures]":
+    """What of a layout a later build looks at, to see that it is as it was: its index.json. As builder.context keeps of a directory."""
+    from builder.context import RACY_NS
+    from builder.signature import list_directory, sign
+
+    path = split_layout(value)[0]
+    fd = os.open(path, _OPEN)
+    try:
+        raw = list_directory(fd)
+    finally:
+        os.close(fd)
+    racy = any(stat[3] > time.time_ns() - RACY_NS for _, stat in raw)
+    return path, {"": b"" if racy else sign(raw)}

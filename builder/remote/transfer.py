@@ -288,12 +288,11 @@ def _answer(response: "BaseHTTPResponse") -> Answer:
 
 def seconds_of(text: str) -> int:
     """An HTTP date as seconds since the epoch; 0 for none, and for one that does not read."""
-    from email.utils import mktime_tz, parsedate_tz
+    from email.utils import parsedate_to_datetime
 
-    parsed = parsedate_tz(text) if text else None
     try:
-        return max(int(mktime_tz(parsed)), 0) if parsed else 0
-    except (ValueError, OverflowError):
+        return max(int(parsedate_to_datetime(text).timestamp()), 0) if text else 0
+    except (ValueError, TypeError, OverflowError):
         return 0
 
 

@@ -8,13 +8,14 @@ from pybuild.scanner import Options
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from builder.request import Output, Request, Result, Secret
+    from builder.progress import OnEvent
+    from builder.request import Output, Request, Result, Secret, Tree
     from store.store import Store
 
 USAGE = Usage(
     "Build an image from a Dockerfile.",
     "pybuild -t guestbook examples/guestbook\npybuild --build-arg VERSION=2 --target test -o type=local,dest=out .",
-    (Operand("context", "1", "directory with what COPY takes, or `-`: a Dockerfile on stdin"),),
+    (Operand("context", "1", "directory with what COPY takes; `-`: tar or Dockerfile on stdin; an address of a git repository, tar or Dockerfile"),),
     (Option("-f --file", VALUE, "the Dockerfile (default: CONTEXT/Dockerfile); `-` is stdin", "FILE"),
      Option("-t --tag", LIST, "name of the image", "NAME[:TAG]"),
      Option("--target", VALUE, "build this stage instead of the last one", "STAGE"),
@@ -57,11 +58,9 @@ def main(options: Options) -> int:
     from builder import record
 
     request = make_request(options)
-    from pybuild.output.progress import printer
     from pybuild.place import open_store
 
-    quiet = options.quiet
-    on_event = printer("quiet" if quiet else options.progress or os.environ.get("BUILDKIT_PROGRESS") or "plain")
+    on_event = printer_of(options)
     with open_store(options) as store:
         result = record.find(store, request, on_event)
         if result is not None:
@@ -79,9 +78,27 @@ def _call(kind: str, options: Options) -> int:
     from pybuild.image.call import call
     from pybuild.image.lint import surroundings
 
-    _, dockerfile, text = _read_dockerfile(options)
+    _, dockerfile, text, _ = _read_dockerfile(options)
     source = Source(_shown(dockerfile), decode(text))
     return call(kind, source, surroundings(source, options), options.format)
+
+
+def printer_of(options: Options) -> "OnEvent":
+    from pybuild.output.progress import printer
+
+    return printer("quiet" if options.quiet else options.progress or os.environ.get("BUILDKIT_PROGRESS") or "plain")
+
+
+def secrets_of(options: Options) -> "tuple[Secret, ...]":
+    return tuple(_secret(w) for w in options.secret)
+
+
+def build_args_of(options: Options) -> tuple[tuple[str, str], ...]:
+    return _build_args(options.build_arg)
+
+
+def ssh_of(options: Options) -> tuple[tuple[str, str], ...]:
+    return tuple(_ssh(w) for w in options.ssh)
 
 
 def _finish(options: Options, result: "Result") -> int:
@@ -109,39 +126,47 @@ def make_request(options: Options) -> "Request":
     """Raises BuildError, Misuse, OSError."""
     from builder.request import Request, read_ignore
 
-    context, dockerfile, text = _read_dockerfile(options)
+    context, dockerfile, text, tree = _read_dockerfile(options)
     ignore_name, ignore = read_ignore(context, dockerfile) if context else ("", b"")
     return Request(
         context=context, dockerfile=_shown(dockerfile), text=text, ignore=ignore, ignore_name=_shown(ignore_name), target=options.target,
-        build_args=_build_args(options.build_arg), named_contexts=tuple(_named_context(w) for w in options.build_context),
+        build_args=build_args_of(options), named_contexts=tuple(_named_context(w) for w in options.build_context),
         platform=options.platform or os.environ.get("DOCKER_DEFAULT_PLATFORM", ""), labels=_pairs(options.label, "--label"),
         annotations=tuple(options.annotation), names=tuple(options.tag), network=options.network, add_hosts=tuple(options.add_host),
-        secrets=tuple(_secret(w) for w in options.secret), ssh=tuple(_ssh(w) for w in options.ssh),
+        secrets=secrets_of(options), ssh=ssh_of(options),
         allow=tuple(x for w in options.allow for x in w.split(",")), no_cache=options.no_cache,
         no_cache_stages=tuple(x for w in options.no_cache_filter for x in w.split(",")), pull=options.pull not in (None, "false"),
         outputs=tuple(_output(w) for w in options.output), jobs=options.jobs or 0, shm_size=_size(options.shm_size, "--shm-size"),
         ulimits=tuple(options.ulimit), memory=_size(options.memory, "--memory"), cpus=_number(options.cpus),
-        cgroup_parent=options.cgroup_parent or "", proxies=_proxies(), explain=options.explain, reproducible=options.reproducible)
+        cgroup_parent=options.cgroup_parent or "", proxies=_proxies(), tree=tree, explain=options.explain, reproducible=options.reproducible)
 
 
-def _read_dockerfile(options: Options) -> tuple[str, str, bytes]:
-    """(context directory or "", path of the Dockerfile, its bytes)."""
+def _read_dockerfile(options: Options) -> "tuple[str, str, bytes, Tree | None]":
+    """(context directory or "", path of the Dockerfile, its bytes, the context if it is no directory)."""
     context, file = options.context, options.file
-    if context == "-":
-        return "", "Dockerfile", sys.stdin.buffer.read()
+    if context == "-" or "://" in context or "@" in context or context.startswith("github.com/"):
+        from pybuild.image.remote import read_context
+
+        found = read_context(options)
+        if found is not None:
+            return "", *found
     directory = os.path.abspath(context)
     if not os.path.isdir(directory):
         from builder.errors import ContextMissing
 
         raise ContextMissing(context, _meant_command(context))
     if file == "-":
-        return directory, "Dockerfile", sys.stdin.buffer.read()
+        return directory, "Dockerfile", sys.stdin.buffer.read(), None
+    if file and file.startswith(("http://", "https://")):
+        from pybuild.image.remote import read_dockerfile
+
+        return directory, "Dockerfile", read_dockerfile(options), None
     path = file or f"{directory}/Dockerfile"
     if not file and not os.path.exists(path):
         path = next((f"{directory}/{n}" for n in ("dockerfile", "Containerfile") if os.path.exists(f"{directory}/{n}")), path)
     try:
         with open(path, "rb") as stream:
-            return directory, os.path.abspath(path), stream.read()
+            return directory, os.path.abspath(path), stream.read(), None
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
         from builder.errors import DockerfileMissing
 
@@ -199,7 +224,9 @@ def _named_context(word: str) -> tuple[str, str]:
     name, equals, value = word.partition("=")
     if not equals or not name:
         raise _misuse(f"--build-context: `{word}` is no NAME=VALUE")
-    return name, value if "://" in value else os.path.abspath(value)
+    from builder.remote.named import absolute
+
+    return name, absolute(value, os.getcwd())
 
 
 def _fields(word: str, option: str) -> dict[str, str]:
