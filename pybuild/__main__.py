@@ -3,13 +3,14 @@
 import sys
 
 from pybuild.command import DEFAULTS, TABLES, find
-from pybuild.option import FLAG, GLOBAL
+from pybuild.option import FLAG, GLOBAL, PROJECT, Option, Usage
 from pybuild.scanner import HelpWanted, Misuse, scan
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
+_DEFAULTS = vars(scan(Usage("", ""), []))
 OK, FAILED, USAGE, TOOL_FAILED, NOT_EXECUTABLE, NOT_FOUND, INTERRUPTED = 0, 1, 2, 125, 126, 127, 130
 
 
@@ -38,7 +39,8 @@ def run(program: str, argv: list[str]) -> int:
 
 
 def _dispatch(program: str, argv: list[str]) -> int:
-    ahead, words = _split_globals(argv)
+    before = PROJECT if program == "pyup" else ()
+    ahead, words = _split(argv, (*GLOBAL, *before))
     command, count = find(TABLES[program], words)
     if command is None:
         if (not words and program == "pybuild") or (words and _asks_for_overview(program, words)):
@@ -47,7 +49,12 @@ def _dispatch(program: str, argv: list[str]) -> int:
         assert command is not None, f"{program} has no default command"
     module = __import__(command.module, fromlist=["main"])
     try:
-        options = scan(module.USAGE, ahead + words[count:])
+        options = scan(module.USAGE, words[count:])
+        options.project = scan(Usage("", "", options=before), ahead)
+        for name in (one.attribute() for one in GLOBAL):
+            setattr(options, name, getattr(options, name) if getattr(options, name) != _DEFAULTS[name] else getattr(options.project, name))
+        options.program = program
+        return int(module.main(options))
     except HelpWanted:
         from pybuild.help import command_help
 
@@ -57,8 +64,6 @@ def _dispatch(program: str, argv: list[str]) -> int:
         help = error.help or f"see `{program}{'' if command.words == DEFAULTS[program] else ' ' + command.words} --help`"
         print(f"error: {error}\n  = help: {help}", file=sys.stderr)
         return USAGE
-    options.program = program
-    return int(module.main(options))
 
 
 def _asks_for_overview(program: str, words: list[str]) -> bool:
@@ -83,12 +88,16 @@ def _overview(program: str, words: list[str]) -> int:
     return overview(program, words)
 
 
-def _split_globals(argv: list[str]) -> tuple[list[str], list[str]]:
-    """Global options may stand before the command: (they, the rest)."""
-    kinds = {name: o.kind for o in GLOBAL for name in o.names.split()}
+def _split(argv: list[str], known: tuple[Option, ...]) -> tuple[list[str], list[str]]:
+    """Options of the program may stand before the command: (they, the rest)."""
+    kinds = {name: o.kind for o in known for name in o.names.split()}
     at = 0
-    while at < len(argv) and argv[at].partition("=")[0] in kinds:
+    while at < len(argv):
         name, equals, _ = argv[at].partition("=")
+        if name not in kinds and len(name) > 2 and name[1] != "-" and kinds.get(name[:2], FLAG) != FLAG:
+            name, equals = name[:2], "="                  # -pNAME
+        if name not in kinds:
+            break
         at += 1 if equals or kinds[name] == FLAG else 2
     return argv[:at], argv[at:]
 

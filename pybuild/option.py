@@ -50,3 +50,21 @@ GLOBAL = (
     Option("-D --debug", FLAG, "show a traceback when the tool itself fails"),
     Option("--log-format", VALUE, "how messages are written", "FORMAT", "text", choices=("text", "json")),
 )
+
+# of pyup, before the command
+PROJECT = (
+    Option("-f --file", LIST, "compose file, `-` for standard input", "FILE"),
+    Option("-p --project-name", VALUE, "name of the project", "NAME"),
+    Option("--project-directory", VALUE, "directory that paths in the files start from", "DIR"),
+    Option("--profile", LIST, "activate a profile; `*` for all", "NAME"),
+    Option("--env-file", LIST, "file of variables, instead of `.env`", "FILE"),
+    Option("--all-resources", FLAG, "keep networks, volumes, secrets and configs that no service uses"),
+    Option("--parallel", COUNT, "how much is done at once; -1: everything", "N"),
+    Option("--ansi", VALUE, "when colours are used", "WHEN", choices=("never", "always", "auto")),
+    Option("--progress", VALUE, "how progress is shown", "KIND", choices=("auto", "tty", "plain", "json", "quiet")),
+    Option("--compatibility", FLAG, "name containers with `_` between the parts"),
+    Option("--dry-run", FLAG, "say what would be done, and do nothing"),
+    Option("--allow", LIST, "allow what the files ask for: remote, provider", "WHAT"),
+    Option("--verbose", FLAG, "accepted; has no effect", hidden=True),
+    Option("--no-ansi", FLAG, "the same as `--ansi never`", hidden=True),
+    Option("--workdir", VALUE, "the same as `--project-directory`", "DIR", hidden=True))

@@ -12,7 +12,8 @@ from runner.desired_mounts import Contents, Granted
 from runner.endpoint import Endpoint, PortMapping
 from runner.errors import InvalidService
 from runner.load.config import image_name
-from runner.load.identity import config_text, text_hash
+from runner.load.identity import config_text, resource_hash, text_hash
+from runner.network import NetworkSpec, Pool
 from sandbox.spec import Device
 
 TYPE_CHECKING = False
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from runner.model import part
-    from runner.model.project import Project
+    from runner.model.project import Network, Project
     from runner.model.service import Service
 
     Texts = tuple[str, ...]
@@ -67,6 +68,22 @@ def _extension(service: "Service") -> "list[tuple[str, bytes]]":
 
 def container_name(project: str, service: "Service", number: int, separator: str = "-") -> str:
     return service.container_name or separator.join((project, service.name, str(number)))
+
+
+def network_spec(network: "Network", project: "Project") -> NetworkSpec:
+    """A network that the project makes."""
+    pools = tuple(Pool(one.subnet, one.gateway, one.ip_range, one.aux_addresses) for one in network.ipam.config)
+    own = labels.merged(network.labels, {labels.PROJECT: project.name, labels.NETWORK: network.key, labels.HASH: resource_hash(network)})
+    return NetworkSpec(network.name, network.driver or "bridge", pools, network.internal, network.attachable, network.enable_ipv4 is not False,
+                       bool(network.enable_ipv6), network.driver_opts, own, network.ipam.driver or "default", network.ipam.options)
+
+
+def images(wanted: "tuple[Wanted, ...]") -> "Texts":
+    """Names of all images that these services need."""
+    found = [one.image for one in wanted]
+    found += [hook.image for one in wanted for hook in one.service.pre_start if hook.image]
+    found += [mount.source for one in wanted for mount in one.spec.mounts if mount.kind == "image"]
+    return tuple(dict.fromkeys(found))
 
 
 def _refuse(service: "Service") -> None:

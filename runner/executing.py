@@ -117,7 +117,7 @@ def execute(engine: "Engine", container: "Container", spec: "ExecSpec", *, stdin
         if detach:
             _start(contact, spec, (), wait=True)
             return 0
-        stream = _open(contact, spec, stdin >= 0)
+        stream = open_stream(contact, spec, wants_input=stdin >= 0)
         try:
             outcome = Attachment(stream, stdin=stdin, stdout=stdout, stderr=stderr, detach_keys=keys, proxy=False).run()
         finally:
@@ -125,7 +125,8 @@ def execute(engine: "Engine", container: "Container", spec: "ExecSpec", *, stdin
     return outcome.exit.code if outcome.exit else 0
 
 
-def _open(contact: "Contact", spec: "ExecSpec", wants_input: bool) -> ExecStream:
+def open_stream(contact: "Contact", spec: "ExecSpec", *, wants_input: bool) -> ExecStream:
+    """Have it started, by the shim at the other end of `contact`; its streams, the caller's to close. Whether it could be started is heard later."""
     if spec.terminal:
         fds = _start(contact, spec, (), wait=False)
         return ExecStream(contact, {fds[0]: STDOUT}, os.dup(fds[0]) if wants_input else -1, True)

@@ -2,12 +2,11 @@
 
 from kernel.value import Value
 from runner.action import IMAGES, BuildImage, PullImage
+from runner.desired import images
 from runner.errors import ImageUnavailable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from runner.action import Draft
     from runner.desired import Wanted
     from runner.model.project import Project
@@ -35,7 +34,7 @@ class Policy(Value):
     ages: "tuple[tuple[str, int], ...]" = ()
 
 
-def add(draft: "Draft", wanted: "Iterable[Wanted]", project: "Project", present: "Present", policy: Policy) -> None:
+def add(draft: "Draft", wanted: "tuple[Wanted, ...]", project: "Project", present: "Present", policy: Policy) -> None:
     """Raises ImageUnavailable for an image that may neither be built nor pulled."""
     services = {one.name: one for one in (*project.services, *project.disabled)}
     built = {want.image: want.service for want in wanted if want.service.build}
@@ -47,6 +46,10 @@ def add(draft: "Draft", wanted: "Iterable[Wanted]", project: "Project", present:
             step = _step(draft, want.service, want.image, services, present, policy, done)
             if step:
                 done[want.image] = step
+    for want in wanted:
+        for image in images((want,)):                     # those of hooks and mounts
+            if image not in done and image not in built and not present.image(image):
+                done[image] = _pull(draft, want.service._replace(build=None), image, "", policy.pull or want.service.pull_policy or MISSING, policy)
 
 
 def _step(draft: "Draft", service: "Service", image: str, services: "dict[str, Service]", present: "Present", policy: Policy,

@@ -138,6 +138,7 @@ def _networks(engine: "Engine", project: str, names: "set[str]") -> "tuple[SeenN
 
 
 def _volumes(engine: "Engine", project: str, names: "set[str]") -> "tuple[SeenVolume, ...]":
-    found = [(one, dict(one.labels)) for one in engine.records.volumes()]
-    users = engine.records.users
-    return tuple(SeenVolume(one.name, own.get(labels.PROJECT, ""), own.get(labels.VOLUME, ""), own.get(labels.HASH, ""), users(one.name)) for one, own in found if one.name in names or own.get(labels.PROJECT) == project)
+    found = ((one, dict(one.labels)) for one in engine.records.volumes())
+    return tuple(SeenVolume(one.name, own.get(labels.PROJECT, ""), own.get(labels.VOLUME, ""), own.get(labels.HASH, ""),
+                            engine.records.users(one.name))
+                 for one, own in found if one.name in names or own.get(labels.PROJECT) == project)

@@ -1,0 +1,112 @@
+"""Waiting for many things at once, in one thread: descriptors, times, and new lines in the event log. Nothing is polled."""
+
+import select
+import time
+from heapq import heappop, heappush
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from store.events import Events, Follower
+
+
+class Timer:
+    """A call that is to come. `cancel` it, or not."""
+
+    __slots__ = ("call", "due")
+
+    def __init__(self, due: float, call: "Callable[[], None]") -> None:
+        self.due = due
+        self.call: "Callable[[], None] | None" = call
+
+    def cancel(self) -> None:
+        self.call = None
+
+    def __lt__(self, other: "Timer") -> bool:
+        return self.due < other.due
+
+
+class Reactor:
+    """What a handler raises comes out of `turn`. Close it at the end."""
+
+    def __init__(self, events: "Events") -> None:
+        self._events = events
+        self._follower: "Follower | None" = None
+        self._listeners: "list[Callable[[bytes], None]]" = []
+        self._epoll = select.epoll()
+        self._handlers: "dict[int, Callable[[], None]]" = {}
+        self._timers: list[Timer] = []
+
+    # ---------------------------------------------------------------- what is waited for
+    def watch(self, fd: int, handler: "Callable[[], None]") -> None:
+        """Call it whenever `fd` is readable."""
+        if fd in self._handlers:
+            self._handlers[fd] = handler
+            return
+        self._handlers[fd] = handler
+        self._epoll.register(fd, select.EPOLLIN)
+
+    def forget(self, fd: int) -> None:
+        """Before it is closed. Fine if it is not watched."""
+        if self._handlers.pop(fd, None):
+            self._epoll.unregister(fd)
+
+    def after(self, seconds: float, call: "Callable[[], None]") -> Timer:
+        timer = Timer(time.monotonic() + seconds, call)
+        heappush(self._timers, timer)
+        return timer
+
+    def follow(self) -> None:
+        """From now on no line of the event log is missed by those who `listen` later, before the next `turn`."""
+        if self._follower is None:
+            from store.events import Follower
+
+            self._follower = Follower(self._events)
+            self.watch(self._follower.fileno(), self._on_events)
+
+    def listen(self, listener: "Callable[[bytes], None]") -> None:
+        """Call it with every line that comes to the event log from now on."""
+        self.follow()
+        self._listeners.append(listener)
+
+    def unlisten(self, listener: "Callable[[bytes], None]") -> None:
+        self._listeners.remove(listener)
+
+    def _on_events(self) -> None:
+        assert self._follower
+        for line in self._follower.read():
+            for listener in tuple(self._listeners):
+                listener(line)
+
+    # ---------------------------------------------------------------- waiting
+    @property
+    def idle(self) -> bool:
+        """Whether there is nothing that could still happen, but for events."""
+        return not any(timer.call for timer in self._timers) and len(self._handlers) == (1 if self._follower else 0)
+
+    def turn(self) -> None:
+        """Wait until something happens, and call who waits for that."""
+        while self._timers and self._timers[0].call is None:
+            heappop(self._timers)
+        patience = max(0.0, self._timers[0].due - time.monotonic()) if self._timers else None
+        for fd, _ in self._epoll.poll(patience):
+            handler = self._handlers.get(fd)              # an earlier one of this round may have forgotten it
+            if handler:
+                handler()
+        while self._timers and self._timers[0].due <= time.monotonic():
+            call = heappop(self._timers).call
+            if call:
+                call()
+
+    def close(self) -> None:
+        if self._follower:
+            self._follower.close()
+            self._follower = None
+        self._epoll.close()
+
+    def __enter__(self) -> "Reactor":
+        return self
+
+    def __exit__(self, *what: object) -> None:
+        self.close()
