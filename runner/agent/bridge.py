@@ -66,6 +66,8 @@ class Bridges:
         alias = netlink.alias(record.interface, f"pyup {self._root_id}")
         quiet = () if record.spec.ipv6 else (netlink.no_link_local(record.interface),)
         self._home.do(netlink.bridge(record.interface, mac_of(gateway), self.mtu(record)), alias, *quiet)
+        if record.spec.ipv6:
+            namespace.write_sysctl(f"net/ipv6/conf/{record.interface}/accept_dad", "0")      # no second's wait for an address that is nobody else's
         made = self._home.link(record.interface)
         assert made, "the bridge was made a moment ago"
         return made.number
@@ -92,9 +94,9 @@ class Bridges:
             alone = [] if record.enabled(ICC) else [netlink.isolate_port(name)]
             pair = netlink.veth(name, index, cell.fd, plug.interface, plug.mac, self.mtu(record))
             self._home.do(pair, netlink.no_link_local(name), *alone, netlink.up(name))
-            if not plug.address6:
-                with namespace.within(cell.fd):
-                    namespace.write_sysctl(f"net/ipv6/conf/{plug.interface}/disable_ipv6", "1")
+            name6, value6 = ("accept_dad", "0") if plug.address6 else ("disable_ipv6", "1")
+            with namespace.within(cell.fd):
+                namespace.write_sysctl(f"net/ipv6/conf/{plug.interface}/{name6}", value6)
             inner = cell.netlink.link(plug.interface)
             assert inner, "the interface was made a moment ago"
             requests = [netlink.address(inner.number, *one) for one in ((plug.address4, plug.prefix4), (plug.address6, plug.prefix6)) if one[0]]

@@ -5,6 +5,7 @@ Nothing touches the real machine's network: the test process itself is in the pr
 
 import os
 import pickle
+import select
 import signal
 import socket
 import subprocess
@@ -65,6 +66,7 @@ class Ground:
         _shell(_LINKS.format(world=f"/proc/{os.getpid()}/fd/{self.world}"))
         self.call(self.world, _shell, _WORLD_LINKS)
         _shell(_ROUTES)
+        Path("/proc/sys/net/ipv4/ip_forward").write_text("0")      # a new namespace has what the real machine has
         self.set_resolvers(SERVER)
         return self
 
@@ -218,6 +220,36 @@ def tell_peer_udp(ready: Callable[[], None], port: int, address: str = "0.0.0.0"
         while True:
             _, name = door.recvfrom(1500)
             door.sendto(name[0].encode(), name)
+
+
+def name_server(ready: Callable[[], None], address: str, answers: dict[str, str], *, small: int = 0, code: str = "") -> None:
+    """Knows A records by name. small: more UDP bytes than that are cut off. code: it answers everything so."""
+    from dnslib import QTYPE, RCODE, RR, A, DNSRecord
+
+    def answer(data: bytes) -> bytes:
+        query = DNSRecord.parse(data)
+        reply = query.reply()
+        name = str(query.q.qname).rstrip(".")
+        reply.header.rcode = getattr(RCODE, code or ("NOERROR" if name in answers else "NXDOMAIN"))
+        for one in answers.get(name, "").split():
+            reply.add_answer(RR(query.q.qname, QTYPE.A, rdata=A(one), ttl=60))
+        return reply.pack()  # type: ignore[no-any-return]
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, socket.create_server((address, 53)) as tcp:
+        udp.bind((address, 53))
+        ready()
+        while True:
+            for one in select.select([udp, tcp], [], [])[0]:
+                if one is udp:
+                    data, name = udp.recvfrom(1500)
+                    reply = answer(data)
+                    udp.sendto(reply if not small or len(reply) <= small else DNSRecord.parse(reply).truncate().pack(), name)
+                else:
+                    peer, _ = tcp.accept()
+                    with peer:
+                        data = peer.recv(1500)
+                        reply = answer(data[2:])
+                        peer.sendall(len(reply).to_bytes(2, "big") + reply)
 
 
 def ask(address: str, port: int, timeout_s: float = 2.0) -> str:
