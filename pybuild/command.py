@@ -35,6 +35,7 @@ PYBUILD = (
     Command("push", "pybuild.image.push", "Push an image to its registry", ("image push",)),
     Command("login", "pybuild.image.login", "Log in to a registry"),
     Command("logout", "pybuild.image.logout", "Log out from a registry"),
+    Command("registry serve", "pybuild.image.registry_serve", "Serve a private registry from this store"),
     Command("base", "pybuild.image.base", "Make a base image from this machine"),
     Command("version", "pybuild.version", "Show the version"),
 )

@@ -1,0 +1,1 @@
+"""The private registry: the OCI distribution spec over the content store."""
