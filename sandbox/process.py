@@ -16,7 +16,7 @@ from sandbox.command import failure
 from sandbox.errors import SandboxError
 from sandbox.inside import live
 from sandbox.machine import Machine
-from sandbox.namespaces import Shape, held_by, shape_of
+from sandbox.namespaces import Shape, held_by, shape_of, visitor_of
 from sandbox.seccomp_profile import default_program
 from sandbox.spec import NO_LIMITS, ExecSpec, SandboxSpec
 from sandbox.stubs import Entry, Stubs, remove_stubs
@@ -26,7 +26,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import _socket
     from collections.abc import Callable, Sequence
-    from typing import Any, NoReturn
+    from typing import Any
 
 
 _PID_SIZE, _ERROR_SIZE = 4, 8      # what the program of init.py says
@@ -53,14 +53,17 @@ class Unit:
 
     __slots__ = ("_name", "control", "group", "pid", "pidfd", "stubs", "unborn")
 
-    def __init__(self, pid: int, pidfd: int, control: "_socket.socket", unborn: str = "") -> None:
+    def __init__(self, pid: int, pidfd: int, control: "_socket.socket") -> None:
         self.pid = pid
         self.pidfd = pidfd
         self.control = control
-        self.unborn = unborn
-        self._name = unborn
+        self.unborn = self._name = ""
         self.stubs: Stubs | None = None
         self.group: Group | None = None
+
+    def name(self, command: str) -> None:
+        """It will start `command` in another pid namespace."""
+        self.unborn = self._name = command
 
     def kill(self, signal: int = 9) -> None:
         """Signal its first process; with SIGKILL the whole pid namespace dies. Fine if it is gone already."""
@@ -122,9 +125,15 @@ class Maker:
         self._serial = 0
         self._warm: dict[Shape, list[Unit]] = {}
 
-    def prepare(self, shape: Shape, *, cgroup_fd: int = -1, unborn: str = "") -> Unit:
+    def prepare(self, shape: Shape, *, cgroup_fd: int = -1) -> Unit:
         """A new unit of `shape`. It prepares itself while the caller goes on."""
-        return _fork(shape.namespaces, cgroup_fd, lambda control: live(control, self.machine, shape), unborn)
+        life = live if shape.namespaces else live_as_visitor
+        ours, theirs = wire.pair()
+        pid, pidfd = clone3(shape.namespaces, cgroup_fd)
+        if not pid:
+            life(theirs, self.machine, shape)
+        theirs.close()
+        return Unit(pid, pidfd, ours)
 
     def keep(self, shape: Shape, unit: Unit) -> None:
         """Have `unit` ready for the next spec of its shape."""
@@ -147,8 +156,9 @@ class Maker:
         unit = None
         try:
             if isinstance(spec.pid, int) or (group and group.fd >= 0):
-                unborn = spec.argv[0] if isinstance(spec.pid, int) else ""
-                unit = self.prepare(shape, cgroup_fd=group.fd if group else -1, unborn=unborn)
+                unit = self.prepare(shape, cgroup_fd=group.fd if group else -1)
+                if isinstance(spec.pid, int):
+                    unit.name(spec.argv[0])
             else:
                 unit = (take or self.take)(shape) or self.prepare(shape)
             if group and group.fd < 0:
@@ -164,14 +174,18 @@ class Maker:
         unit.group = group
         return unit, warning
 
-    def visit(self, packed: "tuple[Any, ...]", fds: "Sequence[int]") -> Unit:
+    def visit(self, packed: "tuple[Any, ...]", fds: "Sequence[int]", *, take: "Callable[[Shape], Unit | None] | None" = None) -> Unit:
         """The unit in which a plain ExecSpec is being started. fds: stdin, stdout, stderr, the pidfd of the sandbox's first process.
 
         Raises SandboxError or OSError, and nothing is left.
         """
         spec = wire.unpack_exec(packed)
         group = self.cgroups.open(spec.cgroup) if spec.cgroup else None
-        unit = _fork(0, group.fd if group else -1, lambda control: live_as_visitor(control, self.machine), spec.argv[0])
+        shape = visitor_of(spec)
+        born_inside = group.fd if group else -1
+        unit = None if born_inside >= 0 else (take or self.take)(shape)
+        unit = unit or self.prepare(shape, cgroup_fd=born_inside)
+        unit.name(spec.argv[0])
         try:
             if group and group.fd < 0:
                 group.enter(unit.pid)
@@ -204,15 +218,6 @@ class Maker:
         if group is None:
             return None, f"limits are not enforced: {self.cgroups.reason}"
         return group, f"limits of {', '.join(group.missing)} are not enforced: this machine does not offer that controller" if group.missing else ""
-
-
-def _fork(namespaces: int, cgroup_fd: int, life: "Callable[[_socket.socket], NoReturn]", unborn: str) -> Unit:
-    ours, theirs = wire.pair()
-    pid, pidfd = clone3(namespaces, cgroup_fd)
-    if not pid:
-        life(theirs)
-    theirs.close()
-    return Unit(pid, pidfd, ours, unborn)
 
 
 _programs: dict[int, bytes] = {}

@@ -16,15 +16,18 @@ from kernel.syscalls import (
     CLONE_NEWUTS,
     PR_SET_PDEATHSIG,
     RESOLVE_NO_SYMLINKS,
+    capget,
     openat2,
     prctl,
     setns,
 )
+from kernel.value import plain
 from sandbox import account, departure, init, privileges, wire
-from sandbox.capabilities import ALL
 from sandbox.errors import SandboxError
 from sandbox.inside import keep_only, tell_failure
 from sandbox.machine import Machine
+from sandbox.namespaces import Shape, held_by
+from sandbox.spec import ExecSpec
 from sandbox.terminal import open_terminal
 
 TYPE_CHECKING = False
@@ -36,7 +39,10 @@ _NAMESPACES = {"mnt": CLONE_NEWNS, "pid": CLONE_NEWPID, "net": CLONE_NEWNET, "ip
 _SIGKILL = 9
 
 
-def live(control: "_socket.socket", machine: Machine) -> "NoReturn":
+_REHEARSAL = (plain(ExecSpec(("/",), env=(("PATH", "/"),))), b"")
+
+
+def live(control: "_socket.socket", machine: Machine, shape: Shape) -> "NoReturn":
     """The whole life of the process that prepares one: a request of (packed ExecSpec, program), with stdin, stdout, stderr and the pidfd of the
     sandbox's first process."""
     step = "start"
@@ -44,6 +50,10 @@ def live(control: "_socket.socket", machine: Machine) -> "NoReturn":
         control = keep_only(control)
         os.setsid()
         prctl(PR_SET_PDEATHSIG, _SIGKILL)
+        image = init.open_image()
+        privileges.bound(shape.bounding, machine.last_capability)
+        privileges.default_signals()
+        _rehearse()
         data, fds = wire.receive_bytes(control)
         if not data:
             os._exit(0)
@@ -63,11 +73,8 @@ def live(control: "_socket.socket", machine: Machine) -> "NoReturn":
         who = account.find(root, spec.user, spec.groups)
         step = "enter the working directory"
         departure.enter_directory(spec.cwd)
-        image = init.open_image()
         step = "drop privileges"
-        privileges.default_signals()
-        held = ALL if spec.privileged else spec.capabilities
-        departure.become(spec, who, streams, program, machine, held, ALL)
+        departure.become(spec, who, streams, program, machine, held_by(spec), shape.bounding)
         step = "execute"
         departure.execute_in_joined_pids(spec, departure.environment_of(spec, who), image)
     except BaseException as error:
@@ -76,13 +83,28 @@ def live(control: "_socket.socket", machine: Machine) -> "NoReturn":
         os._exit(125)
 
 
+def _rehearse() -> None:
+    """Use what the request will use, so that the pages it writes to are our own copies before anybody waits."""
+    packed, _ = marshal.loads(marshal.dumps(_REHEARSAL))
+    spec = wire.unpack_exec(packed)
+    account.resolve(spec.user, spec.groups, lambda name: "root:x:0:0::/root:/bin/sh\n")
+    departure.environment_of(spec, account.Account(0, 0, (), "/"))
+    _foreign_of("self")
+    setns(os.open("/proc/self/ns/mnt", os.O_RDONLY), CLONE_NEWNS)
+    capget()
+
+
 def _foreign(pidfd: int) -> int:
     """Flags of the namespaces in which the process is and we are not: one's own cannot always be entered again."""
     with open(f"/proc/self/fdinfo/{pidfd}") as file:
         pid = next(int(line.split()[1]) for line in file if line.startswith("Pid:"))
     if pid <= 0:
         raise SandboxError("enter the sandbox", reason="it has ended")
-    flags = CLONE_NEWPID
+    return CLONE_NEWPID | _foreign_of(str(pid))
+
+
+def _foreign_of(pid: str) -> int:
+    flags = 0
     for name, flag in _NAMESPACES.items():
         theirs, ours = os.stat(f"/proc/{pid}/ns/{name}"), os.stat(f"/proc/self/ns/{name}")
         flags |= flag if (theirs.st_dev, theirs.st_ino) != (ours.st_dev, ours.st_ino) else 0

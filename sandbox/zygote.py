@@ -8,13 +8,14 @@ import gc
 import os
 import select
 import sys
+import time
 
 from kernel.syscalls import CLONE_NEWNS, MNT_DETACH, MS_REC, MS_SLAVE, clone3, close_range, mount, umount2, unshare
 from kernel.value import Value
 from sandbox import cgroup, userns, wire
 from sandbox.errors import SandboxError
 from sandbox.machine import Machine, look
-from sandbox.namespaces import JOINED, PRIVATE, Shape
+from sandbox.namespaces import JOINED, PRIVATE, VISITOR, Shape
 from sandbox.process import Maker, Unit
 
 TYPE_CHECKING = False
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 IDLE_S = 60.0
 WARM = 2                      # units kept ready of a shape that has been asked for
+PATIENCE_S = 0.1              # how long a sandbox may run before spare units are made beside it: forks and mounts would slow it down
 PAIRS = 1                     # shims kept ready once one has been asked for
 _SO_PEERCRED, _SOL_SOCKET = 17, 1
 
@@ -153,12 +155,14 @@ class Server:
         self._warm: dict[Shape, dict[int, Unit]] = {}     # pidfd -> unit, oldest first, of the shapes that have been asked for
         self._pairs: dict[int, _Pair] | None = None       # pidfd -> pair; None until somebody has asked for a shim
         self._busy = 0                                    # connections, and shims that live
+        self._patient_until = 0.0                         # until when nothing is refilled, by the monotonic clock
 
     def run(self) -> None:
         self._watch(self._door.fileno(), self._on_door)
         while True:
             refill = self._refill()
-            events = self._epoll.poll(0 if refill else None if self._busy else self._idle_s)
+            patience_s = max(0.0, self._patient_until - time.monotonic()) if refill else None
+            events = self._epoll.poll(patience_s if refill else None if self._busy else self._idle_s)
             for fd, _ in events:
                 handler = self._handlers.get(fd)          # an earlier event may have unregistered it
                 if handler:
@@ -219,7 +223,7 @@ class Server:
                     connection.say("warning", warning)
                 self._follow(connection, unit)
             elif message[0] == "exec" and not connection.unit:
-                self._follow(connection, self._maker.visit(message[1], fds))
+                self._follow(connection, self._maker.visit(message[1], fds, take=self._take))
             elif message[0] == "namespaces":
                 self._show_namespaces(connection, self._maker.machine)
             elif message[0] == "shim" and self._shim:
@@ -245,6 +249,7 @@ class Server:
     # ---------------------------------------------------------------- sandboxes
     def _follow(self, connection: _Connection, unit: Unit) -> None:
         connection.unit = unit
+        self._patient_until = time.monotonic() + PATIENCE_S
         self._watch(unit.control.fileno(), lambda: self._on_word(connection, unit))
         if not unit.unborn:
             self._watch(unit.pidfd, lambda: self._on_end(connection, unit))
@@ -276,11 +281,12 @@ class Server:
         ended = unit.bury()
         connection.unit = None
         connection.say(*(connection.failure or ("exit", *ended)))
+        self._patient_until = 0.0
 
     # ---------------------------------------------------------------- what is kept ready
     def _take(self, shape: Shape) -> Unit | None:
-        """A warm unit if there is one; from now on some of this shape are kept, if it is one of the usual two."""
-        ready = self._warm.setdefault(shape, {}) if shape in (PRIVATE, JOINED) else {}
+        """A warm unit if there is one; from now on some of this shape are kept, if it is one of the usual three."""
+        ready = self._warm.setdefault(shape, {}) if shape in (PRIVATE, JOINED, VISITOR) else {}
         if not ready:
             return None
         unit = ready.pop(next(iter(ready)))

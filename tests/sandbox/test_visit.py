@@ -13,6 +13,7 @@ from sandbox.client import Client, Exit, Running, connect
 from sandbox.errors import CommandFailed, CommandMissing, InvalidSpec, SandboxError, UserMissing
 from sandbox.spec import ExecSpec, Limits, Overlay, SandboxSpec
 from tests.sandbox.harness import IDLE_S, PATH, Box
+from tests.sandbox.test_zygote import children, server, wait_until
 
 pytestmark = pytest.mark.userns
 
@@ -64,6 +65,14 @@ def scene(root_box: Box) -> Iterator[Scene]:
 def test_exec_is_inside(scene: Scene) -> None:
     out = scene.shell("hostname; tr '\\0' ' ' </proc/1/cmdline; echo; echo $$ $HOME; pwd", cwd="/tmp")
     assert out == "scene\n/bin/sleep 1010 \n2 /root\n/tmp\n"
+
+
+def test_exec_by_one_that_was_prepared(scene: Scene) -> None:
+    """The first exec makes the zygote keep some ready; what they are given must not depend on what they rehearsed."""
+    for number in range(4):
+        out = scene.shell("echo $HOME $N $(id -u)", user="app", env=(PATH, ("N", str(number))))
+        assert out == f"/home/app {number} 1000\n"
+        wait_until(lambda: len(children(server(scene.client))) > 1)
 
 
 def test_exec_ends_with_its_own_status(scene: Scene) -> None:

@@ -5,6 +5,8 @@ import select
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from sandbox import wire
 from sandbox.client import Client, connect
 from sandbox.errors import SandboxError, ZygoteLost
 from sandbox.spec import Directory, Overlay, SandboxSpec, Tmpfs
+from sandbox.zygote import WARM
 from tests.users import User
 
 pytestmark = pytest.mark.userns
@@ -58,6 +61,18 @@ def wait_for_end(pidfds: list[int]) -> None:
     for pidfd in pidfds:
         assert select.select([pidfd], [], [], 10)[0], "it did not end within ten seconds"
         os.close(pidfd)
+
+
+def children(pid: int) -> list[int]:
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Look again and again, for ten seconds at most."""
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come about within ten seconds"
+        time.sleep(0.005)
 
 
 def true(client: Client, spec: SandboxSpec) -> int:
@@ -138,6 +153,15 @@ def test_warm_units_die_with_the_zygote(run_directory: Path, spec: SandboxSpec) 
         pidfds = [os.pidfd_open(pid) for pid in pids]
         os.kill(server(client), signal.SIGKILL)
         wait_for_end(pidfds)
+
+
+def test_units_are_made_again_while_nothing_or_something_long_runs(run_directory: Path, spec: SandboxSpec) -> None:
+    with connect(str(run_directory)) as client:
+        assert true(client, spec) == 0
+        wait_until(lambda: len(children(server(client))) == WARM)
+        with client.spawn(spec._replace(argv=("/bin/sleep", "1007"))):
+            wait_until(lambda: len(children(server(client))) == WARM + 1)
+        client.retire()
 
 
 def test_private_server_serves_and_dies_with_its_master(run_directory: Path, spec: SandboxSpec) -> None:
