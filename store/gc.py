@@ -1,8 +1,9 @@
 """Collection: what nothing leads to is removed. In: a store, and a budget; out: what went, and how much it was.
 
-Marked are: images (untagged ones too, unless asked), what they are made of, cache records, leases. `sweep` removes what is not marked; `collect`
-first forgets the least recently used cache records until the rest fits the budget. Deciding happens under the leases' gate: whoever takes a lease
-after that looks whether the thing is still there, and by then it is not. Interrupted anywhere, the next one goes on.
+Marked are: images (untagged ones too, unless asked), what they are made of, cache records, leases, what repositories of the registry server
+hold. `sweep` removes what is not marked; `collect` first forgets the least recently used cache records until the rest fits the budget.
+Deciding happens under the leases' gate: whoever takes a lease after that looks whether the thing is still there, and by then it is not.
+Interrupted anywhere, the next one goes on.
 """
 
 import marshal
@@ -11,7 +12,7 @@ import time
 
 from kernel.value import Value
 from store.digest import Digest, is_digest
-from store.errors import StoreError
+from store.errors import IndexDamaged, StoreError
 from store.store import Store
 
 TYPE_CHECKING = False
@@ -170,7 +171,28 @@ def _mark_blobs(store: Store, leased: "set[tuple[str, str]]") -> "set[str]":
     found |= {digest for digest, diff_id in store.index.query("SELECT digest, diff_id FROM blob") if diff_id in diff_ids}
     for row in store.index.query("SELECT DISTINCT target FROM reference WHERE target != ''"):
         _mark_document(store, row[0], found, 0)
-    return found
+    return found | _in_repositories(f"{store.root.path}/registry.db")
+
+
+def _in_repositories(path: str) -> "set[str]":
+    """Digests of all that the registry server's repositories hold, whether it runs or not: engine.registry.ledger keeps that file.
+
+    Read after the leases: a server lets go of a blob's lease only when the blob is in there.
+    """
+    if not os.path.exists(path):
+        return set()
+    import sqlite3
+
+    try:
+        db = sqlite3.connect(path, timeout=30, isolation_level=None)
+        try:
+            if not db.execute("PRAGMA user_version").fetchone()[0]:
+                return set()                             # it is being made just now
+            return {row[0] for row in db.execute("SELECT digest FROM blob UNION SELECT digest FROM manifest")}
+        finally:
+            db.close()
+    except sqlite3.Error as error:
+        raise IndexDamaged(path, str(error)) from error
 
 
 def _mark_document(store: Store, digest: str, found: "set[str]", depth: int) -> None:
