@@ -110,7 +110,11 @@ class Images:
             return Digest(row[0]) if row else None
         invalid: "InvalidReference | None" = None
         try:
-            row = self._index.one("SELECT image FROM reference WHERE name = ?", stored_name(parse_reference(name)))
+            reference = parse_reference(name)
+            row = self._index.one("SELECT image FROM reference WHERE name = ?", stored_name(reference))
+            if row is None and reference.digest:     # what a tag of the repository was pulled or pushed with
+                row = self._index.one("SELECT image FROM reference WHERE name >= ? AND name < ? AND target = ?",
+                                      f"{reference.name}:", f"{reference.name};", reference.digest)
             if row:
                 return Digest(row[0])
         except InvalidReference as error:

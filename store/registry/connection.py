@@ -243,7 +243,7 @@ class Connection:
             raise Trouble(self._unreachable(error)) from error
 
     def drop(self, response: "BaseHTTPResponse") -> bytes:
-        """What of an answer nobody wants: read so that the connection can be used again, unless it is long."""
+        """An answer whose body nobody wants (a HEAD's too): read so that the connection can be used again, unless it is long."""
         try:
             data = response.read(1 << 14, decode_content=False)
             if response.read(1):
@@ -311,7 +311,7 @@ class Connection:
             error = error.original_error
         if isinstance(error, NameResolutionError):
             return RegistryUnreachable(self.registry, f"cannot be found{through}: its name does not resolve")
-        if isinstance(error, TimeoutError):
+        if isinstance(error, TimeoutError) and not isinstance(error, NewConnectionError):
             return RegistryUnreachable(self.registry, f"does not answer{through}")
         cause: "BaseException | None" = error
         while cause is not None:

@@ -93,7 +93,7 @@ class Repository:
 
     def _head(self, connection: Connection, reference: str) -> "Head | None":
         response = self._get(connection, f"/manifests/{reference}", {"Accept": ACCEPT}, method="HEAD")
-        response.release_conn()
+        connection.drop(response)
         digest, length = response.headers.get("Docker-Content-Digest") or "", response.headers.get("Content-Length") or ""
         return Head(Digest(digest), _media_type(response), int(length)) if is_digest(digest) and length.isdecimal() else None
 
@@ -112,7 +112,7 @@ class Repository:
     def has_blob(self, digest: Digest) -> bool:
         """Whether the registry itself has it: asked before something is sent there."""
         response = self.home.request("HEAD", f"/{self.path}/blobs/{digest}", scopes=self._push)
-        response.release_conn()
+        self.home.drop(response)
         if response.status == 200:
             return True
         if response.status == 404:
