@@ -1,13 +1,14 @@
 """Request to exit of /bin/true in a sandbox, and in one that runs already, beside crun, runc and bubblewrap with equal namespaces, mounts,
 capabilities and seccomp list.
 
-    python -m bench.sandbox [ROUNDS]
+    python -m bench.sandbox [ROUNDS [USER]]
 
-As root or as an ordinary user. Ours includes an overlay mount of its own; the others get a ready root. CPU of ours is that of everything the
-zygote did for it, spare units included, over runs back to back; the others' is what their process and its children used, over as many.
+As root, or as the ordinary user that is named. Ours includes an overlay mount of its own; the others get a ready root. CPU of ours is that of
+everything the zygote did for it, spare units included, over runs back to back; the others' is what their process and its children used.
 """
 
 import os
+import pwd
 import shutil
 import sys
 import tempfile
@@ -17,6 +18,7 @@ from time import perf_counter
 
 from bench import bundle
 from bench.harness import compare, measure, program
+from kernel.syscalls import CLONE_NEWNS, MS_PRIVATE, MS_REC, PR_SET_DUMPABLE, mount, prctl, umount2, unshare
 from sandbox import userns, wire
 from sandbox.client import Client, Running, connect
 from sandbox.spec import ExecSpec, Overlay, SandboxSpec
@@ -105,11 +107,20 @@ def cpu_s(run_directory: Path) -> float:
         return int(schedule.read().split()[0]) / 1e9 + sum(map(int, children)) / os.sysconf("SC_CLK_TCK")
 
 
-def hybrid() -> list[str]:
-    """Debian's crun 1.8 refuses a machine with both cgroup versions: what makes it see one."""
-    if os.geteuid() or not os.path.ismount("/sys/fs/cgroup/unified"):
-        return []
-    return ["unshare", "-m", "sh", "-c", 'umount /sys/fs/cgroup/unified; exec "$@"', "sh"]
+def arrange(user: str) -> None:
+    """Become `user`; before that see to it that Debian's crun 1.8, which refuses a machine with both cgroup versions, sees one."""
+    if os.path.ismount("/sys/fs/cgroup/unified"):
+        unshare(CLONE_NEWNS)
+        mount(None, b"/", None, MS_REC | MS_PRIVATE)
+        umount2(b"/sys/fs/cgroup/unified")
+    if user:
+        account = pwd.getpwnam(user)
+        os.setgroups([])
+        os.setresgid(*[account.pw_gid] * 3)
+        os.setresuid(*[account.pw_uid] * 3)
+        prctl(PR_SET_DUMPABLE, 1)
+        os.environ |= {"HOME": account.pw_dir, "USER": user}
+        os.environ.pop("XDG_RUNTIME_DIR", None)
 
 
 def rivals(base: Path, root: Path) -> tuple[dict[str, Peer], dict[str, Peer], list[list[str]]]:
@@ -132,13 +143,13 @@ def rivals(base: Path, root: Path) -> tuple[dict[str, Peer], dict[str, Peer], li
     return runs, execs, ends
 
 
-def main(rounds: int) -> None:
-    if "PYBUILD_BENCH_INNER" not in os.environ and (words := hybrid()):
-        os.environ["PYBUILD_BENCH_INNER"] = "1"
-        os.execvp(words[0], [*words, sys.executable, "-m", "bench.sandbox", str(rounds)])
+def main(rounds: int, user: str) -> None:
+    if not os.geteuid():
+        arrange(user)
     base = Path(tempfile.mkdtemp(prefix="bench-sandbox-", dir=os.environ.get("BENCH_STATE", "/var/tmp")))
     run_directory = base / "run"
     run_directory.mkdir(0o700)
+    base.chmod(0o711)
     root = bundle.root_directory(base)
     worker = Worker(run_directory, base, root)
     runs, execs, ends = rivals(base, root)
@@ -161,4 +172,4 @@ def main(rounds: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 100)
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 100, sys.argv[2] if len(sys.argv) > 2 else "")
