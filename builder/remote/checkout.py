@@ -1,14 +1,13 @@
-"""A commit -> its files in a directory: fetched without history, checked out as root's, 0644 and 0755, links as links.
+"""A commit -> its files in a directory: checked out as root's, 0644 and 0755, links as links.
 
-What enters: a Revision and an empty directory. What leaves: files, and when the commit was made. The repository lies in `.git` of the
-directory while it is needed, so that submodules find it; nothing in a commit can be called `.git`.
+What enters: a Revision that a mirror has, and an empty directory. What leaves: files, and when the commit was made. A repository lies in
+`.git` of the directory while it is needed, so that submodules find it; nothing in a commit can be called `.git`.
 """
 
 import os
 
 from builder.remote.errors import DirectoryMissing, GitFailed
-from builder.remote.git import REMOTE
-from builder.remote.revision import Revision
+from builder.remote.mirror import NOT_SO
 from kernel.paths import open_beneath, remove_tree
 from store.tree import OPEN_DIRECTORY, open_below
 
@@ -16,81 +15,46 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from builder.graph import SourceGit
     from builder.remote.git import Git
+    from builder.remote.mirror import Mirror
+    from builder.remote.revision import Revision
 
-_FETCHED = "refs/pybuild/fetched"
 _LAST_MOMENT = 253402300799                              # of the year 9999
-# what servers say that give no single commit, or no shallow history: then more has to be fetched
-_NOT_SO = ("not our ref", "unadvertised object", "couldn't find remote ref", "could not find remote ref", "shallow", "no such remote ref",
-           "did not send all necessary objects", "does not support")
 
 
-def check_out(git: "Git", op: "SourceGit", revision: Revision, directory: str) -> tuple[Revision, int]:
-    """Fill the empty directory; (what was really fetched: a branch may have moved meanwhile, time of the commit in seconds).
+def check_out(git: "Git", op: "SourceGit", revision: "Revision", mirror: "Mirror", directory: str) -> int:
+    """Fill the empty directory; when the commit was made, in seconds.
 
-    With a subdirectory, its content lies at `open_beneath(directory, subdirectory)`, and most else is not there. Raises GitFailed, DirectoryMissing.
+    mirror: has the commit, and is held. With a subdirectory, its content lies at `open_beneath(directory, subdirectory)`, and most else is
+    not there. Raises GitFailed, DirectoryMissing.
     """
-    work = _Work(git, op, directory)
+    work = _Work(git, op, mirror, directory)
     work.begin(revision)
-    revision = work.fetch(revision)
     work.write(revision)
     if op.submodules:
         work.submodules()
     moment = work.moment(revision)
     if op.keep_git_dir:
         work.tidy(revision)
-    return revision, moment
+    return moment
 
 
 class _Work:
-    def __init__(self, git: "Git", op: "SourceGit", directory: str) -> None:
-        self._git, self._op, self._directory = git, op, directory
+    def __init__(self, git: "Git", op: "SourceGit", mirror: "Mirror", directory: str) -> None:
+        self._git, self._op, self._mirror, self._directory = git, op, mirror, directory
 
     def _run(self, *words: str, steady: bool = False) -> str:
         return self._git.run(*words, cwd=self._directory, steady=steady)
 
-    def begin(self, revision: Revision) -> None:
-        kind = ["--object-format=sha256"] if len(revision.commit) == 64 else []
-        self._run("init", "--quiet", "--template=", *kind)
+    def begin(self, revision: "Revision") -> None:
+        self._run("init", "--quiet", "--template=", f"--object-format={object_format(revision.commit)}")
+        os.makedirs(f"{self._directory}/.git/objects/info", exist_ok=True)
+        self._mirror.lend(f"{self._directory}/.git")
         # a submodule's address may be relative to it; written by us, since a command line can be seen by others
         with open(f"{self._directory}/.git/config", "a") as file:
             file.write(_section(self._op.remote))
 
-    # ------------------------------------------------------------ fetching
-    def fetch(self, revision: Revision) -> Revision:
-        """The commit alone; if the server does not give single commits, what its ref leads to; else everything."""
-        ways = [("--depth=1", f"+{revision.commit}:{_FETCHED}")]
-        if revision.ref:
-            ways.append(("--depth=1", f"+{revision.ref}:{_FETCHED}"))
-        ways.append(("+refs/heads/*:refs/pybuild/heads/*", "+refs/tags/*:refs/pybuild/tags/*"))
-        for way in ways:
-            try:
-                self._fetch(*way)
-            except GitFailed as error:
-                if way is ways[-1] or not any(t in error.reason.lower() for t in _NOT_SO):
-                    raise
-                continue
-            found = self._fetched(revision, way is ways[-1])
-            if found is not None:
-                return found
-        raise GitFailed(self._git.shown, f"it has no commit {revision.commit}")
-
-    def _fetch(self, *words: str) -> None:
-        options = [word for word in words if word.startswith("-")]
-        refs = [word for word in words if not word.startswith("-")]
-        self._run("fetch", "--quiet", "--no-tags", "--no-recurse-submodules", *options, "--", REMOTE, *refs, steady=True)
-
-    def _fetched(self, revision: Revision, everything: bool) -> Revision | None:
-        """What is here now; None if it is not what was asked for."""
-        for name in (revision.commit, *([] if everything else [_FETCHED])):
-            try:
-                commit = self._run("rev-parse", "--quiet", "--verify", "--end-of-options", f"{name}^{{commit}}").strip()
-            except GitFailed:
-                continue
-            return revision if name == revision.commit else Revision(commit, revision.ref)
-        return None
-
     # ------------------------------------------------------------ writing
-    def write(self, revision: Revision) -> None:
+    def write(self, revision: "Revision") -> None:
         below = self._op.subdirectory
         if not below:
             self._run("checkout", "--quiet", "--force", "--detach", revision.commit)
@@ -114,34 +78,34 @@ class _Work:
         try:
             self._run(*words, "--depth=1", *where, steady=True)
         except GitFailed as error:
-            if not any(t in error.reason.lower() for t in (*_NOT_SO, "unable to fetch", "direct fetching", "unable to find current")):
+            if not any(t in error.reason.lower() for t in (*NOT_SO, "unable to fetch", "direct fetching", "unable to find current")):
                 raise
             self._run(*words, *where, steady=True)
 
-    def moment(self, revision: Revision) -> int:
+    def moment(self, revision: "Revision") -> int:
         text = self._run("log", "-1", "--format=%ct", revision.commit).strip()
         return min(max(int(text), 0), _LAST_MOMENT) if text.removeprefix("-").isdecimal() else 0
 
     # ------------------------------------------------------------ .git as it stays
-    def tidy(self, revision: Revision) -> None:
-        """What --keep-git-dir keeps: the branch or tag that was asked for, `origin` without a password, no traces of how it was fetched."""
+    def tidy(self, revision: "Revision") -> None:
+        """What --keep-git-dir keeps: its own objects, the branch or tag that was asked for, `origin` without a password."""
         if revision.tag:
-            self._run("fetch", "--quiet", "--no-tags", "--depth=1", "--", REMOTE, f"+{revision.ref}:{revision.ref}", steady=True)
-        elif revision.ref:
-            self._run("update-ref", revision.ref, revision.commit)
-        for ref in self._run("for-each-ref", "--format=%(refname)", "refs/pybuild/").split():
-            self._run("update-ref", "-d", ref)
+            self._mirror.fetch_tag(revision)
+        if revision.ref:
+            self._run("update-ref", revision.ref, revision.tag or revision.commit)
+        self._run("repack", "-a", "-d", "--quiet")
+        os.unlink(f"{self._directory}/.git/objects/info/alternates")
+        self._run("prune", "--expire=now")               # of `shallow`, what is of other commits
         config = f"{self._directory}/.git/config"
         with open(config) as file:
             text = file.read()
         with open(config, "w") as file:
             file.write(text.replace(_section(self._op.remote), _section(self._git.shown)))
-        fd = os.open(f"{self._directory}/.git", OPEN_DIRECTORY)
-        try:
-            for name in ("FETCH_HEAD", "ORIG_HEAD", "logs", "refs/pybuild"):
-                remove_tree(fd, name)
-        finally:
-            os.close(fd)
+
+
+def object_format(commit: str) -> str:
+    """Of the repository that has a commit of that name."""
+    return "sha256" if len(commit) == 64 else "sha1"
 
 
 def _section(remote: str) -> str:

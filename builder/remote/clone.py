@@ -2,9 +2,10 @@
 
 import os
 
-from builder.remote.checkout import check_out, lift, settle
+from builder.remote.checkout import check_out, lift, object_format, settle
 from builder.remote.git import Git
 from builder.remote.kept import Alone, Drafting, Fetched, find, keep, name
+from builder.remote.mirror import Mirror
 from builder.remote.revision import Revision, check, find_revision, pinned
 from store.digest import Digest
 from store.tree import OPEN_DIRECTORY
@@ -52,8 +53,10 @@ def _fetch(store: "Store", op: "SourceGit", git: Git, revision: Revision) -> "Ca
         work = f"{draft.path}/checkout" if op.subdirectory else draft.directory
         if op.subdirectory:
             os.mkdir(work, 0o755)
-        fetched, moment = check_out(git, op, revision, work)
-        check(git, op, fetched)
+        with Mirror(f"{store.root.path}/git", git, op.remote, object_format(revision.commit)) as mirror:
+            fetched = mirror.fetch(revision)             # a branch may have moved since it was looked up
+            check(git, op, fetched)
+            moment = check_out(git, op, fetched, mirror, work)
         if op.subdirectory:
             lift(work, op.subdirectory, draft.directory)
             store.temporary.remove(f"{draft.id}/checkout")

@@ -26,7 +26,7 @@ _SETTINGS = (
     ("core.excludesFile", "/dev/null"), ("protocol.ext.allow", "never"), ("protocol.file.allow", "never"), ("safe.bareRepository", "explicit"),
     ("credential.helper", ""), ("submodule.recurse", "false"), ("fetch.recurseSubmodules", "false"), ("gc.auto", "0"),
     ("maintenance.auto", "false"), ("advice.detachedHead", "false"), ("init.defaultBranch", "master"), ("http.lowSpeedLimit", "1"),
-    ("http.lowSpeedTime", "60"), ("core.logAllRefUpdates", "false"))
+    ("http.lowSpeedTime", "60"), ("core.logAllRefUpdates", "false"), ("fetch.unpackLimit", "1"))
 _PASSED = ("PATH", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO", "GIT_SSL_CAPATH",
            "http_proxy", "https_proxy", "all_proxy", "no_proxy", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 _TRANSIENT = ("could not resolve host", "connection reset", "connection refused", "connection timed out", "operation timed out", "early eof",
@@ -139,6 +139,8 @@ def environment(remote: str, access: "Access", ceiling: str) -> dict[str, str]:
     """The whole environment of git for this remote: what is not in it does not reach git."""
     given = access.environment
     found = {name: given[name] for name in _PASSED if name in given}
+    if "SSL_CERT_FILE" in found:                         # what this process's own downloads believe
+        found.setdefault("GIT_SSL_CAINFO", found["SSL_CERT_FILE"])
     settings = [*_SETTINGS, (f"remote.{REMOTE}.url", remote), *_authorizations(remote, access)]
     for number, (key, value) in enumerate(settings):
         found[f"GIT_CONFIG_KEY_{number}"], found[f"GIT_CONFIG_VALUE_{number}"] = key, value

@@ -6,6 +6,7 @@ docker-image://NAME, oci-layout://PATH[:TAG|@DIGEST], target:STAGE, a git reposi
 import os
 
 from builder.graph import SourceGit, SourceHttp, SourceLocal
+from builder.remote.address import file_name, parse_address, shown
 from builder.remote.errors import BadNamedContext, RemoteError
 from kernel.value import Value
 from lang.gitref import GitRef, parse_git_ref
@@ -80,20 +81,18 @@ def meaning(name: str, value: str) -> Meaning:
             if git is not None:
                 return git_source(git)
         except (ValueError, RemoteError) as error:
-            raise BadNamedContext(name, value, f"which cannot be: {error}") from error
+            raise BadNamedContext(name, shown(value), f"which cannot be: {error}") from error
         if value.startswith(("http://", "https://")):
             return http_source(value)
     scheme, separator, _ = value.partition("://")
     if separator and "/" not in scheme:
-        raise BadNamedContext(name, value, f"and there are no contexts by `{scheme}`",
+        raise BadNamedContext(name, shown(value), f"and there are no contexts by `{scheme}`",
                               "there are docker-image://, oci-layout://, target:, git repositories, http(s):// and directories")
     return SourceLocal(name)
 
 
 def http_source(url: str, name: str = "") -> SourceHttp:
     """A URL whose files are wanted: those in it, if it is an archive, else the one that it is."""
-    from builder.remote.address import file_name, parse_address
-
     return SourceHttp(url, name or file_name(parse_address(url)), unpack=True)
 
 
