@@ -59,9 +59,8 @@ class Connection:
     def serve(self) -> None:
         """Until it is over; raises nothing."""
         try:
-            self._stream.limit_receive(self._limits.head_s)
             self._stream.limit_send(self._limits.send_s)
-            self._stream.handshake()
+            self._stream.handshake(self._limits.head_s)
             if certificate := self._stream.certificate():
                 self._peer = self._peer._replace(certificate=_subject(certificate))
             while self._exchange():

@@ -19,8 +19,8 @@ class Stream:
         self.socket = connected
         self._receive_limit = self._send_limit = 0.0
 
-    def handshake(self) -> None:
-        """Agree on what has to be agreed on before the first byte."""
+    def handshake(self, seconds: float) -> None:
+        """Agree on what has to be agreed on before the first byte; in this time."""
 
     def fileno(self) -> int:
         return self.socket.fileno()

@@ -7,6 +7,7 @@ lock that is never held while waiting; the socket is read and written outside of
 import os
 import socket
 import ssl
+import time
 from threading import Lock
 
 from engine.errors import InvalidCertificate
@@ -66,12 +67,14 @@ class TlsStream(Stream):
         self._decrypted = bytearray()                  # taken out early by half_close
         self._ended = False
 
-    def handshake(self) -> None:
+    def handshake(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
         while True:
             try:
                 self._tls.do_handshake()
             except ssl.SSLWantReadError:
                 self._flush()
+                self.limit_receive(max(until - time.monotonic(), 0.01))
                 self._feed()
                 continue
             except ssl.SSLError:

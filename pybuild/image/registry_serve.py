@@ -65,7 +65,7 @@ def _serve(options: Options) -> int:
         def done(done: "Done") -> None:
             registry.note(done)
             if log:
-                print(log(done), flush=True)
+                _write(log(done))
 
         server = Server(registry.handle, limits=Limits(connections=options.max_connections), on_done=done, on_error=registry.on_error,
                         product=_product())
@@ -173,6 +173,15 @@ def _run(server: "Server", registry: "Registry", store: "Store", options: Option
     finally:
         if collector:
             collector.close()
+
+
+def _write(line: str) -> None:
+    """One line of the access log; at once, so that lines of several threads do not mix. Whoever read it may have gone."""
+    try:
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+    except OSError:
+        pass
 
 
 def _complain(error: Exception) -> None:
