@@ -6,10 +6,11 @@ from marshal import dumps, loads
 from builder.cachekey import image_result, parts
 from builder.cachemount import CacheDirectories
 from builder.context import Context
-from builder.errors import BuildError, ContextMissing
+from builder.errors import BuildError, ContextMissing, StepFailed
 from builder.executor import SandboxExecutor
 from builder.explain import Cause, Inputs, explain, similarity
 from builder.export import export
+from builder.failure import Failed, rescue
 from builder.graph import RunOp, SourceImage, SourceLocal, SourceTree
 from builder.images import BaseImages
 from builder.layerfiles import LayerFiles
@@ -38,6 +39,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from builder.failure import Attend
     from builder.graph import Edge, Op
     from builder.images import Pull
     from builder.plan import Plan, Step
@@ -54,12 +56,14 @@ _MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 class Tools:
-    """What a build is done with. connect: to the zygote; network: namespaces for RUN (None: it has none); pull: of images that are not here."""
+    """What a build is done with. connect: to the zygote; network: namespaces for RUN (None: it has none); pull: of images that are not here; attend:
+    stays with a shell in a step that failed (None: there is no terminal)."""
 
-    __slots__ = ("connect", "network", "pull")
+    __slots__ = ("attend", "connect", "network", "pull")
 
-    def __init__(self, connect: "Callable[[], Client]", network: "NetworkProvider | None" = None, pull: "Pull | None" = None) -> None:
-        self.connect, self.network, self.pull = connect, network, pull
+    def __init__(self, connect: "Callable[[], Client]", network: "NetworkProvider | None" = None, pull: "Pull | None" = None,
+                 attend: "Attend | None" = None) -> None:
+        self.connect, self.network, self.pull, self.attend = connect, network, pull, attend
 
 
 def build(request: Request, store: "Store", tools: Tools, on_event: "OnEvent") -> Result:
@@ -128,7 +132,17 @@ class _Build:
         self._announce(lowered)
         self._chains.update(lowered.chains)
         plan = begin(lowered.graph, lowered.results, self._lookup, self.content)
-        solved = solve(plan, self._chains, self._executor(), Forked(), self._lookup, self.content, self._on_event, self._jobs())
+        executor = self._executor()
+        try:
+            solved = solve(plan, self._chains, executor, Forked(), self._lookup, self.content, self._on_event, self._jobs())
+        except StepFailed as error:
+            if error.kept:
+                vertex = lowered.graph.vertices[error.vertex]
+                inputs = tuple(self._chains.get(edge.vertex, ()) for edge in vertex.inputs)
+                rescue(Failed(vertex, inputs, error), request.rescue, executor, store, lowered.platform, self._tools.attend, self._on_event)
+            raise
+        finally:
+            executor.close()
         image = export(store, request, lowered, solved.chains)
         steps = [step for step in solved.plan.steps if step.vertex.number and not is_remote(step.vertex.op)]
         self._remember(image, lowered, solved.plan)
@@ -171,7 +185,7 @@ class _Build:
         around = Surroundings(self._tools.connect, self._tools.network, request.secrets, request.ssh,
                               CacheDirectories(f"{self._store.root.path}/cachemounts", namespace, os.urandom(8).hex()), self._store.root.userxattr)
         return SandboxExecutor(self._store, around, self.context, self.content, self._source_of, self._slot, self._manifests.get, self._missed,
-                               request.fresh)
+                               request.fresh, request.rescue.wants_files)
 
     def _missed(self, step: "Step", inputs: "tuple[Chain, ...]") -> None:
         """A step has to run: say why, if somebody wants to know."""

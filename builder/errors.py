@@ -2,6 +2,8 @@
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from lang.source import Source, Span
 
 
@@ -37,6 +39,8 @@ class StepFailed(BuildError):
         self.exit_status = exit_status
         self.log = log                        # the end of what it printed, for printers that have not shown it
 
+        self.vertex = -1                      # which step of the graph
+        self.kept: dict[str, Any] = {}        # its files, if the request wants them: as SandboxExecutor.adopt takes them
 
 class ContextMissing(BuildError):
     """The build context is not there, or is no directory."""

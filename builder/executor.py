@@ -63,15 +63,15 @@ class SandboxExecutor:
 
     local: the Files of a SourceLocal; content: the content digest of an edge, manifest: what was seen under it; source_of: the op that an edge
     takes from; slot: which place in which Dockerfile a step is; missed: told of each step that has to run; fresh: no earlier layer is taken for a new
-    one that is equal to it.
+    one that is equal to it; keep_failed: the files of a RUN that fails are in `StepFailed.kept`, as `adopt` takes them.
     """
 
     def __init__(self, store: Store, around: Surroundings, local: "Callable[[str], Files]", content: "Callable[[Edge], Digest]",
                  source_of: "Callable[[Edge], Op]", slot: "Callable[[Step], str]", manifest: "Callable[[Digest], Manifest | None]",
-                 missed: "Callable[[Step, tuple[Chain, ...]], None]", fresh: bool) -> None:
-        self._store, self._around = store, around
+                 missed: "Callable[[Step, tuple[Chain, ...]], None]", fresh: bool, keep_failed: bool) -> None:
+        self._store, self.around = store, around
         self._local, self._content, self._source_of, self._slot = local, content, source_of, slot
-        self._manifest, self._missed, self._fresh = manifest, missed, fresh
+        self._manifest, self._missed, self._fresh, self._keep_failed = manifest, missed, fresh, keep_failed
         self._locks: dict[str, Lock] = {}                # of the keys whose steps this process runs
         self._names: dict[Vertex, str] = {}              # of drafts that workers hand over
 
@@ -114,7 +114,7 @@ class SandboxExecutor:
             store.leases.release()
 
     def _fetch(self, op: "SourceHttp | SourceGit", send: "Send") -> "dict[str, Any]":
-        fetched = fetch(self._store, op, access(self._store, self._around.secrets, self._around.ssh), lambda text: send("note", text))
+        fetched = fetch(self._store, op, access(self._store, self.around.secrets, self.around.ssh), lambda text: send("note", text))
         return {"layer": layer_of(fetched.record)._asdict(), "why": fetched.why}
 
     def finish(self, step: "Step", inputs: "tuple[Chain, ...]", made: "dict[str, Any]") -> BuiltLayer:
@@ -148,6 +148,26 @@ class SandboxExecutor:
             self._store.index.close()
             self._store.leases.release()
 
+    def adopt(self, kept: "dict[str, Any]") -> BuiltLayer:
+        """The files of a failed step as a layer, which no record leads to."""
+        snapshots = self._store.snapshots
+        draft = Draft(*kept["draft"])
+        snapshot = snapshots.commit(draft)
+        snapshots.hold(snapshot)
+        layer = BuiltLayer(Digest(kept["tree"]), kept["tree"], snapshot, kept["diff_id"], kept["created"], "", kept["size"])
+        return self.complete((layer,))[0]
+
+    def complete(self, chain: "Chain") -> "Chain":
+        """The chain with every diff ID: those that a failure left unknown are computed now."""
+        snapshots = self._store.snapshots
+        return tuple(layer if layer.diff_id else layer._replace(
+            diff_id=diff_id(snapshots.tree(SnapshotId(layer.snapshot)), snapshots.directories(SnapshotId(layer.snapshot)))) for layer in chain)
+
+    def close(self) -> None:
+        """Let go of the keys of steps that did not end well."""
+        while self._locks:
+            self._locks.popitem()[1].release(remove=True)
+
     def keep_diff_id(self, layer: BuiltLayer, found: Digest) -> None:
         if layer.key:
             self._store.cache.set_diff_id(Digest(layer.key), found)
@@ -168,7 +188,8 @@ class SandboxExecutor:
         left = op.how.retries if isinstance(op, RunOp) else 0
         while True:
             try:
-                return self._facts(self._make(step, inputs, send), self._names.get(step.vertex, ""), getattr(op, "epoch", None))
+                return self._facts(self._make(step, inputs, send, keep=self._keep_failed and not left), self._names.get(step.vertex, ""),
+                                   getattr(op, "epoch", None))
             except StepFailed as error:
                 if not left:
                     raise
@@ -177,7 +198,8 @@ class SandboxExecutor:
                 time.sleep(op.how.retry_delay / 1e9)
                 left -= 1
 
-    def _make(self, step: "Step", inputs: "tuple[Chain, ...]", send: "Send") -> Made:
+    def _make(self, step: "Step", inputs: "tuple[Chain, ...]", send: "Send", keep: bool) -> Made:
+        """keep: a RUN that fails leaves its files in the error."""
         store, op = self._store, step.vertex.op
         if isinstance(op, CopyOp) and not step.vertex.no_cache:
             changed = self._changed(op, step, inputs)
@@ -193,12 +215,15 @@ class SandboxExecutor:
             assert isinstance(op, MkdirOp), f"no step: {op!r}"
             self._mkdir(op, inputs[0], draft)
             return Made(draft, {})
-        except BaseException:
-            store.snapshots.discard(draft)
+        except BaseException as error:
+            if keep and isinstance(error, StepFailed) and isinstance(op, RunOp):
+                error.kept = self._facts(Made(draft, {}), self._names.get(step.vertex, ""), None)
+            else:
+                store.snapshots.discard(draft)
             raise
 
     def _draft(self, parent: "Chain") -> Draft:
-        below = self._directories(parent)
+        below = self.directories(parent)
         return self._store.snapshots.begin(below[0] if below else "")
 
     def _facts(self, made: Made, name: str, epoch: int | None) -> "dict[str, Any]":
@@ -237,14 +262,7 @@ class SandboxExecutor:
     # ------------------------------------------------------------ RUN
     def _run(self, op: RunOp, step: "Step", inputs: "tuple[Chain, ...]", draft: Draft, send: "Send") -> None:
         store = self._store
-        mounted: list[tuple[str, ...]] = [()]
-        for edge, chain in zip(step.vertex.inputs[1:], inputs[1:]):
-            mounted.append(self._mounted(edge, chain))
-        below = self._directories(inputs[0])
-        if not below or not all(mounted[1:]):
-            empty = (self._scratch(draft, "empty"),)     # an overlay needs something to lie on
-            below, mounted = below or empty, [directories or empty for directories in mounted]
-        place = Place(below, draft.directory, draft.work, tuple(mounted), lambda: self._scratch(draft, f"rw-{time.monotonic_ns()}"))
+        place = self.place(step.vertex, inputs, draft)
         log = os.open(f"{store.root.path}/logs/{log_name(step.key)}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
 
         def output(stream: int, data: bytes) -> None:
@@ -252,10 +270,21 @@ class SandboxExecutor:
             send("log", (stream, data))
 
         try:
-            run(op, place, self._around, output, step.vertex.no_cache)
+            run(op, place, self.around, output, step.vertex.no_cache)
         finally:
             os.close(log)
-            self._remove_scratch(draft)
+            self.remove_scratch(draft)
+
+    def place(self, vertex: "Vertex", inputs: "tuple[Chain, ...]", draft: Draft) -> Place:
+        """Where a RUN runs, with `draft` on top; whoever asks calls `remove_scratch` in the end."""
+        mounted: list[tuple[str, ...]] = [()]
+        for edge, chain in zip(vertex.inputs[1:], inputs[1:]):
+            mounted.append(self._mounted(edge, chain))
+        below = self.directories(inputs[0])
+        if not below or not all(mounted[1:]):
+            empty = (self._scratch(draft, "empty"),)     # an overlay needs something to lie on
+            below, mounted = below or empty, [directories or empty for directories in mounted]
+        return Place(below, draft.directory, draft.work, tuple(mounted), lambda: self._scratch(draft, f"rw-{time.monotonic_ns()}"))
 
     def _scratch(self, draft: Draft, name: str) -> str:
         """A directory beside the draft's own, gone before it is committed."""
@@ -263,7 +292,7 @@ class SandboxExecutor:
         os.makedirs(f"{path}/{name}", 0o755, exist_ok=True)
         return f"{path}/{name}"
 
-    def _remove_scratch(self, draft: Draft) -> None:
+    def remove_scratch(self, draft: Draft) -> None:
         if os.path.exists(f"{draft.path}/scratch"):
             self._store.temporary.remove(f"{draft.id}/scratch")
 
@@ -271,7 +300,7 @@ class SandboxExecutor:
         """Directories to mount for an input: a chain's layers, or what a bind mount selects of a local directory, as a snapshot of its own."""
         source = self._source_of(edge)
         if not isinstance(source, SourceLocal):
-            return self._directories(chain)
+            return self.directories(chain)
         assert edge.selector is not None
         key = digest_of(b"mounted " + self._content(edge).encode() + edge.selector.picks[0].path.encode())
         store = self._store
@@ -386,7 +415,7 @@ class SandboxExecutor:
             view.close()
 
     # ------------------------------------------------------------ layers
-    def _directories(self, chain: "Chain") -> tuple[str, ...]:
+    def directories(self, chain: "Chain") -> tuple[str, ...]:
         return tuple(dict.fromkeys(d for layer in reversed(chain) for d in self._store.snapshots.directories(SnapshotId(layer.snapshot))))
 
     def _view(self, chain: "Chain") -> "View":

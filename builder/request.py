@@ -22,6 +22,19 @@ class Output(Value):
         return dict(self.options).get(name, default)
 
 
+class Rescue(Value):
+    """What becomes of a RUN that fails. on_error: fail, shell or keep; layout: where keep also writes an OCI layout, "" for nowhere; outputs: (path
+    in the step, path here) of files to copy out."""
+
+    on_error: str = "fail"
+    layout: str = ""
+    outputs: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def wants_files(self) -> bool:
+        return self.on_error != "fail" or bool(self.outputs)
+
+
 class Tree(Value):
     """A build context that is no directory, in the store: as builder.remote.context has fetched it."""
 
@@ -66,6 +79,7 @@ class Request(Value):
     reproducible: bool = False                           # SOURCE_DATE_EPOCH where none is given
     fresh: bool = False                                  # no earlier layer stands for an equal new one: `verify` compares them
     explain: bool = False                                # say of each step whether it is a hit, and why not
+    rescue: Rescue = Rescue()
     tree: Tree | None = None                             # the build context, if it is no directory; `context` is "" then
 
     def identity(self) -> tuple[object, ...]:

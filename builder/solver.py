@@ -160,7 +160,7 @@ class _Run:
                 self._on_event(StepDone(number, step.vertex.label, self._seconds(index), str(error)))
                 del self._started[index]
             if isinstance(error, StepFailed):
-                error.label = step.vertex.label
+                error.label, error.vertex = step.vertex.label, index
                 raise error.at(step.vertex.span, step.vertex.source)
             raise error
         elif what == "diff":

@@ -139,9 +139,11 @@ def _run(work: "Work", send: "Send") -> None:
 
 def _facts(error: Exception) -> "dict[str, Any]":
     """An exception as marshal takes it; `failure` is the way back."""
-    facts = {"message": str(error), "help": getattr(error, "help", "") or getattr(error, "hint", ""), "status": None, "log": b"", "trace": ""}
+    facts: dict[str, Any] = {"message": str(error), "help": getattr(error, "help", "") or getattr(error, "hint", ""), "status": None, "log": b"",
+                             "trace": "", "kept": {}}
     if isinstance(error, BuildError):
-        return {**facts, "status": getattr(error, "exit_status", None), "log": getattr(error, "log", b"")}
+        return {**facts, "status": getattr(error, "exit_status", None), "log": getattr(error, "log", b""),
+                "kept": getattr(error, "kept", {})}
     if isinstance(error, OSError) or hasattr(error, "help"):      # the other rooms' errors: they know what happened, not where
         return facts
     import traceback
@@ -161,7 +163,9 @@ def failure(facts: "dict[str, Any]") -> Exception:
     """The exception that a "failed" message tells of."""
     if facts["trace"]:
         return WorkerBug(facts["message"], facts["trace"])
-    return StepFailed(facts["message"], exit_status=facts["status"], log=facts["log"], help=facts["help"])
+    error = StepFailed(facts["message"], exit_status=facts["status"], log=facts["log"], help=facts["help"])
+    error.kept = facts["kept"]
+    return error
 
 
 class Inline:

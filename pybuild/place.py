@@ -1,6 +1,7 @@
 """Where state lives: the root and run directories of this user, and the store opened there."""
 
 import os
+from functools import cache
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -8,6 +9,7 @@ if TYPE_CHECKING:
     from store.store import Store
 
 
+@cache                                                   # decided once: an ordinary user's process may become root of its user namespace
 def directories(root: str | None) -> tuple[str, str]:
     """(root directory, run directory). --root and PYBUILD_ROOT move both.
 

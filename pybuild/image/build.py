@@ -9,7 +9,7 @@ from pybuild.scanner import Options
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from builder.progress import OnEvent
-    from builder.request import Output, Request, Result, Secret, Tree
+    from builder.request import Output, Request, Rescue, Result, Secret, Tree
     from store.store import Store
 
 USAGE = Usage(
@@ -48,6 +48,9 @@ USAGE = Usage(
             choices=("build", "check", "outline", "targets")),
      Option("--check", FLAG, "the same as --call=check"),
      Option("--format", VALUE, "how --call prints", "FORMAT", "text", choices=("text", "json", "sarif", "github")),
+     Option("--on-error", VALUE, "of a RUN that fails, open a shell in its sandbox, or keep its files as an image (and an OCI layout at PATH) for "
+            "`pybuild debug`", "fail|shell|keep[=PATH]", "fail"),
+     Option("--output-on-failure", LIST, "files to copy out of a RUN that fails", "src=PATH,dest=PATH"),
      Option("--jobs", COUNT, "how many steps run at once (default: the number of processors)", "N")))
 
 
@@ -138,7 +141,8 @@ def make_request(options: Options) -> "Request":
         no_cache_stages=tuple(x for w in options.no_cache_filter for x in w.split(",")), pull=options.pull not in (None, "false"),
         outputs=tuple(_output(w) for w in options.output), jobs=options.jobs or 0, shm_size=_size(options.shm_size, "--shm-size"),
         ulimits=tuple(options.ulimit), memory=_size(options.memory, "--memory"), cpus=_number(options.cpus),
-        cgroup_parent=options.cgroup_parent or "", proxies=_proxies(), tree=tree, explain=options.explain, reproducible=options.reproducible)
+        cgroup_parent=options.cgroup_parent or "", rescue=_rescue(options), proxies=_proxies(), tree=tree, explain=options.explain,
+        reproducible=options.reproducible)
 
 
 def _read_dockerfile(options: Options) -> "tuple[str, str, bytes, Tree | None]":
@@ -288,6 +292,22 @@ def _output(word: str) -> "Output":
     if kind in ("docker", "oci", "tar") and not dest and (kind != "docker" or not sys.stdout.isatty()):
         dest = "-" if kind != "docker" else ""
     return Output(kind, dest if dest in ("", "-") else os.path.abspath(dest), tuple(fields.items()))
+
+
+def _rescue(options: Options) -> "Rescue":
+    from builder.request import Rescue
+
+    what, _, layout = options.on_error.partition("=")
+    if what not in ("fail", "shell", "keep") or (layout and what != "keep"):
+        raise _misuse(f"--on-error: `{options.on_error}` is none of fail, shell, keep, keep=PATH")
+    outputs = []
+    for word in options.output_on_failure:
+        fields = _fields(word, "--output-on-failure")
+        source, destination = fields.get("src") or fields.get("source", ""), fields.get("dest") or fields.get("destination", "") or "."
+        if not source:
+            raise _misuse(f"--output-on-failure: `{word}` has no src")
+        outputs.append((source, os.path.abspath(destination) + ("/" if destination.endswith("/") else "")))
+    return Rescue(what, layout, tuple(outputs))
 
 
 def _size(text: str | None, option: str) -> int:

@@ -15,5 +15,7 @@ def run(request: "Request", store: "Store", on_event: "OnEvent") -> "Result":
     directory = store.root.run
     enter(store)
     from builder.build import Tools, build
+    from pybuild.image import terminal
 
-    return build(request, store, Tools(lambda: connect(directory)), on_event)
+    attend = terminal.attend if request.rescue.on_error == "shell" and terminal.is_here() else None
+    return build(request, store, Tools(lambda: connect(directory), attend=attend), on_event)

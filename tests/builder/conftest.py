@@ -1,5 +1,6 @@
 """A store with a busybox image in it, for root and for an ordinary user; a place for Dockerfiles."""
 
+import os
 import shutil
 import subprocess
 import tempfile
@@ -68,7 +69,7 @@ def root_store() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def user_store(unprivileged: User) -> Iterator[Path]:
-    place = unprivileged.directory(unprivileged.home / "builds")
+    place = unprivileged.directory(unprivileged.home / f"builds-{os.getpid()}")   # another session may be running
     Tool(place / "root", unprivileged).pybuild("base", "busybox", "-t", "busybox")
     yield place / "root"
     unprivileged.call(_empty, str(place))
