@@ -122,14 +122,8 @@ class Calls:
     def say(connection: "_socket.socket", *message: "Any") -> None:
         Caller(connection).say(*message)
 
-    def close(self) -> None:
-        """Tell those who still wait for it that all is over, and go."""
-        for fd, caller in list(self._callers.items()):
-            if caller.stops:
-                caller.say("ok")
-            self._shim.loop.forget(fd)
-            caller.socket.close()
-        self._callers.clear()
+    def silence(self) -> None:
+        """Nobody can call any more."""
         self._shim.loop.forget(self._listener.fileno())
         self._listener.close()
         with self._shim.place.socket() as path:
@@ -137,6 +131,15 @@ class Calls:
                 os.unlink(path)
             except FileNotFoundError:
                 pass
+
+    def close(self) -> None:
+        """Tell those who still wait for it that all is over."""
+        for fd, caller in list(self._callers.items()):
+            if caller.stops:
+                caller.say("ok")
+            self._shim.loop.forget(fd)
+            caller.socket.close()
+        self._callers.clear()
 
     # ---------------------------------------------------------------- output and end
     def may_drop(self, generation: int) -> bool:

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 PROPAGATIONS = {
     "": "private", "private": "private", "rprivate": "private", "slave": "slave", "rslave": "slave", "shared": "shared", "rshared": "shared"}
 _SHM = 64 * MIB
-_PORT_SYSCTL = "net.ipv4.ip_unprivileged_port_start"
 # files of the network that a container gets, unless something is mounted on them: name in its directory -> target
 NETWORK_FILES = (("hosts", "/etc/hosts"), ("resolv.conf", "/etc/resolv.conf"), ("hostname", "/etc/hostname"))
 
@@ -49,11 +48,6 @@ class Found(Value):
 def lower(container: Container, found: Found) -> SandboxSpec:
     """Raises InvalidOption, SandboxError (InvalidSpec)."""
     spec, process = container.spec, process_of(container.spec, container.runtime)
-    private_network = found.network != "host"
-    names = {name for name, _ in spec.sysctls}
-    sysctls = spec.sysctls
-    if private_network and spec.network_mode[:10] != "container:" and not names & {_PORT_SYSCTL, _PORT_SYSCTL.replace(".", "/")}:
-        sysctls = (*sysctls, (_PORT_SYSCTL, "0"))         # as in docker: whoever the process is, it may listen on port 80
     return SandboxSpec(
         Overlay(found.lower, found.upper, found.work, volatile=found.volatile), process.argv, _mounts(container, found),
         env=environment(process, found.hostname, terminal=spec.tty), cwd=process.working_dir, user=process.user, groups=spec.group_add,
@@ -61,7 +55,7 @@ def lower(container: Container, found: Found) -> SandboxSpec:
         network=found.network, pid=found.pid, ipc=found.ipc, uts=found.uts,
         cgroup_namespace="host" if spec.cgroupns_mode == "host" else "private",
         capabilities=capabilities.select(spec.cap_add, spec.cap_drop), seccomp=spec.seccomp, no_new_privileges=spec.no_new_privileges,
-        readonly_root=spec.read_only, rlimits=spec.ulimits, limits=spec.limits, cgroup=container.short_id, sysctls=sysctls,
+        readonly_root=spec.read_only, rlimits=spec.ulimits, limits=spec.limits, cgroup=container.short_id, sysctls=spec.sysctls,
         terminal=(spec.console_size if spec.console_size != (0, 0) else (24, 80)) if spec.tty else None, init=spec.init,
         oom_score_adj=spec.oom_score_adj, masked=spec.masked, privileged=spec.privileged, devices=spec.devices,
         shm_size=spec.shm_size or _SHM)

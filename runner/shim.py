@@ -132,6 +132,7 @@ class Shim:
         if self._network < 0:
             unshare(CLONE_NEWNET)
             bring_up_loopback()
+            _permit_low_ports()
             self._network = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         return self._network
 
@@ -239,8 +240,10 @@ class Shim:
             null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
             actions = [(os.POSIX_SPAWN_DUP2, null, number) for number in (0, 1, 2)]
             os.posix_spawn(self.order.cleanup[0], self.order.cleanup, os.environ, file_actions=actions, setsigdef=(_SIGTERM,))
-        self.calls.close()
+        self.calls.silence()
         self.log.close()
+        os.close(self.order.lock)                         # from here on it can be started again, and removed
+        self.calls.close()
         self.loop.stop()
 
     def _leave_networks(self) -> None:
@@ -368,6 +371,15 @@ class Shim:
             self.events.emit("container", action, self.order.id, {**dict(self.order.events), **attributes})
         except OSError:
             pass
+
+
+def _permit_low_ports() -> None:
+    """In the network namespace that we are in: as in docker, whoever a process is, it may listen on port 80."""
+    try:
+        with open("/proc/sys/net/ipv4/ip_unprivileged_port_start", "w") as file:
+            file.write("0")
+    except OSError:
+        pass
 
 
 def _told(error: SandboxError) -> "tuple[Any, ...]":

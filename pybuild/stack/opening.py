@@ -36,7 +36,8 @@ class opened:                                             # a context manager, u
         if self._owner and os.geteuid():
             from sandbox.userns import enter
 
-            enter(run, zygote(run))
+            with zygote(run) as client:
+                enter(run, client)
         self._engine = Engine(self._store, lambda: zygote(run), lambda: network(self._store.root.path, run))
         return self._engine
 

@@ -75,13 +75,6 @@ def test_tmpfs_options_are_checked(option: str) -> None:
         tmpfs(Mount("tmpfs", "/t", options=(option,)))
 
 
-def test_low_ports_are_anybodys_in_a_network_of_its_own() -> None:
-    assert lower(container(ContainerSpec("i")), FOUND).sysctls == (("net.ipv4.ip_unprivileged_port_start", "0"),)
-    assert lower(container(ContainerSpec("i", network_mode="host")), FOUND._replace(network="host")).sysctls == ()
-    said = (("net.ipv4.ip_unprivileged_port_start", "1024"),)
-    assert lower(container(ContainerSpec("i", sysctls=said)), FOUND).sysctls == said
-
-
 def test_capabilities_are_added_and_dropped() -> None:
     sandbox = lower(container(ContainerSpec("i", cap_add=("SYS_PTRACE",), cap_drop=("ALL",))), FOUND)
     assert sandbox.capabilities == capabilities.bit("SYS_PTRACE")
