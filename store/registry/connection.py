@@ -12,7 +12,16 @@ import time
 from urllib.parse import urljoin, urlsplit
 
 import urllib3
-from urllib3.exceptions import HTTPError, LocationParseError, NameResolutionError, NewConnectionError, ProxyError, SSLError, TimeoutError
+from urllib3.exceptions import (
+    HTTPError,
+    InsecureRequestWarning,
+    LocationParseError,
+    NameResolutionError,
+    NewConnectionError,
+    ProxyError,
+    SSLError,
+    TimeoutError,
+)
 
 from kernel.value import Value
 from store.config import InvalidConfig
@@ -38,6 +47,8 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 _ANSWER_LIMIT = 1 << 20
 AGENT = "pybuild"
+
+urllib3.disable_warnings(InsecureRequestWarning)         # an insecure registry is one that the user has called so
 
 
 class Patience(Value):

@@ -128,16 +128,13 @@ class Credentials:
     def _in_file(self, file: AuthFile, domain: str, path: str) -> "Credential | None":
         key = key_of(domain)
         helper = file.helper(key)
-        if helper:
-            found = self._helper(helper, key)
-            if found is not None:
-                return found
+        kept = self._helper(helper, key) if helper else None
+        if kept is not None:
+            return kept
         entries = {name if "/" in name and "://" not in name else domain_of(name): value for name, value in reversed(file.auths.items())}
-        entry = _table(file.auths.get(key)) or None
-        names = path.split("/")
-        for count in range(len(names), -1, -1):
-            if entry is None:
-                entry = _table(entries.get("/".join([domain, *names[:count]]))) or None
+        names = path.split("/") if path else []
+        parts = ["/".join([domain, *names[:count]]) for count in range(len(names), 0, -1)]
+        entry = next((found for part in parts if (found := _table(entries.get(part)))), None) or _table(file.auths.get(key) or entries.get(domain))
         return credential_of(entry, file.path) if entry else None
 
     def _helper(self, name: str, key: str) -> "Credential | None":
@@ -160,7 +157,7 @@ def credential_of(entry: "dict[str, Any]", path: str) -> "Credential | None":
     username, password = str(entry.get("username") or ""), str(entry.get("password") or "")
     if entry.get("auth"):
         try:
-            username, _, password = b64decode(str(entry["auth"])).decode().partition(":")
+            username, _, password = b64decode(str(entry["auth"]).strip(), validate=True).decode().partition(":")
         except (Base64Error, UnicodeDecodeError, ValueError) as error:
             raise InvalidCredentials(path, "has an `auth` that is no base64 of NAME:PASSWORD") from error
         password = password.rstrip("\0")

@@ -137,3 +137,14 @@ def test_use_time_that_is_fresh_costs_no_write(index: Index, tmp_path: Path) -> 
     Cache(other, str(tmp_path)).get(digest_of(b"k"))
     other.close()
     assert index.one("PRAGMA data_version") == before
+
+
+def test_index_of_an_earlier_version_is_brought_up(tmp_path: Path) -> None:
+    path = str(tmp_path / "index.db")
+    Index(path).query("SELECT 1")
+    db = sqlite3.connect(path)
+    db.executescript("INSERT INTO hold VALUES ('a', 'b'); DROP TABLE origin; PRAGMA user_version = 1")
+    db.close()
+    index = Index(path)
+    assert index.query("SELECT * FROM origin") == [] and index.query("SELECT * FROM hold") == [("a", "b")]
+    assert index.one("PRAGMA user_version") == (2,)
