@@ -74,6 +74,11 @@ PYUP = (
     Command("volume inspect", "pybuild.stack.volume.inspect", "Show all there is to know of volumes"),
     Command("volume rm", "pybuild.stack.volume.rm", "Remove volumes", ("volume remove",)),
     Command("volume prune", "pybuild.stack.volume.prune", "Remove volumes that no container has"),
+    Command("up", "pybuild.stack.up", "Create and start containers (the default command)"),
+    Command("down", "pybuild.stack.down", "Stop and remove containers and networks"),
+    Command("ps", "pybuild.stack.ps", "List the containers of a project"),
+    Command("logs", "pybuild.stack.logs", "Show what containers have written"),
+    Command("plan", "pybuild.stack.plan", "Say what `up` would do, and why"),
     Command("version", "pybuild.version", "Show the version"),
 )
 

@@ -8,12 +8,14 @@ from runner import hooks, labels
 from runner import progress as words
 from runner.container import Mount
 from runner.desired import network_spec, replica
-from runner.errors import DependencyFailed, Missing, RunError
+from runner.errors import DependencyFailed, ImageUnavailable, Missing, RunError
 from runner.load.identity import resource_hash
 from runner.plan_replicas import interim_name
+from runner.present import image_id
 from runner.progress import Progress, Warned
 from runner.readiness import Watched, verdict
 from runner.tasks import News, Readable, Tasks
+from store.digest import Digest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
         def pull(self, service: Service, image: str) -> int: ...
 
 _SECOND = 1_000_000_000
+_SIGTERM = 15
 
 
 class ImageFailed(RunError):
@@ -126,10 +129,13 @@ class Work:
 
         self._say(Progress("Image", image, doing))
         pidfd = os.pidfd_open(pid)
+        ended = False
         try:
-            yield Readable(pidfd)
+            ended = yield Readable(pidfd)
         finally:
             os.close(pidfd)
+            if not ended:
+                os.kill(pid, _SIGTERM)                    # the user wants to go
             status = _reap(pid)
         if status:
             raise ImageFailed(verb, image, status)
@@ -200,7 +206,8 @@ class Work:
     # ---------------------------------------------------------------- containers
     def create(self, action: a.CreateContainer) -> "Iterator[Any]":
         self._say(Progress("Container", action.name, words.CREATING))
-        self._engine.create(self._replica(action.service, action.number, action.name))
+        want = self._wanted[action.service]
+        self._engine.create(self._replica(action.service, action.number, action.name), self._image_id(want))
         self._say(Progress("Container", action.name, words.CREATED))
         yield from ()
 
@@ -211,7 +218,7 @@ class Work:
         old = engine.find(action.old)
         spec = self._replica(action.service, action.number, interim_name(old.id, action.name))
         spec = spec._replace(labels=labels.merged(spec.labels, {labels.REPLACE: old.name}))
-        new = engine.create(_inheriting(spec, old) if action.inherit else spec)
+        new = engine.create(_inheriting(spec, old) if action.inherit else spec, self._image_id(self._wanted[action.service]))
         contact = engine.begin_stop(old, timeout_s=self._grace(action.service))
         if contact:
             yield Readable(contact.fileno())
@@ -277,11 +284,16 @@ class Work:
 
     def _replica(self, service: str, number: int, name: str) -> "ContainerSpec":
         want = self._wanted[service]
-        image = self._engine.store.images.require(want.image)
-        spec = replica(want, self._project, number, name, self._first_of(want), image.id)
+        spec = replica(want, self._project, number, name, self._first_of(want), self._image_id(want))
         if spec.entrypoint == () and spec.cmd is None:    # as in docker: an entrypoint that is taken away leaves the image's command
-            spec = spec._replace(cmd=self._engine.store.images.runtime(image.id).cmd)
+            spec = spec._replace(cmd=self._engine.store.images.runtime(Digest(self._image_id(want))).cmd)
         return spec
+
+    def _image_id(self, want: "Wanted") -> str:
+        id = image_id(self._engine.store, want.image)
+        if not id:
+            raise ImageUnavailable(want.image, want.name, "is not here")
+        return id
 
     def _first_of(self, want: "Wanted") -> "dict[str, str]":
         """Names of the first containers of the services that this one refers to."""
@@ -304,7 +316,7 @@ class Work:
             want = self._wanted[service.name]
             spec = replica(want, self._project, 1, "", self._first_of(want))
             spec = hooks.before_spec(spec, hook, f"{action.container}-pre_start-{action.position + 1}")
-            yield from hooks.run_before(self._engine, spec, name, self._say)
+            yield from hooks.run_before(self._engine, spec, image_id(self._engine.store, spec.image), name, self._say)
             return
         container = self._find_named(action.container)
         if container is not None:
@@ -327,8 +339,8 @@ class Work:
                     raise
                 self._say(Warned(f"optional {error}"))
                 return
-        for name in action.containers:
-            self._say(Progress("Container", name, words.HEALTHY if action.condition == "service_healthy" else words.EXITED))
+        for one in watched.containers:
+            self._say(Progress("Container", one.name, words.HEALTHY if self._engine.state(one).is_running else words.EXITED))
 
     def _has_come(self, container: "Container", condition: str) -> bool:
         return verdict(container, self._engine.state(container), condition)
@@ -342,8 +354,8 @@ def _is_of(container: "Container", project: str, service: str) -> bool:
 def _inheriting(spec: "ContainerSpec", old: "Container") -> "ContainerSpec":
     """With the anonymous volumes of `old`, but for those on targets where something else is to be now."""
     there = {one.target: one for one in old.spec.mounts if one.kind == "volume" and one.anonymous}
-    mounts = [one._replace(source=there[one.target].source, anonymous=True) if (one.kind, one.source) == ("volume", "") and one.target in there else one
-              for one in spec.mounts]
+    mounts = [one._replace(source=there[one.target].source, anonymous=True) if one.target in there and (one.kind, one.source) == ("volume", "")
+              else one for one in spec.mounts]
     taken = {one.target for one in mounts} | {one.target for one in spec.files}
     mounts += [Mount("volume", target, one.source, anonymous=True) for target, one in there.items() if target not in taken]
     return spec._replace(mounts=tuple(mounts))

@@ -108,11 +108,14 @@ class Engine:
         self.store.events.emit("container", action, container.id, {**event_attributes(container), **attributes})
 
     # ---------------------------------------------------------------- making
-    def create(self, spec: ContainerSpec) -> Container:
-        """A new container, not started. Raises ReferenceMissing for an image that is not here, NameInUse, InvalidName, InvalidOption."""
+    def create(self, spec: ContainerSpec, image_id: str = "") -> Container:
+        """A new container, not started. image_id: what `spec.image` means, where that is more than a name in the store.
+
+        Raises ReferenceMissing for an image that is not here, NameInUse, InvalidName, InvalidOption.
+        """
         from runner.creation import complete, used_images
 
-        image = self.store.images.require(spec.image)
+        image = self.store.images.require(image_id or spec.image)
         runtime = self.store.images.runtime(image.id)
         id, name, spec = complete(self, spec, runtime)
         container = Container(id, name, time.time_ns(), image.id, spec, runtime)

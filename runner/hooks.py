@@ -65,7 +65,7 @@ def before_spec(spec: "ContainerSpec", hook: "Hook", name: str) -> "ContainerSpe
         labels=kept, endpoints=endpoints, ports=(), exposed=(), restart=plain.restart, healthcheck=None, hostname="", config="")
 
 
-def run_before(engine: "Engine", spec: "ContainerSpec", hook: str, on_news: "OnNews") -> "Generator[Readable, bool, None]":
+def run_before(engine: "Engine", spec: "ContainerSpec", image_id: str, hook: str, on_news: "OnNews") -> "Generator[Readable, bool, None]":
     """A pre_start hook, `spec` its container, which is removed afterwards. Raises HookFailed."""
     from runner.errors import Missing
     from runner.stream import stream
@@ -74,7 +74,7 @@ def run_before(engine: "Engine", spec: "ContainerSpec", hook: str, on_news: "OnN
         engine.remove(engine.find(spec.name), force=True, volumes=True)
     except Missing:
         pass
-    container = engine.create(spec)
+    container = engine.create(spec, image_id)
     try:
         contact = engine.begin_start(container, attached=True)
         assert contact, "nobody else knows it yet"

@@ -23,13 +23,15 @@ _UNITS = {"w": 7 * _DAY, "d": _DAY, "h": 3600, "m": 60, "s": 1}
 class Policy(Value):
     """build: "always", "never" or "" (where the image is missing). pull: "" (as each service says), "always", "missing", "never" or "build".
 
-    settled: everything that there is to do about images has been done. cached: (service, image ID) of builds whose result is known.
+    settled: everything that there is to do about images has been done. renew: builds are done without what is cached.
+    cached: (service, image ID) of builds whose result is known.
     ages: (image name, seconds since it was last looked for).
     """
 
     build: str = ""
     pull: str = ""
     settled: bool = False
+    renew: bool = False
     cached: "Pairs" = ()
     ages: "tuple[tuple[str, int], ...]" = ()
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from runner.container import Container
     from runner.engine import Engine
     from runner.state import State
+    from store.store import Store
 
     Texts: TypeAlias = tuple[str, ...]
     Pairs: TypeAlias = tuple[tuple[str, str], ...]
@@ -104,7 +105,19 @@ def observe(engine: "Engine", project: str, *, images: "Iterable[str]" = (), net
     """What there is of `project`; of networks and volumes also those called so that are somebody else's."""
     containers = sorted((seen(one, engine.state(one)) for one in of_project(engine, project)), key=lambda one: (one.service, one.number, one.created))
     return Present(project, tuple(containers), _networks(engine, project, set(networks)), _volumes(engine, project, set(volumes)),
-                   tuple((name, image.id) for name in dict.fromkeys(images) if (image := engine.store.images.resolve(name)) is not None))
+                   tuple((name, id) for name in dict.fromkeys(images) if (id := image_id(engine.store, name))))
+
+
+def image_id(store: "Store", name: str) -> str:
+    """The image that a service means by `name`: of the store, else one that is made of this machine; "" if it is not here."""
+    image = store.images.resolve(name)
+    if image is not None:
+        return image.id
+    if not name.startswith("host/"):
+        return ""
+    from builder.base.reserved import is_reserved, known
+
+    return (known(store, name) or "") if is_reserved(name) else ""
 
 
 def of_project(engine: "Engine", project: str) -> "list[Container]":

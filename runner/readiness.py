@@ -15,12 +15,13 @@ if TYPE_CHECKING:
     from runner.engine import Engine
     from runner.state import State
 
-RUNNING_OR_HEALTHY = "running_or_healthy"
+READY = "ready"
 _OUTPUT_MAX = 200
 
 
 def verdict(container: "Container", state: "State", condition: str) -> bool:
-    """Whether the condition holds: service_healthy, service_completed_successfully, or RUNNING_OR_HEALTHY.
+    """Whether the condition holds: service_healthy, service_completed_successfully, or READY: it runs, and is healthy if that is known, or it
+    has done what it had to do once.
 
     Raises DependencyFailed if it never will.
     """
@@ -31,6 +32,8 @@ def verdict(container: "Container", state: "State", condition: str) -> bool:
         raise DependencyFailed(container.name, "has no healthcheck configured", "give the service a `healthcheck`, or wait for `service_started`")
     if state.status == RESTARTING:
         return False
+    if condition == READY and not state.is_running and state.started_at and not state.exit_code:
+        return True
     if not state.is_running:
         raise DependencyFailed(container.name, f"exited ({state.exit_code})" if state.started_at else f"is {state.status}", state.error)
     if not has_check:

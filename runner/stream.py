@@ -61,6 +61,11 @@ class Stream:
             except ShimLost:
                 pass                                      # what it said last is still to be heard
 
+    @property
+    def spot(self) -> "tuple[int, int]":
+        """(generation, offset) up to which the log has been read."""
+        return self._reader.generation, self._reader.offset
+
     def signal(self, number: int) -> None:
         """Its answer is swallowed by `hear`."""
         self._contact.tell("kill", number)

@@ -39,6 +39,11 @@ def resolve(store: "Store", name: str, on_event: "OnEvent | None" = None, root: 
     return image
 
 
+def known(store: "Store", name: str, root: str = "/") -> "Digest | None":
+    """What `resolve` would give without making anything; None if it would have to."""
+    return _known(store, _key(name.removesuffix(":latest"), root))
+
+
 def _key(name: str, root: str) -> Digest:
     python = (sys.hexversion, getattr(sys, "_base_executable", sys.executable)) if name == "host/python" else ()
     return digest_of(dumps(("base", _VERSION, name, root, os.uname().machine, python), 2))

@@ -29,7 +29,9 @@ def text(error: BaseException) -> str:
     if diagnostics is not None:
         from lang.diagnostic import render
 
-        return "\n\n".join(render(d, color=_color()) for d in diagnostics())
+        found = diagnostics() if callable(diagnostics) else diagnostics
+        omitted = getattr(error, "omitted", 0)
+        return "\n\n".join((*(render(d, color=_color()) for d in found), *([f"and {omitted} more"] if omitted else [])))
     span, source = getattr(error, "span", None), getattr(error, "source", None)
     help = getattr(error, "help", "") or getattr(error, "hint", "")
     if span is not None and source is not None:

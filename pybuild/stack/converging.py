@@ -1,0 +1,174 @@
+"""Bringing a project where its files want it: what up, create, run, scale and watch have in common. Images first, then the rest by a new plan."""
+
+import sys
+
+from pybuild.stack.project import is_set, limit
+from runner import plan as planning
+from runner.action import CONTAINERS, IMAGES, RESOURCES, STARTS, BuildImage
+from runner.apply import Work, apply
+from runner.desired import images, wanted
+from runner.desired_mounts import Contents
+from runner.load.config import in_dependency_order
+from runner.plan_images import Policy
+from runner.present import observe
+from runner.reactor import Reactor
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from pybuild.stack.imaging import Images
+    from pybuild.stack.project import stack
+    from pybuild.stack.showing import Printer
+    from runner.action import Plan
+    from runner.apply import OnStart
+    from runner.desired import Wanted
+    from runner.model.project import Project
+    from runner.present import Present
+    from runner.tasks import Failure
+
+
+class Failed(Exception):
+    """Steps went wrong; each has been told. exit_code: of the command."""
+
+    def __init__(self, failures: "tuple[Failure, ...]") -> None:
+        super().__init__(str(failures[0].error))
+        self.failures = failures
+
+
+class Converging:
+    """One way from what there is to what is wanted. scale: service -> containers, over what the files say; project: with the services it is about."""
+
+    def __init__(self, it: "stack", project: "Project", options: planning.Options, printer: "Printer", images: "Images", *,
+                 scale: "dict[str, int] | None" = None, timeout_s: "float | None" = None) -> None:
+        self.it = it
+        self.project = project
+        self.options = options
+        self.printer = printer
+        self._images = images
+        self._timeout_s = timeout_s
+        scale = scale or {}
+        contents = Contents(project)
+        self.wanted: tuple[Wanted, ...] = tuple(
+            wanted(one, project, contents, scale.get(one.name, one.replicas())) for one in in_dependency_order(project))
+        self.notes: set[str] = set()
+
+    # ---------------------------------------------------------------- deciding
+    def observe(self) -> "Present":
+        project = self.project
+        return observe(self.it.engine, project.name, images=(*images(self.wanted), *_more_images(project)),
+                       networks=(one.name for one in project.networks), volumes=(one.name for one in project.volumes))
+
+    def plan(self, *, settled: bool = False) -> "Plan":
+        """By what there is now. settled: the images are as they should be."""
+        present = self.observe()
+        policy = self.options.images
+        if not settled and (policy.build == "always" or "build" in (policy.pull, *(one.service.pull_policy for one in self.wanted))):
+            policy = policy._replace(cached=self._cached())
+        options = self.options._replace(images=Policy(settled=True) if settled else policy)
+        return planning.plan(self.wanted, self.project, present, options)
+
+    def _cached(self) -> "tuple[tuple[str, str], ...]":
+        """Services whose build is known to give the image they have."""
+        found = []
+        for one in self.wanted:
+            if one.service.build is not None and not self.options.images.renew:
+                try:
+                    found.append((one.name, self._images.cached(one.service, one.image)))
+                except Exception:                         # what is wrong with it is said when it is built
+                    continue
+        return tuple(found)
+
+    # ---------------------------------------------------------------- doing
+    def run(self, *, attaches: "Callable[[str], bool]" = lambda service: False, on_start: "OnStart" = lambda container, contact: False,
+            reactor: "Reactor | None" = None, before_starts: "Callable[[], None]" = lambda: None) -> "Plan":
+        """Raises Failed; what could be done is done then. Returns the plan that was carried out."""
+        work = Work(self.it.engine, self.project, self.wanted, self.printer, images=self._images, timeout_s=self._timeout_s, attaches=attaches,
+                    on_start=on_start)
+        own = reactor or Reactor(self.it.engine.store.events)
+        try:
+            plan = self.plan()
+            if plan.phase(IMAGES):
+                self._carry_out(plan, work, own, (IMAGES,))
+                plan = self.plan(settled=True)
+            for note in plan.notes:
+                self.note(note)
+            self._say_running(plan)
+            self._carry_out(plan, work, own, (RESOURCES, CONTAINERS))
+            before_starts()
+            self._carry_out(plan, work, own, (STARTS,))
+        finally:
+            if reactor is None:
+                own.close()
+        return plan
+
+    def _carry_out(self, plan: "Plan", work: Work, reactor: Reactor, phases: "tuple[int, ...]") -> None:
+        failures = apply(plan, work, reactor, limit=limit(self.it.options, self.it.environment), phases=phases)
+        if failures:
+            raise Failed(failures)
+
+    def note(self, text: str) -> None:
+        if text not in self.notes:
+            self.notes.add(text)
+            self.printer.warn(text)
+
+    def _say_running(self, plan: "Plan") -> None:
+        """What stays as it is, as compose says it."""
+        from runner.progress import RUNNING, Progress
+
+        touched = {getattr(step.action, "name", "") for step in plan.steps} | {getattr(step.action, "old_name", "") for step in plan.steps}
+        names = {one.name for one in self.wanted}
+        for seen in self.it.present().containers:
+            if seen.service in names and not seen.one_off and seen.is_running and seen.name not in touched:
+                self.printer(Progress("Container", seen.name, RUNNING))
+
+
+def _more_images(project: "Project") -> "Iterable[str]":
+    """Of services that only builds of others need."""
+    return (one.image or f"{project.name}-{one.name}" for one in project.disabled if one.build is not None)
+
+
+def tell(failures: "tuple[Failure, ...]", it: "stack", printer: "Printer") -> None:
+    """Each failure, once; of an image that could not be had its process has told why."""
+    from pybuild.output.errors import text
+    from runner.apply import ImageFailed
+    from runner.errors import InvalidService
+
+    printer.pause()
+    for failure in failures:
+        error = failure.error
+        if isinstance(error, ImageFailed) and isinstance(failure.action, BuildImage):
+            print(f"error: the build of service `{failure.action.service}` failed", file=sys.stderr)
+            continue
+        if isinstance(error, InvalidService):
+            it.locate(error)
+        print(text(error), file=sys.stderr)
+
+
+def orphan_policy(it: "stack", remove: bool) -> "tuple[bool, bool]":
+    """(remove them, say nothing of them). Raises Misuse where both are wanted."""
+    remove = remove or is_set(it.environment, "COMPOSE_REMOVE_ORPHANS")
+    ignore = is_set(it.environment, "COMPOSE_IGNORE_ORPHANS")
+    if remove and ignore:
+        from pybuild.scanner import Misuse
+
+        raise Misuse("`--remove-orphans` and COMPOSE_IGNORE_ORPHANS contradict each other")
+    return remove, ignore
+
+
+def separator(it: "stack") -> str:
+    """Between the parts of a container's name."""
+    return "_" if it.said.compatibility or is_set(it.environment, "COMPOSE_COMPATIBILITY") else "-"
+
+
+def scales(words: list[str]) -> "dict[str, int]":
+    """`SERVICE=N` words. Raises Misuse."""
+    from pybuild.scanner import Misuse
+
+    found = {}
+    for word in words:
+        name, equals, count = word.partition("=")
+        if not equals or not name or not count.isascii() or not count.isdigit():
+            raise Misuse(f"`--scale {word}` is no SERVICE=NUMBER")
+        found[name] = int(count)
+    return found
