@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     _Answer = tuple[_socket.socket, tuple[Any, ...] | None, list[int]]
 
 IDLE_S = 60.0
+_HANDED_ON = ("PYBUILD_KERNEL",)             # of the environment, to the zygote
 _SOCKET_PATH_MAX = 107
 
 
@@ -282,7 +283,8 @@ def _launch(listener: int, path: str, run_directory: str, shim: str, idle_s: flo
     null = os.open("/dev/null", os.O_RDWR)
     actions = [(os.POSIX_SPAWN_DUP2, null, 0), (os.POSIX_SPAWN_DUP2, null, 1), (os.POSIX_SPAWN_DUP2, log, 2), (os.POSIX_SPAWN_DUP2, listener, 3)]
     try:
-        os.posix_spawn(sys.executable, arguments, {"PATH": os.environ.get("PATH", os.defpath)}, file_actions=actions,
+        environment = {"PATH": os.environ.get("PATH", os.defpath)} | {name: os.environ[name] for name in _HANDED_ON if name in os.environ}
+        os.posix_spawn(sys.executable, arguments, environment, file_actions=actions,
                        setsigmask=(), setsigdef=range(1, 32))
     finally:
         os.close(log)
@@ -292,7 +294,7 @@ def _launch(listener: int, path: str, run_directory: str, shim: str, idle_s: flo
 def _fingerprint(shim: str) -> str:
     """Eight hex digits that change with the code the zygote would run: another version is another socket."""
     home = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    found = [sys.hexversion, wire.PROTOCOL, int.from_bytes(shim.encode(), "big")]
+    found = [sys.hexversion, wire.PROTOCOL, *(int.from_bytes(one.encode(), "big") for one in (shim, *map(os.environ.get, _HANDED_ON)) if one)]
     for directory in ("kernel", "sandbox", shim.rpartition(".")[0].replace(".", "/")) if shim else ("kernel", "sandbox"):
         directory = f"{home}/{directory}"
         for name in sorted(os.listdir(directory)):

@@ -3,6 +3,7 @@
 import _signal  # type: ignore[import-not-found]
 import os
 
+from kernel.release import RELEASE
 from kernel.syscalls import AT_FDCWD, RESOLVE_NO_MAGICLINKS, close_range, openat2
 from sandbox import command, privileges
 from sandbox.account import Account
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 CONTROL = 3                           # the control socket's fd in every unit
 _CLOSE_RANGE_CLOEXEC = 4
+_FDS = 1024                           # a unit begins with four
 _EVERY_SIGNAL = tuple(number for number in range(1, 65) if number not in (32, 33))
 
 
@@ -39,9 +41,21 @@ def become(spec: "SandboxSpec | ExecSpec", who: Account, streams: list[int], pro
     privileges.own_streams(streams, who.uid, who.gid)
     for number, fd in enumerate(streams):
         os.dup2(fd, number)
-    close_range(CONTROL + 1, flags=_CLOSE_RANGE_CLOEXEC)
+    _close_on_exec()
     os.umask(spec.umask)
     privileges.become(who, held, spec.ambient, program, no_new_privileges=spec.no_new_privileges, machine=machine, bounding=bounding)
+
+
+def _close_on_exec() -> None:
+    """All but the streams and the control socket. (Python and the kernel have done so already; this is for what we do not know of.)"""
+    if RELEASE >= (5, 11):
+        close_range(CONTROL + 1, flags=_CLOSE_RANGE_CLOEXEC)
+        return
+    for fd in range(CONTROL + 1, _FDS):
+        try:
+            os.set_inheritable(fd, False)
+        except OSError:
+            pass
 
 
 def environment_of(spec: "SandboxSpec | ExecSpec", who: Account) -> dict[bytes, bytes]:

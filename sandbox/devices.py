@@ -18,11 +18,9 @@ from kernel.syscalls import (
     PR_SET_DUMPABLE,
     fsconfig_create,
     fsconfig_fd,
-    fsconfig_flag,
     fsconfig_string,
     fsmount,
     fsopen,
-    mount_setattr,
     move_mount,
     open_tree,
     prctl,
@@ -30,36 +28,12 @@ from kernel.syscalls import (
 )
 from sandbox.errors import InvalidSpec, SandboxError
 from sandbox.spec import Device
+from sandbox.tree import SECURE, attach, new_mount
 
 NODES = ("null", "zero", "full", "random", "urandom", "tty")
 LINKS = (("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"), ("stdout", "/proc/self/fd/1"), ("stderr", "/proc/self/fd/2"),
          ("ptmx", "pts/ptmx"), ("core", "/proc/kcore"))
-SECURE = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC
 TTY_GID = 5
-
-
-def new_mount(fstype: bytes, attributes: int, options: tuple[tuple[bytes, bytes], ...] = ()) -> int:
-    """A detached mount of a new file system; an option with an empty value is a flag."""
-    context = fsopen(fstype)
-    try:
-        fsconfig_string(context, b"source", fstype)
-        for key, value in options:
-            if value:
-                fsconfig_string(context, key, value)
-            else:
-                fsconfig_flag(context, key)
-        fsconfig_create(context)
-        return fsmount(context, attributes)
-    finally:
-        os.close(context)
-
-
-def attach(mount_fd: int, directory_fd: int, name: bytes = b"") -> None:
-    """Attach a detached mount and close its fd."""
-    try:
-        move_mount(mount_fd, directory_fd, name)
-    finally:
-        os.close(mount_fd)
 
 
 def make_dev(stage_fd: int, shm_size: int, *, tty_group: bool, own_ipc: bool) -> None:
@@ -86,9 +60,7 @@ def make_dev(stage_fd: int, shm_size: int, *, tty_group: bool, own_ipc: bool) ->
 def bind_node(source: str, directory_fd: int, name: str) -> None:
     """Bind the device node `source` on a new empty file `name`."""
     os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o666, dir_fd=directory_fd))
-    node = open_tree(AT_FDCWD, os.fsencode(source))
-    mount_setattr(node, set_=MOUNT_ATTR_NOSUID)
-    attach(node, directory_fd, os.fsencode(name))
+    attach(open_tree(AT_FDCWD, os.fsencode(source)), directory_fd, os.fsencode(name), MOUNT_ATTR_NOSUID)
 
 
 def add(device: Device, dev_fd: int) -> None:

@@ -19,6 +19,7 @@ from kernel.syscalls import (
     MNT_DETACH,
     MOUNT_ATTR_NOSUID,
     MOUNT_ATTR_RDONLY,
+    MS_PRIVATE,
     MS_REMOUNT,
     OPEN_TREE_CLOEXEC,
     OPEN_TREE_CLONE,
@@ -27,7 +28,6 @@ from kernel.syscalls import (
     close_range,
     keyctl,
     mount,
-    mount_setattr,
     move_mount,
     open_tree,
     pivot_root,
@@ -41,17 +41,18 @@ from kernel.syscalls import (
 from kernel.value import plain
 from sandbox import account, departure, devices, init, privileges, wire
 from sandbox.departure import CONTROL
-from sandbox.devices import SECURE, attach, make_dev, new_mount, proc_of
+from sandbox.devices import make_dev, proc_of
 from sandbox.errors import SandboxError
 from sandbox.limits import set_sysctls
 from sandbox.machine import Machine
 from sandbox.mounts import Mounter, by_depth, content_size, open_source
 from sandbox.namespaces import Shape, held_by, joined
 from sandbox.network import bring_up_loopback
-from sandbox.overlay import open_root
+from sandbox.overlay import attributes, open_root
 from sandbox.spec import MIB, NO_LIMITS, Directory, Overlay, SandboxSpec
 from sandbox.targets import Targets
 from sandbox.terminal import open_terminal
+from sandbox.tree import SECURE, attach, new_mount, protect, put
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -177,29 +178,28 @@ class _Unit:
 
     def _mount_sys(self) -> None:
         read_only = ((b"ro", b""),) if self._shape.masked else ()
-        attributes = SECURE | (MOUNT_ATTR_RDONLY if read_only else 0)
+        held = SECURE | (MOUNT_ATTR_RDONLY if read_only else 0)
         try:
-            tree = new_mount(b"sysfs", attributes, read_only)
+            tree = new_mount(b"sysfs", held, read_only)
         except PermissionError:                           # a network that is not this user namespace's
             tree = open_tree(AT_FDCWD, b"/sys", _CLONE | AT_RECURSIVE)
-            mount_setattr(tree, set_=attributes, recursive=True)
-        attach(tree, self._stage, b"sys")
+        attach(tree, self._stage, b"sys", held, recursive=True)
         if self._shape.masked:
             self._mask("sys")
 
     def _mount_cgroups(self) -> None:
         """Show the process its control groups: programs look there how much they may use. Version 1 is eight mounts: only if there are limits."""
         machine, spec = self._machine, self._spec
-        attributes = SECURE if spec.privileged else SECURE | MOUNT_ATTR_RDONLY
+        held = SECURE if spec.privileged else SECURE | MOUNT_ATTR_RDONLY
         if machine.cgroups == ("",):
-            attach(new_mount(b"cgroup2", attributes), self._stage, b"sys/fs/cgroup")
+            attach(new_mount(b"cgroup2", held), self._stage, b"sys/fs/cgroup")
         elif machine.cgroups and not machine.rootless and (spec.cgroup or spec.limits != NO_LIMITS):
             tree = new_mount(b"tmpfs", SECURE, ((b"mode", b"755"), (b"size", b"64k")))
             move_mount(tree, self._stage, b"sys/fs/cgroup")
             for controllers in machine.cgroups:
                 os.mkdir(controllers, dir_fd=tree)
-                attach(new_mount(b"cgroup", attributes, tuple((one.encode(), b"") for one in controllers.split(","))), tree, controllers.encode())
-            mount_setattr(tree, set_=attributes)
+                attach(new_mount(b"cgroup", held, tuple((one.encode(), b"") for one in controllers.split(","))), tree, controllers.encode())
+            protect(tree, held)
             os.close(tree)
 
     def _mask(self, top: str) -> None:
@@ -208,13 +208,10 @@ class _Unit:
         for path in machine.read_only:
             if path.startswith(top):
                 tree = open_tree(stage, path.encode(), _CLONE | AT_RECURSIVE)
-                mount_setattr(tree, set_=SECURE | MOUNT_ATTR_RDONLY, recursive=True)
-                attach(tree, stage, path.encode())
+                attach(tree, stage, path.encode(), SECURE | MOUNT_ATTR_RDONLY, recursive=True)
         for path in machine.hidden_files:
             if path.startswith(top):
-                tree = open_tree(AT_FDCWD, b"/dev/null")
-                mount_setattr(tree, set_=MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID)
-                attach(tree, stage, path.encode())
+                attach(open_tree(AT_FDCWD, b"/dev/null"), stage, path.encode(), MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID)
         for path in machine.hidden_directories:
             if path.startswith(top):
                 attach(new_mount(b"tmpfs", SECURE | MOUNT_ATTR_RDONLY, ((b"mode", b"555"), (b"size", b"4k"))), stage, path.encode())
@@ -238,7 +235,7 @@ class _Unit:
         self._mount_cgroups()
         root_fd, upper_fd, sources = self._open_sources()
         self.step = "mount the root"
-        move_mount(root_fd, self._stage, b"root")
+        put(root_fd, self._stage, b"root", attributes(spec.rootfs), propagation=MS_PRIVATE, recursive=True)
         upper = spec.rootfs.upper if isinstance(spec.rootfs, Overlay) else "" if spec.rootfs.readonly else spec.rootfs.path
         targets = self._targets = Targets(root_fd, upper_fd, upper)
         dev_fd = self._mount_system(targets)
@@ -327,7 +324,7 @@ class _Unit:
                 raise SandboxError("make the working directory", error.errno or 0, spec.cwd) from error
         self.tell_stubs()
         if spec.readonly_root:
-            mount_setattr(targets.root_fd, set_=MOUNT_ATTR_RDONLY)
+            protect(targets.root_fd, MOUNT_ATTR_RDONLY)
 
     def tell_stubs(self) -> None:
         """What the parent is to remove when this unit is gone; once, also when it fails on the way."""

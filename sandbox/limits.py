@@ -4,9 +4,9 @@ import os
 import resource
 
 from kernel.syscalls import RESOLVE_BENEATH, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV, openat2
-from sandbox.devices import new_mount
 from sandbox.errors import InvalidSpec, SandboxError
 from sandbox.spec import Rlimit, SandboxSpec
+from sandbox.tree import new_mount
 
 _IPC_SYSCTLS = ("kernel/msgmax", "kernel/msgmnb", "kernel/msgmni", "kernel/sem", "kernel/shmall", "kernel/shmmax", "kernel/shmmni",
                 "kernel/shm_rmid_forced")

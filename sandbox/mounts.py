@@ -16,14 +16,13 @@ from kernel.syscalls import (
     MS_SLAVE,
     OPEN_TREE_CLOEXEC,
     OPEN_TREE_CLONE,
-    mount_setattr,
     open_tree,
 )
-from sandbox.devices import attach, new_mount
 from sandbox.errors import SandboxError
-from sandbox.overlay import open_root
+from sandbox.overlay import attributes, open_root
 from sandbox.spec import MIB, Bind, Dev, MountOp, Overlay, Proc, Symlink, Tmpfs, WriteFile
 from sandbox.targets import Targets
+from sandbox.tree import attach, new_mount
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,11 +52,9 @@ def _open_bind(bind: Bind) -> int:
     assert isinstance(bind.source, int), "wire opens sources"
     recursive = bind.recursive and stat.S_ISDIR(os.fstat(bind.source).st_mode)
     try:
-        fd = open_tree(bind.source, b"", _CLONE | AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0))
-        mount_setattr(fd, set_=_attributes(bind), propagation=_PROPAGATION[bind.propagation], recursive=recursive)
+        return open_tree(bind.source, b"", _CLONE | AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0))
     except OSError as error:
         raise SandboxError("bind the source of", error.errno or 0, bind.target) from error
-    return fd
 
 
 def _attributes(bind: Bind) -> int:
@@ -81,20 +78,23 @@ class Mounter:
         if isinstance(operation, Symlink):
             self._targets.symlink(target, operation.value)
         elif isinstance(operation, Bind):
-            self._put(source_fd, target, directory=stat.S_ISDIR(os.fstat(source_fd).st_mode))
+            directory = stat.S_ISDIR(os.fstat(source_fd).st_mode)
+            self._put(source_fd, target, _attributes(operation), directory=directory, propagation=_PROPAGATION[operation.propagation],
+                      recursive=operation.recursive and directory)
         elif isinstance(operation, Tmpfs):
-            self._put(_tmpfs(operation), target, directory=True)
+            self._put(_tmpfs(operation), target, MOUNT_ATTR_RDONLY if operation.readonly else 0, directory=True)
         elif isinstance(operation, Overlay):
             tree = self._part_of(source_fd, operation)
-            self._put(tree, target, directory=stat.S_ISDIR(os.fstat(tree).st_mode))
+            self._put(tree, target, attributes(operation) | (MOUNT_ATTR_RDONLY if operation.readonly else 0),
+                      directory=stat.S_ISDIR(os.fstat(tree).st_mode))
         elif isinstance(operation, WriteFile):
-            self._put(self._file(operation, total_content), target, directory=False)
+            self._put(self._file(operation, total_content), target, MOUNT_ATTR_RDONLY if operation.readonly else 0, directory=False)
         else:
             name = {Proc: "proc", Dev: "dev"}[type(operation)]
             tree = open_tree(self._targets.root_fd, name.encode(), _CLONE | AT_RECURSIVE)
             self._put(tree, target, directory=True)
 
-    def _put(self, tree: int, target: str, *, directory: bool) -> None:
+    def _put(self, tree: int, target: str, held: int = 0, *, directory: bool, propagation: int = 0, recursive: bool = False) -> None:
         try:
             at = self._targets.open(target, directory=directory)
         except BaseException:
@@ -102,7 +102,7 @@ class Mounter:
             raise
         try:
             self._refuse_proc(at, target)
-            attach(tree, at)
+            attach(tree, at, b"", held, propagation=propagation, recursive=recursive)
         except OSError as error:
             raise SandboxError("mount on", error.errno or 0, target) from error
         finally:
@@ -127,11 +127,9 @@ class Mounter:
         finally:
             os.close(tree)
         try:
-            fd = open_tree(at, b"", _CLONE | AT_EMPTY_PATH)
+            return open_tree(at, b"", _CLONE | AT_EMPTY_PATH)
         finally:
             os.close(at)
-        mount_setattr(fd, set_=MOUNT_ATTR_NODEV | (MOUNT_ATTR_RDONLY if overlay.readonly or not overlay.upper else 0))
-        return fd
 
     def _file(self, file: WriteFile, total_content: int) -> int:
         if self._files_fd < 0:
@@ -146,10 +144,7 @@ class Mounter:
             writer.write(file.content)
             os.fchown(fd, file.uid, file.gid)
             os.fchmod(fd, file.mode)
-        tree = open_tree(self._files_fd, name.encode())
-        if file.readonly:
-            mount_setattr(tree, set_=MOUNT_ATTR_RDONLY)
-        return tree
+        return open_tree(self._files_fd, name.encode())
 
 
 def content_size(operations: "Iterable[MountOp]") -> int:
@@ -158,15 +153,10 @@ def content_size(operations: "Iterable[MountOp]") -> int:
 
 
 def _tmpfs(tmpfs: Tmpfs) -> int:
-    attributes = MOUNT_ATTR_NODEV | (MOUNT_ATTR_NOEXEC if tmpfs.noexec else 0) | (MOUNT_ATTR_NOSUID if tmpfs.nosuid else 0)
+    held = MOUNT_ATTR_NODEV | (MOUNT_ATTR_NOEXEC if tmpfs.noexec else 0) | (MOUNT_ATTR_NOSUID if tmpfs.nosuid else 0)
     options = [(b"mode", b"%o" % tmpfs.mode)]
     if tmpfs.size_bytes:
         options.append((b"size", b"%d" % tmpfs.size_bytes))
     if tmpfs.uid or tmpfs.gid:
         options += [(b"uid", b"%d" % tmpfs.uid), (b"gid", b"%d" % tmpfs.gid)]
-    fd = new_mount(b"tmpfs", attributes, tuple(options))
-    if tmpfs.readonly:
-        mount_setattr(fd, set_=MOUNT_ATTR_RDONLY)
-    return fd
-
-
+    return new_mount(b"tmpfs", held, tuple(options))

@@ -19,10 +19,10 @@ from kernel.syscalls import (
 )
 from kernel.value import Value
 from sandbox import cgroup, userns
-from sandbox.devices import SECURE, new_mount
 from sandbox.errors import SandboxError
 from sandbox.overlay import open_root
 from sandbox.spec import Overlay
+from sandbox.tree import SECURE, new_mount
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

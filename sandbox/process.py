@@ -163,7 +163,7 @@ class Maker:
                 unit = (take or self.take)(shape) or self.prepare(shape)
             if group and group.fd < 0:
                 group.enter(unit.pid)
-            wire.send(unit.control, (packed, program_of(spec)), fds)
+            _hand_over(unit, (packed, program_of(spec)), fds)
         except BaseException:
             if unit:
                 unit.kill()
@@ -189,7 +189,7 @@ class Maker:
         try:
             if group and group.fd < 0:
                 group.enter(unit.pid)
-            wire.send(unit.control, (packed, program_of(spec)), fds)
+            _hand_over(unit, (packed, program_of(spec)), fds)
         except BaseException:
             unit.kill()
             unit.bury()
@@ -218,6 +218,13 @@ class Maker:
         if group is None:
             return None, f"limits are not enforced: {self.cgroups.reason}"
         return group, f"limits of {', '.join(group.missing)} are not enforced: this machine does not offer that controller" if group.missing else ""
+
+
+def _hand_over(unit: Unit, request: "tuple[Any, ...]", fds: "Sequence[int]") -> None:
+    try:
+        wire.send(unit.control, request, fds)
+    except BrokenPipeError:
+        pass                                              # it could not prepare itself, and has said why: that is what is heard next
 
 
 _programs: dict[int, bytes] = {}

@@ -6,6 +6,7 @@ Where several rules match a call: one without arguments that allows it wins, els
 import json
 import os
 
+from kernel import release
 from sandbox import capabilities
 from sandbox.errors import InvalidSpec
 from sandbox.seccomp import ALLOW, ERRNO, KILL_PROCESS, KILL_THREAD, LOG, NOTIFY, TRACE, TRAP, Condition, Rule, compile
@@ -68,13 +69,7 @@ def _applies(entry: "dict[str, Any]", held: int, machine: str) -> bool:
         (includes.get("arches") and arch not in includes["arches"]) or arch in (excludes.get("arches") or ())
         or any(not held & capabilities.bit(name) for name in includes.get("caps") or ())
         or any(held & capabilities.bit(name) for name in excludes.get("caps") or ())
-        or (kernel and _version(kernel) > _version(os.uname().release)))
-
-
-def _version(text: str) -> tuple[int, int]:
-    major, _, rest = text.partition(".")
-    minor = "".join(c for c in rest.partition(".")[0] if c.isdigit())
-    return int(major), int(minor or 0)
+        or (kernel and release.parse(kernel) > release.RELEASE))
 
 
 def _alternatives(arguments: "Iterable[dict[str, Any]]") -> list[tuple[Condition, ...]]:

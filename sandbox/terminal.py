@@ -6,8 +6,8 @@ import struct
 import termios
 
 from kernel.syscalls import AT_EMPTY_PATH, OPEN_TREE_CLOEXEC, OPEN_TREE_CLONE, RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, open_tree, openat2
-from sandbox.devices import attach
 from sandbox.errors import SandboxError
+from sandbox.tree import attach
 
 _TIOCGPTPEER = 0x5441
 _TIOCSPTLCK = 0x40045431

@@ -62,9 +62,9 @@ def test_layer_cannot_name_a_directory_of_another_by_redirect(root_box: Box, tmp
 
 
 def test_options_keep_layers_apart() -> None:
-    keys = dict(options(Overlay(("/a",), "/u", "/w"), user_xattrs=True))
+    keys = dict(options(Overlay(("/a",), "/u", "/w"), "/u", "/w", user_xattrs=True))
     assert keys.items() >= {"redirect_dir": "nofollow", "metacopy": "off", "index": "off", "volatile": "", "userxattr": ""}.items()
-    assert "volatile" not in dict(options(Overlay(("/a",), "/u", "/w", volatile=False), user_xattrs=False))
+    assert "volatile" not in dict(options(Overlay(("/a",), "/u", "/w", volatile=False), "/u", "/w", user_xattrs=False))
 
 
 def test_work_directory_elsewhere_is_said_by_the_kernel(root_box: Box, tmp_path: Path) -> None:
