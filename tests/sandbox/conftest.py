@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,7 +33,7 @@ def root_box(rootfs: Path, root_run_directory: Path, tmp_path: Path) -> Box:
 def user_box(rootfs: Path, unprivileged: User) -> Iterator[Box]:
     """Sandboxes of an ordinary user with subordinate ids."""
     run_directory = unprivileged.directory(unprivileged.runtime / "tests")
-    scratch = unprivileged.directory(unprivileged.home / "scratch")
+    scratch = unprivileged.directory(Path(tempfile.mkdtemp(prefix="scratch-", dir=unprivileged.home)))
     own = scratch / "rootfs"                              # layers of a user are the user's files
     shutil.copytree(rootfs, own, symlinks=True)
     for path in (own, *own.rglob("*")):
