@@ -119,7 +119,7 @@ class _Build:
         self._named = dict(request.named_contexts)
         self._lowered: Lowered | None = None
         self._included: dict[str, str] = {}
-        self._images = BaseImages(store, on_event, tools.pull)
+        self._images = BaseImages(store, on_event, tools.pull, request.pull)
 
     def build(self) -> Result:
         request, store = self._request, self._store

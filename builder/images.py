@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 
 class BaseImages:
-    """Resolves each name once. pull: fetches an image that is not here (None: there is no registry client to ask)."""
+    """Resolves each name once. pull: fetches an image that is not here (None: there is no registry client to ask); newer: ask for one that is, too."""
 
-    def __init__(self, store: "Store", on_event: "OnEvent", pull: "Pull | None" = None) -> None:
-        self._store, self._on_event, self._pull = store, on_event, pull
+    def __init__(self, store: "Store", on_event: "OnEvent", pull: "Pull | None" = None, newer: bool = False) -> None:
+        self._store, self._on_event, self._pull, self._newer = store, on_event, pull, newer
         self._found: dict[tuple[str, str], Base] = {}
 
     def __call__(self, name: str, platform: "Platform | None") -> Base:
@@ -45,8 +45,9 @@ class BaseImages:
 
             return load_layout(self._store, name, platform)
         record = self._store.images.resolve(name)
-        if record is not None and (platform is None or _fits(record, platform)):
-            return record.id
+        here = record.id if record is not None and (platform is None or _fits(record, platform)) else None
+        if here is not None and (not self._newer or self._pull is None or is_reserved(name) or _is_id(name)):
+            return here
         if is_reserved(name):
             return resolve_reserved(self._store, name, self._on_event)
         pulled = self._pull(name, platform) if self._pull is not None else None
@@ -63,9 +64,13 @@ class BaseImages:
         for layer in store.images.layers(image):
             diff_ids += (layer.diff_id,)
             chain += (BuiltLayer(image_result(diff_ids), layer.tree, layer.snapshot, layer.diff_id, config.created or "", "", layer.size),)
-        store.snapshots.hold(*(layer.snapshot for layer in store.images.layers(image)))
+        store.snapshots.hold(*(layer.snapshot for layer in store.images.layers(image) if layer.snapshot))      # others are absent: pulled lazily
         platform = Platform(config.os, config.architecture, config.variant, config.os_version)
         return Base(name, image, settings_of(config.config, config.author), chain, image_result(diff_ids), config.history or (), platform)
+
+
+def _is_id(name: str) -> bool:
+    return name.startswith("sha256:") or (len(name) == 64 and not name.strip("0123456789abcdef"))
 
 
 def _fits(record: "ImageRecord", platform: Platform) -> bool:
