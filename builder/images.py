@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class BaseImages:
-    """Resolves each name once. pull: fetches an image that is not here (None: there is no registry client to ask); newer: ask for one that is, too."""
+    """Resolves each name once. pull: fetches an image that is not here (None: there is no registry client to ask); newer: and one that is."""
 
     def __init__(self, store: "Store", on_event: "OnEvent", pull: "Pull | None" = None, newer: bool = False) -> None:
         self._store, self._on_event, self._pull, self._newer = store, on_event, pull, newer
