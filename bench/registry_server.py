@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -95,10 +96,10 @@ def push_and_pull_skopeo(servers: list[Server], directory: Path, rounds: int) ->
         shutil.rmtree(target, ignore_errors=True)
         return harness.measure(inside(["skopeo", "copy", "-q", "--src-tls-verify=false", f"docker://{server.address}/kept:1", f"dir:{target}"]))
 
-    harness.compare("skopeo pushes 160 MB", {s.name: (lambda s=s: push(s)) for s in servers}, rounds)
+    harness.compare("skopeo pushes 160 MB", {s.name: partial(push, s) for s in servers}, rounds)
     for server in servers:
         harness.measure(inside(["skopeo", "copy", "-q", "--dest-tls-verify=false", f"dir:{source}", f"docker://{server.address}/kept:1"]))
-    harness.compare("skopeo pulls it", {s.name: (lambda s=s: pull(s)) for s in servers}, rounds)
+    harness.compare("skopeo pulls it", {s.name: partial(pull, s) for s in servers}, rounds)
 
 
 def push_and_pull_docker(servers: list[Server], docker: list[str], rounds: int) -> None:
@@ -118,9 +119,9 @@ def push_and_pull_docker(servers: list[Server], docker: list[str], rounds: int) 
         subprocess.run([*docker, "rmi", "-f", target], check=True, stdout=subprocess.DEVNULL)
         return taken
 
-    harness.compare("docker pushes it", {s.name: (lambda s=s: push(s)) for s in servers}, rounds)
+    harness.compare("docker pushes it", {s.name: partial(push, s) for s in servers}, rounds)
     subprocess.run([*docker, "rmi", "-f", name], stdout=subprocess.DEVNULL)
-    harness.compare("docker pulls it", {s.name: (lambda s=s: pull(s)) for s in servers}, rounds)
+    harness.compare("docker pulls it", {s.name: partial(pull, s) for s in servers}, rounds)
     subprocess.run([*docker, "load", "-q", "-i", IMAGE], check=True, stdout=subprocess.DEVNULL)
 
 
@@ -137,9 +138,9 @@ def downloads(servers: list[Server], directory: Path, rounds: int) -> None:
         config.write_text(f'url = "http://{server.address}/v2/kept/{what}"\noutput = "/dev/null"\n' * SMALL)
         return harness.measure(inside(["curl", "-sfZ", *(["-I"] if head else []), "--parallel-max", "4", "-K", str(config)]))
 
-    harness.compare("8 parallel downloads of a layer", {s.name: (lambda s=s: parallel(s)) for s in servers}, rounds)
-    harness.compare(f"{SMALL} x GET manifest by tag", {s.name: (lambda s=s: small(s, "manifests/1", False)) for s in servers}, rounds)
-    harness.compare(f"{SMALL} x HEAD blob", {s.name: (lambda s=s: small(s, f"blobs/sha256:{layer}", True)) for s in servers}, rounds)
+    harness.compare("8 parallel downloads of a layer", {s.name: partial(parallel, s) for s in servers}, rounds)
+    harness.compare(f"{SMALL} x GET manifest by tag", {s.name: partial(small, s, "manifests/1", False) for s in servers}, rounds)
+    harness.compare(f"{SMALL} x HEAD blob", {s.name: partial(small, s, f"blobs/sha256:{layer}", True) for s in servers}, rounds)
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import stat
 
 from engine.errors import CannotListen, InvalidAddress
 from kernel.value import Value
@@ -105,6 +106,11 @@ def _listen_unix(address: Address) -> socket.socket:
 
 def _is_stale(path: str) -> bool:
     """Whether a socket is there that nobody listens on."""
+    try:
+        if not stat.S_ISSOCK(os.lstat(path).st_mode):
+            return False                               # connecting to a plain file is refused too
+    except FileNotFoundError:
+        return False
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as trial:
         try:
             trial.connect(path)

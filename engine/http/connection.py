@@ -136,6 +136,8 @@ class Connection:
 
     def _body(self, parser: "h11.Connection", head: "h11.Request") -> Body:
         """The request's body, and in it whatever else came with the head."""
+        if not head.http_version.startswith(b"1."):
+            raise RequestFault(505, "only HTTP/1.1 and 1.0 are spoken here")
         early = bytes(parser.trailing_data[0])
         lengths = [value for name, value in head.headers if name == b"content-length"]
         chunked = any(name == b"transfer-encoding" for name, _ in head.headers)

@@ -1,0 +1,1 @@
+"""Tests of the HTTP core, mostly with raw sockets."""
