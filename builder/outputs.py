@@ -55,13 +55,14 @@ def _write_archive(store: "Store", output: "Output", names: tuple[str, ...], ima
     named = tuple(output.option("name").split(",")) if output.option("name") else names
     chosen = (Chosen(image, tuple(str(parse_reference(name)) for name in named)),)
     if output.type == "oci" and output.option("tar", "true") == "false":
-        write_layout(store, chosen, output.dest, _packing(output))
+        write_layout(store, chosen, output.dest, packing_of(output))
         return
     with Opened(output.dest) as file:
-        write_archive(store, chosen, file.write, output.type, _packing(output))
+        write_archive(store, chosen, file.write, output.type, packing_of(output))
 
 
-def _packing(output: "Output") -> "Packing":
+def packing_of(output: "Output") -> "Packing":
+    """How an output wants its layers packed."""
     from store.document import Packing
 
     level = output.option("compression-level")

@@ -52,8 +52,11 @@ def _is_ours(path: str, uid: int) -> bool:
 
 def open_store(options: "Options") -> "Store":
     """The store of this user, or of --root."""
+    from pybuild.session import fetcher
     from store.root import open_root
     from store.store import Store
 
     root, run = directories(options.root)
-    return Store(open_root(root, run))
+    store = Store(open_root(root, run))
+    store.fetch = fetcher(options.config)
+    return store

@@ -35,6 +35,7 @@ USAGE = Usage(
      Option("--cpus", VALUE, "processors that a RUN may use", "NUMBER"),
      Option("--cgroup-parent", VALUE, "cgroup below which a RUN runs", "PATH"),
      Option("-o --output", LIST, "what to make: type=image|docker|oci|tar|local[,dest=PATH][,compression=..]; a bare path is type=local", "OUTPUT"),
+     Option("--push", FLAG, "push the image to its registry"),
      Option("--load", FLAG, "put the image into the store (the default)"),
      Option("--iidfile", VALUE, "write the image's ID to FILE", "FILE"),
      Option("-q --quiet", FLAG, "print nothing but the image's ID"),
@@ -61,6 +62,10 @@ def main(options: Options) -> int:
     from builder import record
 
     request = make_request(options)
+    if request.outputs:
+        from pybuild.image.pushing import check_pushes
+
+        check_pushes(request)
     from pybuild.place import open_store
 
     on_event = printer_of(options)
@@ -72,7 +77,8 @@ def main(options: Options) -> int:
         else:
             from pybuild.image.building import run
 
-            result = run(request, store, on_event)
+            result = run(request, store, on_event, options.config)
+        _push(store, request, result, options, on_event)
     return _finish(options, result)
 
 
@@ -102,6 +108,14 @@ def build_args_of(options: Options) -> tuple[tuple[str, str], ...]:
 
 def ssh_of(options: Options) -> tuple[tuple[str, str], ...]:
     return tuple(_ssh(w) for w in options.ssh)
+
+
+def _push(store: "Store", request: "Request", result: "Result", options: Options, on_event: "OnEvent") -> None:
+    if request.outputs and result.image:
+        from pybuild.image.pushing import push_outputs
+        from store.digest import Digest
+
+        push_outputs(store, request, Digest(result.image), options.config, on_event)
 
 
 def _finish(options: Options, result: "Result") -> int:
@@ -139,7 +153,7 @@ def make_request(options: Options) -> "Request":
         secrets=secrets_of(options), ssh=ssh_of(options),
         allow=tuple(x for w in options.allow for x in w.split(",")), no_cache=options.no_cache,
         no_cache_stages=tuple(x for w in options.no_cache_filter for x in w.split(",")), pull=options.pull not in (None, "false"),
-        outputs=tuple(_output(w) for w in options.output), jobs=options.jobs or 0, shm_size=_size(options.shm_size, "--shm-size"),
+        outputs=_outputs(options), jobs=options.jobs or 0, shm_size=_size(options.shm_size, "--shm-size"),
         ulimits=tuple(options.ulimit), memory=_size(options.memory, "--memory"), cpus=_number(options.cpus),
         cgroup_parent=options.cgroup_parent or "", rescue=_rescue(options), proxies=_proxies(), tree=tree, explain=options.explain,
         reproducible=options.reproducible)
@@ -277,6 +291,15 @@ def _ssh(word: str) -> tuple[str, str]:
     if not socket:
         raise _misuse(f"--ssh: there is no agent for `{name}`: SSH_AUTH_SOCK is not set")
     return name or "default", socket
+
+
+def _outputs(options: Options) -> "tuple[Output, ...]":
+    outputs = tuple(_output(w) for w in options.output)
+    if not options.push:
+        return outputs
+    from builder.request import Output
+
+    return (*outputs, Output("registry"))
 
 
 def _output(word: str) -> "Output":

@@ -7,8 +7,8 @@ if TYPE_CHECKING:
     from store.store import Store
 
 
-def run(request: "Request", store: "Store", on_event: "OnEvent") -> "Result":
-    """Build for real. An ordinary user's process enters its user namespace first, and stays there."""
+def run(request: "Request", store: "Store", on_event: "OnEvent", config: "str | None" = None) -> "Result":
+    """Build for real. config: what `--config` says, for base images from registries. An ordinary user's process enters its user namespace first, and stays there."""
     from pybuild.user import enter
     from sandbox.client import connect
 
@@ -16,6 +16,7 @@ def run(request: "Request", store: "Store", on_event: "OnEvent") -> "Result":
     enter(store)
     from builder.build import Tools, build
     from pybuild.image import terminal
+    from pybuild.session import puller
 
     attend = terminal.attend if request.rescue.on_error == "shell" and terminal.is_here() else None
-    return build(request, store, Tools(lambda: connect(directory), attend=attend), on_event)
+    return build(request, store, Tools(lambda: connect(directory), pull=puller(store, config, on_event), attend=attend), on_event)
