@@ -8,7 +8,10 @@ if TYPE_CHECKING:
 
 
 def run(request: "Request", store: "Store", on_event: "OnEvent", config: "str | None" = None) -> "Result":
-    """Build for real. config: what `--config` says, for base images from registries. An ordinary user's process enters its user namespace first, and stays there."""
+    """Build for real. config: what `--config` says, for base images from registries.
+
+    An ordinary user's process enters its user namespace first, and stays there.
+    """
     from pybuild.user import enter
     from sandbox.client import connect
 
