@@ -34,10 +34,14 @@ _ACCEPTS = 64
 
 
 class Forwarder:
-    """The agent's end: the process is started when it is first needed. outside: makes it a door to the machine's network, for a relay."""
+    """The agent's end: the process is started when it is first needed. outside: makes it a door to the machine's network, for a relay.
 
-    def __init__(self, outside: "Callable[[], Outpost] | None" = None) -> None:
+    kept: an fd that it keeps open too: a lock, so that the next agent finds its ports free.
+    """
+
+    def __init__(self, outside: "Callable[[], Outpost] | None" = None, kept: int = -1) -> None:
         self._outside = outside
+        self._kept = kept
         self._socket: "_socket.socket | None" = None
         self._next = 0
 
@@ -64,7 +68,7 @@ class Forwarder:
     def _tell(self, message: "tuple[Any, ...]", fds: tuple[int, ...] = ()) -> None:
         try:
             if self._socket is None:
-                self._socket = _fork(self._outside() if self._outside else None)
+                self._socket = _fork(self._outside() if self._outside else None, self._kept)
             wire.send(self._socket, message, fds)
             answer, _ = wire.receive(self._socket)
         except OSError as error:
@@ -74,7 +78,7 @@ class Forwarder:
             raise NetworkFailed("publish a port", "the process that forwards ports is gone")
 
 
-def _fork(outside: "Outpost | None") -> "_socket.socket":
+def _fork(outside: "Outpost | None", kept: int) -> "_socket.socket":
     ours, theirs = wire.pair()
     agent = os.getpid()
     if not os.fork():
@@ -82,16 +86,16 @@ def _fork(outside: "Outpost | None") -> "_socket.socket":
             prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
             if os.getppid() != agent:
                 os._exit(0)
-            _become(theirs, outside)
+            _become(theirs, outside, kept)
         finally:
             os._exit(1)
     theirs.close()
     return ours
 
 
-def _become(control: "_socket.socket", outside: "Outpost | None") -> None:
-    kept = sorted((control.fileno(), *((outside.fileno(),) if outside else ())))
-    for low, high in zip((2, *kept), (*kept, 1 << 31)):
+def _become(control: "_socket.socket", outside: "Outpost | None", kept: int) -> None:
+    open_ones = sorted(fd for fd in (control.fileno(), outside.fileno() if outside else -1, kept) if fd >= 0)
+    for low, high in zip((2, *open_ones), (*open_ones, 1 << 31)):
         if high > low + 1:
             close_range(low + 1, high - 1)
     process.rename("pyup-ports")

@@ -36,15 +36,15 @@ def main() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     try:
-        serve(run_directory, root, path, fingerprint, idle_s)
+        serve(run_directory, root, path, fingerprint, idle_s, alive.fd)
     except Exception as error:
         _refuse(path, error)
         raise
     os._exit(0)
 
 
-def serve(run_directory: str, root: str, path: str, fingerprint: int, idle_s: float) -> None:
-    """Until it is not needed."""
+def serve(run_directory: str, root: str, path: str, fingerprint: int, idle_s: float, alive: int) -> None:
+    """Until it is not needed. alive: fd of the lock that says that we live."""
     notices: list[str] = []
 
     def say(text: str) -> None:
@@ -59,7 +59,7 @@ def serve(run_directory: str, root: str, path: str, fingerprint: int, idle_s: fl
     from runner.agent.service import Service
 
     loop = Loop()
-    service = Service(root, run_directory, loop, outside, say, relay=shared is not None and shared.relay)
+    service = Service(root, run_directory, loop, outside, say, relay=shared is not None and shared.relay, alive=alive)
     service.start()
     gc.collect()
     gc.freeze()

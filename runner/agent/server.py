@@ -6,11 +6,11 @@ will hold for every version: the first two fields, the verb "retire" and the ans
 
 import os
 import struct
+import sys
 
 from runner.agent.errors import NetworkFailed, to_wire
 from runner.agent.form import from_plain, to_plain
 from runner.agent.loop import Loop, Timer
-from runner.agent.netlink import NetlinkFailed
 from runner.endpoint import Endpoint, Membership
 from runner.errors import RunError
 from sandbox import wire
@@ -108,8 +108,10 @@ class Server:
             value, sent = getattr(self, f"_on_{verb}")(client, *(from_plain(one) for one in rest))
         except RunError as error:
             return ("failed", *to_wire(error)), ()
-        except (OSError, NetlinkFailed) as error:
-            return ("failed", *to_wire(NetworkFailed("use the networks", (error.strerror or str(error)).lower()))), ()
+        except Exception as error:
+            sys.excepthook(*sys.exc_info())               # to the log; whoever asked has to hear something
+            reason = error.strerror.lower() if isinstance(error, OSError) and error.strerror else str(error)
+            return ("failed", *to_wire(NetworkFailed("use the networks", reason, getattr(error, "help", "")))), ()
         notices, self._notices[:] = tuple(self._notices), []
         return ("ok", notices, to_plain(value)), sent
 
@@ -125,6 +127,11 @@ class Server:
     def _on_ping(self, client: _Client) -> "tuple[Any, tuple[int, ...]]":
         """Our process ID."""
         return os.getpid(), ()
+
+    def _on_sweep(self, client: _Client) -> "tuple[Any, tuple[int, ...]]":
+        """What is done now and then, at once."""
+        self._service.sweep()
+        return None, ()
 
     def _on_attach(self, client: _Client, wanted: Membership) -> "tuple[Any, tuple[int, ...]]":
         result = self._service.keeper.attach(wanted)

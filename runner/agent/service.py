@@ -38,10 +38,11 @@ _RELAY_TABLE = 7079                                       # of routes
 class Service:
     """outside: the machine's network; we are in the namespace that shall have the bridges. say: takes what the user should know.
 
-    relay: nothing leads outside by itself, so what containers send there has to be carried.
+    relay: nothing leads outside by itself, so what containers send there has to be carried. alive: fd of a lock that says that an agent lives.
     """
 
-    def __init__(self, root: str, run_directory: str, loop: Loop, outside: "Outside", say: "Callable[[str], None]", *, relay: bool = False) -> None:
+    def __init__(self, root: str, run_directory: str, loop: Loop, outside: "Outside", say: "Callable[[str], None]", *,
+                 relay: bool = False, alive: int = -1) -> None:
         own = root_id(root)
         self.records = Networks(root)
         self._say = say
@@ -49,7 +50,7 @@ class Service:
         nft = Nft()
         names = Names()
         self._nets = outgoing.nets() if relay else ()
-        self._forwarder = Forwarder(outside.another if isinstance(outside, Outpost) else None)
+        self._forwarder = Forwarder(outside.another if isinstance(outside, Outpost) else None, alive)
         self._bridges = Bridges(own, Netlink(), outside.mtu or survey.mtu_of(survey.uplink()))
         self._firewall = Firewall(f"pyup_{own}", nft.rules, beside=isinstance(outside, Outpost),
                                   relay_port=self._nets[0].getsockname()[1] if self._nets else 0)
@@ -135,6 +136,8 @@ class Service:
     def stop(self) -> None:
         """Nothing runs: leave no interface, table or rule behind."""
         self.keeper.close()
+        for name in self._bridges.ours():
+            self._bridges.unplug(name)
         self.live.dissolve_all()
         self._firewall.stop()
         self._forwarding.stop()

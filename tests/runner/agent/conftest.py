@@ -22,7 +22,5 @@ def ground(tmp_path: Path) -> Iterator[Ground]:
 
 
 @pytest.fixture
-def agent(ground: Ground) -> Iterator[Agent]:
-    agent = ground.agent()
-    yield agent
-    agent.close()
+def agent(ground: Ground) -> Agent:
+    return ground.agent()

@@ -52,6 +52,7 @@ class Ground:
         self.scratch = scratch
         self._roots: list[Path] = []
         self._servers: list[int] = []
+        self._agents: list[Agent] = []
         self._fds: list[int] = []
 
     def __enter__(self) -> "Ground":
@@ -71,6 +72,8 @@ class Ground:
         return self
 
     def __exit__(self, *_: object) -> None:
+        for agent in self._agents:
+            agent.close()
         for pid in self._servers:
             _kill(pid)
             os.waitpid(pid, 0)
@@ -116,8 +119,10 @@ class Ground:
         return path
 
     def agent(self, name: str = "root", idle_s: float = 30.0) -> Agent:
+        """Closed when the ground is left."""
         root = self.root(name)
-        return Agent(str(root), str(root / "run"), idle_s=idle_s)
+        self._agents.append(Agent(str(root), str(root / "run"), idle_s=idle_s))
+        return self._agents[-1]
 
     def attach(self, agent: Agent, membership: Membership) -> Attachment:
         """Attached; the namespace is held until the ground is left, as by a container's shim."""

@@ -126,7 +126,6 @@ def test_rules_are_one_table_of_this_root_only(ground: Ground, agent: Agent) -> 
     ground.attach(second, member(1, "bridge"))
     tables = {line for line in ruleset().splitlines() if line.startswith("table")}
     assert len(tables) == 2 and all(line.startswith("table inet pyup_") for line in tables)
-    second.close()
 
 
 def test_two_roots_do_not_share_subnets_and_do_not_mix(ground: Ground, agent: Agent) -> None:
@@ -136,4 +135,3 @@ def test_two_roots_do_not_share_subnets_and_do_not_mix(ground: Ground, agent: Ag
     ground.serve(one.namespace, tell_peer, 80)
     assert ground.call(two.namespace, ask, one.connections[0].ipv4_address, 80, SHORT_S) == "TimeoutError"
     assert ground.call(ground.world, ask, WORLD, 80, SHORT_S) == "ConnectionRefusedError"
-    second.close()
