@@ -162,6 +162,7 @@ class _Lowering:
         self._epoch = epoch
         self._shown = 0
         self._no_cache = False
+        self._span: Span | None = None                   # what is being lowered
         self._arguments: frozenset[str] = frozenset()
         self._where: tuple[int, str, int, int] = (-1, "", 0, 0)      # stage number, its name, the step's number in it, how many there are
 
@@ -231,7 +232,7 @@ class _Lowering:
 
     def _root_of(self, ref: NamedRef, stage: "Stage", platform: "Platform") -> int:
         """A base that is no image: the files of a named context on an empty file system."""
-        span = stage.start.image.span
+        span = self._span = stage.start.image.span
         try:
             origin = self._origin(ref)
             if isinstance(self.vertices[origin].op, SourceLocal):
@@ -284,6 +285,7 @@ class _Lowering:
         return index
 
     def _step(self, step: "Step", parent: int, platform: "Platform") -> int:
+        self._span = step.span
         try:
             if isinstance(step, RunStep):
                 return self._run(step, parent, platform)
@@ -313,7 +315,7 @@ class _Lowering:
             return self._named_stage(ref.name, it).vertex
         if isinstance(it, SourceLocal):
             return self._add_source(it, (), digest_of(b"local " + ref.name.encode()))
-        return self._add_remote(it, None)
+        return self._add_remote(it, self._span)
 
     def _context(self) -> int:
         """The build context: a directory, a tree that was fetched, or nothing at all."""

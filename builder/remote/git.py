@@ -5,6 +5,7 @@ A repository is hostile: see `_SETTINGS` and `environment` for what it cannot ma
 """
 
 import os
+import resource
 import select
 import subprocess
 import time
@@ -12,6 +13,7 @@ import time
 from builder.remote.address import SCHEMES, parse_address, shown
 from builder.remote.errors import BadAddress, GitFailed, GitMissing
 from kernel.syscalls import PR_SET_PDEATHSIG, prctl
+from kernel.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,15 +35,27 @@ _TRANSIENT = ("could not resolve host", "connection reset", "connection refused"
               "returned error: 5", "returned error: 429", "unexpected disconnect", "hung up unexpectedly", "unable to connect to",
               "failed to connect to")
 _ATTEMPTS, _PAUSE_S = 3, 0.5
-_TIME_S = 3600.0                                         # for one command
 _OUT_MAX, _ERR_KEPT = 4 << 20, 32 << 10                  # bytes
 
 
-class Git:
-    """git for one remote repository. directory: where it runs if nothing else is said: below `ceiling`, above which it looks for nothing."""
+class Bounds(Value):
+    """What one git process may take, so that a repository that swells (a huge pack, trees in trees) does not take the machine with it. Bytes."""
 
-    def __init__(self, remote: str, access: "Access", directory: str, say: "Callable[[str], None]" = lambda text: None) -> None:
+    file: int = 64 << 30
+    memory: int = 4 << 30
+    time_s: float = 3600.0
+
+
+BOUNDS = Bounds()
+
+
+class Git:
+    """git for one remote repository. directory: where it runs if nothing else is said; above the directory around that it looks for nothing."""
+
+    def __init__(self, remote: str, access: "Access", directory: str, say: "Callable[[str], None]" = lambda text: None,
+                 bounds: Bounds = BOUNDS) -> None:
         self.shown = shown(remote)
+        self._bounds = bounds
         self._remote = remote
         self._directory = directory
         self._say = say
@@ -81,7 +95,7 @@ class Git:
 
     def _run(self, words: tuple[str, ...], cwd: str) -> tuple[int, bytes, bytes]:
         process = subprocess.Popen([self._program, *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=cwd,
-                                   env=self._environment, umask=0o022, preexec_fn=_die_with_parent)
+                                   env=self._environment, umask=0o022, preexec_fn=self._in_child)
         try:
             out, err = self._collect(process)
             return process.wait(), out, err
@@ -92,17 +106,24 @@ class Git:
                 assert stream is not None
                 stream.close()
 
+    def _in_child(self) -> None:
+        """Between fork and exec."""
+        prctl(PR_SET_PDEATHSIG, 9)
+        for kind, limit in ((resource.RLIMIT_FSIZE, self._bounds.file), (resource.RLIMIT_DATA, self._bounds.memory)):
+            hard = resource.getrlimit(kind)[1]
+            resource.setrlimit(kind, (limit if hard < 0 else min(limit, hard),) * 2)
+
     def _collect(self, process: "subprocess.Popen[bytes]") -> tuple[bytes, bytes]:
         assert process.stdout is not None and process.stderr is not None
         out, err = process.stdout.fileno(), process.stderr.fileno()
         got = {out: b"", err: b""}
-        deadline, poll, left = time.monotonic() + _TIME_S, select.poll(), {out, err}
+        deadline, poll, left = time.monotonic() + self._bounds.time_s, select.poll(), {out, err}
         for fd in left:
             poll.register(fd, select.POLLIN)
         while left:
             events = poll.poll(max(deadline - time.monotonic(), 0) * 1000)
             if not events:
-                raise GitFailed(self.shown, f"git takes longer than {_TIME_S:g} s")
+                raise GitFailed(self.shown, f"git takes longer than {self._bounds.time_s:g} s")
             for fd, _ in events:
                 data = os.read(fd, 64 << 10)
                 if not data:
@@ -113,10 +134,6 @@ class Git:
             if len(got[out]) > _OUT_MAX:
                 raise GitFailed(self.shown, f"git prints more than {_OUT_MAX} bytes")
         return got[out], got[err]
-
-
-def _die_with_parent() -> None:
-    prctl(PR_SET_PDEATHSIG, 9)
 
 
 def _find(program: str, path: str) -> str:
@@ -187,6 +204,8 @@ def _help(said: str) -> str:
         return "an ssh agent that has a key for it can be given: `--ssh default`"
     if "host key verification failed" in said or "identification has changed" in said:
         return "its host key is not the one that is known for it (known_hosts)"
+    if f"'{REMOTE}' does not appear to be a git repository" in said:
+        return "git 2.31 or a later one is needed: an earlier one does not see what it is told"
     if "cannot run ssh" in said or "ssh: not found" in said or "ssh: command not found" in said:
         return "install the package `openssh-client`"
     return ""

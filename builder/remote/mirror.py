@@ -75,13 +75,14 @@ class Mirror:
         Returns what is here now: a branch may have moved meanwhile. Raises GitFailed.
         """
         self._distrust()                                 # should this process be killed meanwhile
+        fd = os.open(self.directory, DIRECTORY)
         try:
             found = self._fetch(revision)
-            for ref in self._run("for-each-ref", "--format=%(refname)").split():
-                if ref != _FETCHED:
-                    self._run("update-ref", "-d", ref)
+            for name in ("packed-refs", "refs/pybuild"):         # at once: after a fetch of everything there may be very many
+                remove_tree(fd, name)
             self._run("update-ref", _FETCHED, found.commit)
         finally:
+            os.close(fd)
             os.unlink(self._mark)
         self._fetched = True
         return found
@@ -118,7 +119,12 @@ class Mirror:
 
     def fetch_tag(self, revision: Revision) -> None:
         """Have the annotated tag itself too."""
-        self._get("--depth=1", f"+{revision.ref}:{_FETCHED}")
+        try:
+            self._get("--depth=1", f"+{revision.ref}:{_FETCHED}")
+        except GitFailed as error:
+            if not any(t in error.reason.lower() for t in NOT_SO):
+                raise
+            self._get(f"+{revision.ref}:{_FETCHED}")
 
     # ------------------------------------------------------------ lending
     def lend(self, repository: str) -> None:

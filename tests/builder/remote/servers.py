@@ -3,6 +3,7 @@
 import gzip
 import os
 import socketserver
+import ssl
 import subprocess
 import threading
 import time
@@ -45,7 +46,7 @@ class Asked:
 class Web:
     """`pages`: path -> Page. `asked`: what was asked, in order."""
 
-    def __init__(self, git: Path | None = None) -> None:
+    def __init__(self, git: Path | None = None, certificate: Path | None = None) -> None:
         self.pages: dict[str, Page] = {}
         self.asked: list[Asked] = []
         self.git = git
@@ -57,6 +58,11 @@ class Web:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
+        self._scheme = "https" if certificate else "http"
+        if certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
         threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
 
     @property
@@ -65,7 +71,7 @@ class Web:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self._scheme}://127.0.0.1:{self.port}"
 
     def statuses(self, path: str) -> list[int]:
         return [one.status for one in self.asked if one.path == path]
@@ -168,12 +174,33 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def web(git: Path | None = None) -> Iterator[Web]:
-    server = Web(git)
+def web(git: Path | None = None, certificate: Path | None = None) -> Iterator[Web]:
+    server = Web(git, certificate)
     try:
         yield server
     finally:
         server.close()
+
+
+def certificate(place: Path) -> Path:
+    """A certificate for 127.0.0.1 that nobody has signed but itself, with its key."""
+    from datetime import UTC, datetime, timedelta
+    from ipaddress import ip_address
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    begin = datetime.now(UTC) - timedelta(days=1)
+    made = (x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(1)
+            .not_valid_before(begin).not_valid_after(begin + timedelta(days=30))
+            .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True).sign(key, hashes.SHA256()))
+    path = place / "certificate.pem"
+    path.write_bytes(made.public_bytes(serialization.Encoding.PEM) + key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
+    return path
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.builder.conftest import Builds, _cached
-from tests.builder.remote.servers import OLD, Page, Repository, Web
+from tests.builder.remote.servers import OLD, Page, Repository, Web, certificate, web
 from tests.builder.remote.test_download import digest, tar_of
 
 pytestmark = pytest.mark.userns
@@ -103,6 +103,18 @@ def test_private_url_and_repository_by_secret(builds: Builds, site: Web, reposit
     done = builds.ok(f"FROM busybox\nADD {site.url}/f /f\nADD {site.url}/git/repo.git#v1 /g\n", "--secret", f"id=HTTP_AUTH_TOKEN_127.0.0.1:{site.port},src={secret}",
                      "--secret", f"id=GIT_AUTH_TOKEN,src={secret}")
     assert "t0ken" not in done.err and builds.says("cat /f /g/a") == "helloone"
+
+
+def test_certificates_of_the_environment_are_believed(as_root: Builds, git_place: Path, repository: Repository, tmp_path: Path) -> None:
+    believed = certificate(tmp_path)
+    with web(git_place, believed) as server:
+        server.pages["/f"] = Page(b"hello")
+        as_root.write(f="1")
+        (as_root.context / "Dockerfile").write_text(f"FROM busybox\nADD {server.url}/f /f\nADD {server.url}/git/repo.git#v1 /g\n")
+        for environment, status in (({}, 1), ({"SSL_CERT_FILE": str(believed)}, 0)):
+            done = as_root.tool.run("pybuild", "build", "-t", "it", str(as_root.context), env=environment)
+            assert done.status == status, done
+    assert as_root.says("cat /f /g/a") == "helloone"
 
 
 # ---------------------------------------------------------------- what goes wrong

@@ -256,6 +256,7 @@ def test_server_that_gives_no_single_commits(store: Store, site: Web, repository
     remote = f"{site.url}/dumb/repo.git"
     assert (files(store, fetch(store, SourceGit(remote, "v1"))) / "a").read_text() == "one\n"
     assert (files(store, fetch(store, SourceGit(remote, repository.git("rev-parse", "main")))) / "a").read_text() == "two\n"
+    assert (files(store, fetch(store, SourceGit(remote, "v1", keep_git_dir=True))) / ".git/refs/tags/v1").exists()
 
 
 def test_ssh_repository(store: Store, tmp_path: Path, repository: Repository) -> None:

@@ -2,13 +2,14 @@
 
 import os
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from builder.remote.access import Access
 from builder.remote.errors import BadAddress, GitFailed, GitMissing
-from builder.remote.git import Git, check_remote, environment, ssh_command
+from builder.remote.git import Bounds, Git, check_remote, environment, ssh_command
 from builder.request import Secret
 from tests.builder.remote.servers import Repository, Web
 
@@ -86,6 +87,31 @@ def test_passing_trouble_is_tried_again(tmp_path: Path) -> None:
     notes: list[str] = []
     runner = Git("https://h/x.git", Access(environment={"PATH": f"{tmp_path}:{os.environ['PATH']}"}), str(tmp_path), notes.append)
     assert runner.run("fetch", steady=True) == "done\n" and notes == ["the remote end hung up unexpectedly; trying again"]
+
+
+def test_git_that_hangs_is_ended(tmp_path: Path) -> None:
+    program = tmp_path / "git"
+    program.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid\nexec sleep 1000\n")
+    program.chmod(0o755)
+    runner = Git("https://h/x.git", Access(environment={"PATH": f"{tmp_path}:{os.environ['PATH']}"}), str(tmp_path), bounds=Bounds(time_s=0.3))
+    with pytest.raises(GitFailed, match=r"git takes longer than 0\.3 s"):
+        runner.run("fetch")
+    assert not Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}").exists()
+
+
+def test_trees_in_trees_do_not_fill_the_memory(tmp_path: Path, repository: Repository) -> None:
+    """Ten trees that each have the next one a hundred times: more files than there are grains of sand."""
+    def make(listing: str) -> str:
+        done = subprocess.run(["git", "mktree"], input=listing, capture_output=True, text=True, cwd=repository.work, check=True)
+        return done.stdout.strip()
+
+    kind, name = "blob", repository.git("hash-object", "-w", "a")
+    for _ in range(10):
+        mode = "100644" if kind == "blob" else "040000"
+        kind, name = "tree", make("".join(f"{mode} {kind} {name}\t{number}\n" for number in range(100)))
+    runner = Git("https://h/x.git", Access(environment=PATH), str(tmp_path), bounds=Bounds(memory=64 << 20))
+    with pytest.raises(GitFailed, match="out of memory"):
+        runner.run("--git-dir=" + str(repository.work / ".git"), "read-tree", name)
 
 
 # ---------------------------------------------------------------- secrets

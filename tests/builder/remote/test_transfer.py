@@ -14,7 +14,7 @@ from builder.remote.address import parse_address
 from builder.remote.body import Body
 from builder.remote.errors import BadAddress, DownloadFailed
 from builder.remote.transfer import NOTHING, Answer, Http, Known, Limits, seconds_of
-from tests.builder.remote.servers import OLD, Page, Web, web
+from tests.builder.remote.servers import OLD, Page, Web, certificate, web
 
 HASTY = Limits(pause_s=0.01, idle_s=5.0, connect_s=5.0)
 BODY = os.urandom(300_000)
@@ -210,6 +210,14 @@ def test_silent_server_is_given_up(download: Download) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         with pytest.raises(DownloadFailed, match="takes too long"):
             download(f"http://127.0.0.1:{silent.getsockname()[1]}/", limits=HASTY._replace(idle_s=0.05, attempts=2))
+
+
+def test_certificate_that_nobody_signed_is_refused_at_once(download: Download, tmp_path: Path) -> None:
+    with web(certificate=certificate(tmp_path)) as server:
+        server.pages["/f"] = Page(BODY)
+        with pytest.raises(DownloadFailed, match="the connection is not secure"):
+            download(f"{server.url}/f")
+        assert not server.asked and not download.notes
 
 
 def test_server_that_speaks_no_http(download: Download) -> None:
