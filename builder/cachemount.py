@@ -14,8 +14,12 @@ from store.digest import digest_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from builder.running import Session
     from lang.mount import CacheMount
+
+    Restore = Callable[[str, str, Callable[[str], None]], bool]
 
 
 class CacheDirectory(Value):
@@ -28,12 +32,13 @@ class CacheDirectory(Value):
 
 
 class CacheDirectories:
-    def __init__(self, root: str, namespace: str = "", build: str = "") -> None:
+    def __init__(self, root: str, namespace: str = "", build: str = "", restore: "Restore | None" = None) -> None:
         """root: the store's directory for them. namespace: BUILDKIT_CACHE_MOUNT_NS. build: which build this is: one with --no-cache begins
-        each cache anew, once."""
+        each cache anew, once. restore: fills a new one (name, empty directory, who is told) from another machine's cache, if that has it."""
         self._root = root
         self._namespace = namespace
         self._build = build
+        self._restore = restore
 
     def open(self, mount: "CacheMount", initial: tuple[str, ...], session: "Session", fresh: bool = False) -> str:
         """The directory to mount, locked as the mount shares it until the session ends.
@@ -52,7 +57,9 @@ class CacheDirectories:
         session.later(lock.release)
         self._describe(directory, mount)
         if not os.path.isdir(f"{directory}/data"):
-            self._make(directory, mount, initial)
+            with Lock(f"{directory}/making"):                # whoever comes second finds it made, and need not fetch it too
+                if not os.path.isdir(f"{directory}/data"):
+                    self._make(directory, mount, initial, None if fresh else session)
         os.utime(directory)
         return f"{directory}/data"
 
@@ -77,13 +84,14 @@ class CacheDirectories:
                 file.write(mount.id)
             os.rename(new, f"{directory}/id")
 
-    def _make(self, directory: str, mount: "CacheMount", initial: tuple[str, ...]) -> None:
+    def _make(self, directory: str, mount: "CacheMount", initial: tuple[str, ...], session: "Session | None") -> None:
         """A new one, complete before it has its name: two processes may do this at once."""
         new = f"data.{os.getpid()}"
         path = f"{directory}/{new}"
         _remove(directory, new)
         os.mkdir(path, 0o700)
-        if initial:
+        restored = self._restore is not None and session is not None and self._restore(os.path.basename(directory), path, session.say)
+        if initial and not restored:
             _fill(path, initial, mount.source)
         os.chown(path, mount.uid or 0, mount.gid or 0)
         os.chmod(path, 0o755 if mount.mode is None else mount.mode)

@@ -44,10 +44,11 @@ class Surroundings(Value):
 
 
 class Session:
-    """What one run holds; `close` lets go of it in reverse."""
+    """What one run holds; `close` lets go of it in reverse. say: tells a word about it, among what the step prints."""
 
-    def __init__(self) -> None:
+    def __init__(self, say: "Callable[[str], None]" = lambda text: None) -> None:
         self._undo: list[Callable[[], object]] = []
+        self.say = say
 
     def later(self, undo: "Callable[[], object]") -> None:
         self._undo.append(undo)
@@ -69,7 +70,7 @@ class Place(Value):
 
 def run(op: RunOp, place: Place, around: Surroundings, output: "Callable[[int, bytes], None]", no_cache: bool) -> None:
     """Run the process to its end. Raises StepFailed, BuildError, SandboxError. output(stream, data) is called as it comes."""
-    session = Session()
+    session = Session(lambda text: output(2, text.encode() + b"\n"))
     try:
         spec = specify(op, place, around, session, no_cache)
         tail = _Tail(output)

@@ -67,9 +67,10 @@ def _with_base(store: "Store", chain: "Chain") -> "Chain":
 
 def _fetch_all(store: "Store", layers: "tuple[BuiltLayer, ...]", imported: "Imported", say: "Say") -> "dict[str, BuiltLayer]":
     origins = {layer.key: imported.origin(layer.diff_id) for layer in layers}
-    sizes = [origin.blob.size for origin in origins.values() if origin is not None]
-    say(f"fetches {len(layers)} layer{'s' if len(layers) > 1 else ''} from the cache, {sum(sizes) / 1e6:.1f} MB")
-    reserve(store, sum(sizes), sum(sizes) * (1 + _UNPACKED))
+    coming = [origin.blob.size for layer in layers if (origin := origins[layer.key]) and known_layer(store, Digest(layer.diff_id), ()) is None]
+    if coming:
+        say(f"fetches {len(coming)} layer{'s' if len(coming) > 1 else ''} from the cache, {sum(coming) / 1e6:.1f} MB")
+        reserve(store, sum(coming), sum(coming) * (1 + _UNPACKED))
     with Crew(min(_PARALLEL, len(layers))) as crew:
         jobs = {layer.key: crew.submit(partial(_fetch, store, layer, imported, origins[layer.key])) for layer in layers}
     found: dict[str, BuiltLayer] = {}

@@ -91,18 +91,16 @@ def verified(depot: "Depot", descriptor: Descriptor) -> "Iterator[bytes]":
         raise BlobGone(depot.title, descriptor.digest, "is not what it was")
 
 
-def put_bytes(depot: "Depot", media_type: str, data: bytes) -> Descriptor:
-    """Store small content that is at hand."""
-    descriptor = Descriptor(media_type, digest_of(data), len(data))
-    if not depot.has(descriptor):
-        fd = os.memfd_create("pybuild-cache", os.MFD_CLOEXEC)
-        try:
-            os.truncate(fd, len(data))
-            os.pwrite(fd, data, 0)
-            depot.put(descriptor, fd)
-        finally:
-            os.close(fd)
-    return descriptor
+def put_bytes(depot: "Depot", descriptor: Descriptor, data: "bytes | memoryview") -> None:
+    """Store content that is in memory."""
+    fd = os.memfd_create("pybuild-cache", os.MFD_CLOEXEC)
+    try:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(fd, view):]
+        depot.put(descriptor, fd)
+    finally:
+        os.close(fd)
 
 
 def file_chunks(fd: int, size: int) -> "Iterator[bytes]":

@@ -18,10 +18,10 @@ from builder.cache.reading import read_cache
 from builder.errors import BuildError
 from builder.solver import BuiltLayer
 from store.crew import Crew
-from store.digest import Digest
+from store.digest import Digest, digest_of
 from store.errors import StoreError
 from store.images import Layer
-from store.oci import layer_media_type
+from store.oci import Descriptor, layer_media_type
 from store.snapshots import SnapshotId
 
 TYPE_CHECKING = False
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from builder.cache.imported import Imported
     from builder.request import CacheAddress
     from store.crew import Job
-    from store.oci import Descriptor
     from store.store import Store
 
 _HEADER = 4
@@ -119,10 +118,11 @@ class Target:
             self._new[blob.digest] = blob.size
 
     def put_bytes(self, media_type: str, data: bytes) -> "Descriptor":
-        here = put_bytes(self.depot, media_type, data)
-        if here.digest not in self.before().blobs:
-            self.sent(here)
-        return here
+        blob = Descriptor(media_type, digest_of(data), len(data))
+        if not self.depot.has(blob):
+            put_bytes(self.depot, blob, data)
+            self.sent(blob)
+        return blob
 
     def report(self) -> "tuple[Any, ...]":
         return self.title, self.error, self.how.ignore_error, len(self._new), sum(self._new.values()), self.size

@@ -58,6 +58,23 @@ class Travel:
         if self._exporter is not None:
             self._exporter.on_layer(index, layer)
 
+    def restore_mount(self, name: str, path: str, say: "Callable[[str], None]") -> bool:
+        """Fill the empty directory with the cache mount of this name, if a cache has it. One that cannot be restored is begun empty."""
+        if self.imported is None:
+            return False
+        from builder.cache.restore import restore_mount
+        from store.errors import StoreError
+
+        try:
+            restored = restore_mount(self._store, self.imported, name, path)
+        except (BuildError, StoreError, OSError) as error:
+            say(f"a cache mount is not restored: {error}")
+            _empty(path)
+            return False
+        if restored is not None:
+            say(f"restored the cache mount `{restored.id}` from {restored.cache}: {restored.files} files, {restored.size / 1e6:.1f} MB")
+        return restored is not None
+
     # ------------------------------------------------------------ what turns out not to be there
     def unreadable(self, plan: "Plan", chains: "Mapping[int, Chain]", whole: bool) -> "tuple[Digest, ...]":
         """Keys of hits whose files something needs now, and that are nowhere. whole: a finished plan's image is needed, too."""
@@ -114,6 +131,19 @@ class Travel:
             self._exporter.stop()
         if self.imported is not None:
             self.imported.close()
+
+
+def _empty(path: str) -> None:
+    import os
+
+    from kernel.paths import DIRECTORY, remove_tree
+
+    fd = os.open(path, DIRECTORY)
+    try:
+        for name in os.listdir(fd):
+            remove_tree(fd, name)
+    finally:
+        os.close(fd)
 
 
 def _plain_session() -> "Session":
