@@ -3,10 +3,11 @@
 import os
 from marshal import dumps, loads
 
+from builder.cache.travel import Finished, Travel
 from builder.cachekey import image_result, parts
 from builder.cachemount import CacheDirectories
 from builder.context import Context
-from builder.errors import BuildError, ContextMissing, StepFailed
+from builder.errors import BuildError, ContextMissing, LayersLost, StepFailed
 from builder.executor import SandboxExecutor
 from builder.explain import Cause, Inputs, explain, similarity
 from builder.export import export
@@ -37,15 +38,16 @@ from store.snapshots import SnapshotId
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
+    from builder.cache.depot import Sessions
     from builder.failure import Attend
     from builder.graph import Edge, Op
     from builder.images import Pull
     from builder.plan import Plan, Step
     from builder.progress import OnEvent
     from builder.signature import Signatures
-    from builder.solver import Chain
+    from builder.solver import Chain, Solved
     from lang.stages import Resolution
     from sandbox.client import Client
     from sandbox.network import NetworkProvider
@@ -57,13 +59,13 @@ _MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 class Tools:
     """What a build is done with. connect: to the zygote; network: namespaces for RUN (None: it has none); pull: of images that are not here; attend:
-    stays with a shell in a step that failed (None: there is no terminal)."""
+    stays with a shell in a step that failed (None: there is no terminal); sessions: makes registry sessions, for caches."""
 
-    __slots__ = ("attend", "connect", "network", "pull")
+    __slots__ = ("attend", "connect", "network", "pull", "sessions")
 
     def __init__(self, connect: "Callable[[], Client]", network: "NetworkProvider | None" = None, pull: "Pull | None" = None,
-                 attend: "Attend | None" = None) -> None:
-        self.connect, self.network, self.pull, self.attend = connect, network, pull, attend
+                 attend: "Attend | None" = None, sessions: "Sessions | None" = None) -> None:
+        self.connect, self.network, self.pull, self.attend, self.sessions = connect, network, pull, attend, sessions
 
 
 def build(request: Request, store: "Store", tools: Tools, on_event: "OnEvent") -> Result:
@@ -120,6 +122,7 @@ class _Build:
         self._lowered: Lowered | None = None
         self._included: dict[str, str] = {}
         self._images = BaseImages(store, on_event, tools.pull, request.pull)
+        self._travel = Travel(request, store, tools.sessions, on_event)
 
     def build(self) -> Result:
         request, store = self._request, self._store
@@ -130,24 +133,53 @@ class _Build:
         self._check(resolution)
         lowered = self._lowered = lower(resolution, Known(self._images, self._named), request)
         self._announce(lowered)
-        self._chains.update(lowered.chains)
-        plan = begin(lowered.graph, lowered.results, self._lookup, self.content)
+        self._travel.begin(lowered.graph)
         executor = self._executor()
         try:
-            solved = solve(plan, self._chains, executor, Forked(), self._lookup, self.content, self._on_event, self._jobs())
+            solved = self._solved(lowered, executor)
         except StepFailed as error:
             if error.kept:
                 vertex = lowered.graph.vertices[error.vertex]
-                inputs = tuple(self._chains.get(edge.vertex, ()) for edge in vertex.inputs)
+                inputs = tuple(executor.present(self._chains.get(edge.vertex, ())) for edge in vertex.inputs)
                 rescue(Failed(vertex, inputs, error), request.rescue, executor, store, lowered.platform, self._tools.attend, self._on_event)
             raise
         finally:
             executor.close()
-        image = export(store, request, lowered, solved.chains)
         steps = [step for step in solved.plan.steps if step.vertex.number and not is_remote(step.vertex.op)]
-        self._remember(image, lowered, solved.plan)
-        write_outputs(store, request.outputs, request.names, image)
-        return Result(image, request.names, len(steps), sum(1 for step in steps if step.hit))
+        finished, image = Finished(solved.plan, solved.chains, self.content, self._memo, self._load), ""
+        if not self._cache_only():
+            image = export(store, request, lowered, solved.chains, self._travel.inline(finished))
+            self._remember(Digest(image), lowered, solved.plan)
+            write_outputs(store, request.outputs, request.names, Digest(image))
+        self._travel.finish(finished)
+        return Result(image, request.names if image else (), len(steps), sum(1 for step in steps if step.hit))
+
+    def _cache_only(self) -> bool:
+        """Whether nobody wants an image: then layers of other machines' caches stay there."""
+        outputs = self._request.outputs
+        return bool(outputs) and all(output.type == "cacheonly" for output in outputs)
+
+    def _solved(self, lowered: Lowered, executor: SandboxExecutor) -> "Solved":
+        """The plan at its end. What other machines' caches promised, and do not have, is planned anew without it."""
+        while True:
+            self._content = {edge: digest for edge, digest in self._content.items() if isinstance(self._source_of(edge), SourceLocal)}
+            self._chains.clear()
+            self._chains.update(lowered.chains)
+            try:
+                plan = begin(lowered.graph, lowered.results, self._lookup, self.content)
+                gone = self._travel.unreadable(plan, self._chains, not self._cache_only())
+                if gone:                                 # records without files, as mode=min has them of what is not in the image
+                    self._travel.distrust(gone)
+                    continue
+                solved = solve(plan, self._chains, executor, Forked(), self._lookup, self.content, self._on_event, self._jobs(),
+                               self._travel.on_layer)
+                if not self._cache_only():
+                    self._chains[plan.target] = executor.present(self._chains[plan.target], lambda text: self._on_event(Note("info", text)))
+                return solved
+            except LayersLost as error:
+                executor.close()
+                self._on_event(Note("warning", str(error)))
+                self._travel.distrust(error.keys)
 
     def _hold_tree(self) -> None:
         """Keep a fetched context as long as the build lasts."""
@@ -183,9 +215,10 @@ class _Build:
         request = self._request
         namespace = dict(request.build_args).get("BUILDKIT_CACHE_MOUNT_NS", "")
         around = Surroundings(self._tools.connect, self._tools.network, request.secrets, request.ssh,
-                              CacheDirectories(f"{self._store.root.path}/cachemounts", namespace, os.urandom(8).hex()), self._store.root.userxattr)
+                              CacheDirectories(f"{self._store.root.path}/cachemounts", namespace, os.urandom(8).hex(), self._travel.restore_mount),
+                              self._store.root.userxattr)
         return SandboxExecutor(self._store, around, self.context, self.content, self._source_of, self._slot, self._manifests.get, self._missed,
-                               request.fresh, request.rescue.wants_files)
+                               request.fresh, request.rescue.wants_files, self._travel.imported)
 
     def _missed(self, step: "Step", inputs: "tuple[Chain, ...]") -> None:
         """A step has to run: say why, if somebody wants to know."""
@@ -202,13 +235,22 @@ class _Build:
         results = tuple(chain[-1].result if chain else None for chain in inputs)
         now = parts(vertex.op, vertex.inputs, results, self.content)
         best, score = None, (-1, 0)
-        for (stage, position), key in self._last().items():
-            data = self._store.cache.parts(Digest(key)) if stage == vertex.stage and key != step.key else b""
-            if data:
+        for stage, position, key, data in self._before():
+            if data and stage == vertex.stage and key != step.key:
                 before = loads(data)
                 near = (similarity(before, now), -abs(position - vertex.position))
                 best, score = (before, near) if near > score and near[0] >= 0 else (best, score)
         return explain(best, now, self._known_inputs(step), self._load)
+
+    def _before(self) -> "Iterator[tuple[int, int, str, bytes]]":
+        """(stage, position, key, parts) of the steps of an earlier build of this Dockerfile: the last one here, else those of imported caches."""
+        last = self._last()
+        if last or self._travel.imported is None:
+            yield from ((stage, position, key, self._store.cache.parts(Digest(key))) for (stage, position), key in last.items())
+            return
+        history = self._travel.imported.history()
+        for record in self._travel.imported.records():
+            yield record.stage, record.position, record.key, history.parts.get(record.key, b"")
 
     def _known_inputs(self, step: "Step") -> Inputs:
         assert self._lowered is not None
@@ -236,7 +278,10 @@ class _Build:
             data = seen.rows.get(bytes.fromhex(digest.removeprefix("sha256:")))
             if data is not None:
                 return data
-        return self._store.cache.kept(Digest(digest))
+        here = self._store.cache.kept(Digest(digest))
+        if here is None and self._travel.imported is not None and self._request.explain:
+            return self._travel.imported.history().kept.get(Digest(digest))
+        return here
 
     def plan_only(self) -> "list[StepExplained]":
         """What a build would do now, as far as that is known before anything runs."""
@@ -286,9 +331,12 @@ class _Build:
         assert self._lowered is not None
         shown = self._lowered.graph.vertices[vertex]
         record = pinned(self._store, shown.op) if is_remote(shown.op) else self._store.cache.get(key)
-        if record is None or not self._store.snapshots.hold(record.snapshot):      # type: ignore[arg-type]  # as stored
-            return None
         parent = self._chains[shown.inputs[0].vertex] if shown.inputs else ()
+        if record is None or not self._store.snapshots.hold(record.snapshot):      # type: ignore[arg-type]  # as stored
+            imported = self._travel.imported
+            record = imported.get(key, parent[-1].result if parent else None) if imported and not is_remote(shown.op) else None
+        if record is None:
+            return None
         self._chains[vertex] = (*parent, layer_of(record))
         if self._request.explain and shown.number:
             self._on_event(StepExplained(shown.number, shown.label, "hit"))
@@ -308,13 +356,17 @@ class _Build:
             files = self.context(source.name)
             return self._note_manifest(manifest(files, take(files, edge.selector), edge.selector))
         chain = self._chains[edge.vertex]
-        result = chain[-1].result if chain else image_result(())
-        memo = digest_of(b"content " + result.encode() + repr(plain(edge.selector)).encode())
+        memo = self._memo(edge)
         known = self._store.cache.get_build(memo)
         if known is not None:
             return Digest(known.decode())
+        elsewhere = self._travel.imported.memo(memo) if self._travel.imported is not None else None
+        if elsewhere is not None:
+            return elsewhere
+        from builder.cache.bring import bring
         from builder.executor import as_layers
 
+        chain = bring(self._store, chain, self._travel.imported, lambda text: self._on_event(Note("info", text)))
         layers = LayerFiles(self._store.view(as_layers(chain)), self._where(edge))
         try:
             digest = self._note_manifest(manifest(layers, take(layers, edge.selector), edge.selector))
@@ -322,6 +374,12 @@ class _Build:
             layers.close()
         self._store.cache.put_build(memo, digest.encode())
         return digest
+
+    def _memo(self, edge: "Edge") -> Digest:
+        """Name of what is remembered of a selection of files in a result."""
+        chain = self._chains[edge.vertex]
+        result = chain[-1].result if chain else image_result(())
+        return digest_of(b"content " + result.encode() + repr(plain(edge.selector)).encode())
 
     def _note_manifest(self, found: Manifest) -> Digest:
         self._manifests[found.digest] = found
@@ -368,6 +426,7 @@ class _Build:
     def close(self) -> None:
         for context in self._contexts.values():
             context.close()
+        self._travel.close()
 
 
 def _signed(layout: str) -> "tuple[str, Signatures]":

@@ -5,6 +5,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from lang.source import Source, Span
+    from store.digest import Digest
 
 
 class BuildError(Exception):
@@ -38,9 +39,9 @@ class StepFailed(BuildError):
         self.label = label
         self.exit_status = exit_status
         self.log = log                        # the end of what it printed, for printers that have not shown it
-
         self.vertex = -1                      # which step of the graph
         self.kept: dict[str, Any] = {}        # its files, if the request wants them: as SandboxExecutor.adopt takes them
+
 
 class ContextMissing(BuildError):
     """The build context is not there, or is no directory."""
@@ -73,6 +74,14 @@ class ImageMissing(BuildError):
     def __init__(self, name: str, help: str = "") -> None:
         super().__init__(f"there is no image `{name}` on this machine", help=help)
         self.name = name
+
+
+class LayersLost(BuildError):
+    """Results of another machine's cache were counted on, and their files cannot be had: the steps of these keys have to run here."""
+
+    def __init__(self, keys: "tuple[Digest, ...]", reason: str) -> None:
+        super().__init__(f"the build goes on without a cached result: {reason}")
+        self.keys, self.reason = keys, reason
 
 
 class Cancelled(BuildError):

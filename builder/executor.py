@@ -12,7 +12,7 @@ from builder.cachekey import canonical, chain_result, parts
 from builder.copying import Dressing, copy
 from builder.delta import DEPTH, Earlier, TooDifferent
 from builder.epoch import stamp
-from builder.errors import BuildError, StepFailed
+from builder.errors import BuildError, LayersLost, StepFailed
 from builder.files import DIRECTORY
 from builder.graph import CopyOp, MkdirOp, RunOp, SourceLocal
 from builder.layerfiles import LayerFiles
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from builder.cache.imported import Imported
     from builder.files import Files
     from builder.graph import Edge, Op, SourceGit, SourceHttp, Vertex
     from builder.plan import Step
@@ -63,15 +64,18 @@ class SandboxExecutor:
 
     local: the Files of a SourceLocal; content: the content digest of an edge, manifest: what was seen under it; source_of: the op that an edge
     takes from; slot: which place in which Dockerfile a step is; missed: told of each step that has to run; fresh: no earlier layer is taken for a new
-    one that is equal to it; keep_failed: the files of a RUN that fails are in `StepFailed.kept`, as `adopt` takes them.
+    one that is equal to it; keep_failed: the files of a RUN that fails are in `StepFailed.kept`, as `adopt` takes them; imported: where layers are
+    fetched from that are hits and not here.
     """
 
     def __init__(self, store: Store, around: Surroundings, local: "Callable[[str], Files]", content: "Callable[[Edge], Digest]",
                  source_of: "Callable[[Edge], Op]", slot: "Callable[[Step], str]", manifest: "Callable[[Digest], Manifest | None]",
-                 missed: "Callable[[Step, tuple[Chain, ...]], None]", fresh: bool, keep_failed: bool) -> None:
+                 missed: "Callable[[Step, tuple[Chain, ...]], None]", fresh: bool, keep_failed: bool,
+                 imported: "Imported | None" = None) -> None:
         self._store, self.around = store, around
         self._local, self._content, self._source_of, self._slot = local, content, source_of, slot
         self._manifest, self._missed, self._fresh, self._keep_failed = manifest, missed, fresh, keep_failed
+        self._imported = imported
         self._locks: dict[str, Lock] = {}                # of the keys whose steps this process runs
         self._names: dict[Vertex, str] = {}              # of drafts that workers hand over
 
@@ -80,6 +84,7 @@ class SandboxExecutor:
         assert step.key is not None
         if is_remote(step.vertex.op):
             return None                                  # what is here may not be true any more: `execute` asks
+        self._check_present(inputs)
         self._missed(step, inputs)
         self._names[step.vertex] = self._store.snapshots.new_name()
         if step.vertex.no_cache:
@@ -138,6 +143,8 @@ class SandboxExecutor:
 
     def merge(self, step: "Step", inputs: "tuple[Chain, ...]") -> BuiltLayer:
         layer = inputs[1][-1]
+        if not layer.snapshot:                           # of another machine's cache, and perhaps never needed
+            return layer._replace(result=chain_result(inputs[0][-1].result if inputs[0] else None, Digest(layer.tree)))
         return layer_of(self._record(step, inputs, layer.tree, layer.snapshot, layer.diff_id, layer.size, layer.created))
 
     def diff_id(self, layer: BuiltLayer, send: "Send") -> Digest:
@@ -185,6 +192,7 @@ class SandboxExecutor:
     def _made(self, step: "Step", inputs: "tuple[Chain, ...]", send: "Send") -> "dict[str, Any]":
         """Run the step, as often as it says; what `finish` takes."""
         op = step.vertex.op
+        inputs = tuple(self.present(chain, lambda text: send("note", text)) for chain in inputs)
         left = op.how.retries if isinstance(op, RunOp) else 0
         while True:
             try:
@@ -415,6 +423,24 @@ class SandboxExecutor:
             view.close()
 
     # ------------------------------------------------------------ layers
+    def present(self, chain: "Chain", say: "Callable[[str], None]" = lambda text: None) -> "Chain":
+        """The chain with every layer here: those that another machine's cache has are fetched. Raises LayersLost, StoreError."""
+        if all(layer.snapshot for layer in chain):
+            return chain
+        from builder.cache.bring import bring
+
+        return bring(self._store, chain, self._imported, say)
+
+    def _check_present(self, inputs: "tuple[Chain, ...]") -> None:
+        """Raises LayersLost if a layer is neither here nor to be had: better before the step is begun."""
+        absent = tuple(chain for chain in inputs if not all(layer.snapshot for layer in chain))
+        if absent:
+            from builder.cache.bring import lost
+
+            gone = tuple(key for chain in absent for key in lost(chain, self._imported, self._store))
+            if gone:
+                raise LayersLost(gone, "the cache has no files of it")
+
     def directories(self, chain: "Chain") -> tuple[str, ...]:
         return tuple(dict.fromkeys(d for layer in reversed(chain) for d in self._store.snapshots.directories(SnapshotId(layer.snapshot))))
 

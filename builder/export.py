@@ -12,7 +12,7 @@ from store.oci import ContainerConfig, Healthcheck, HistoryEntry, ImageConfig, R
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from builder.lower import Lowered
     from builder.request import Request
@@ -56,8 +56,9 @@ def history_entries(lines: "tuple[HistoryEntry | HistoryLine, ...]", chains: "Ma
     return tuple(found)
 
 
-def export(store: "Store", request: "Request", lowered: "Lowered", chains: "Mapping[int, Chain]") -> Digest:
-    """Put the target's image into the store, under the request's names; its ID."""
+def export(store: "Store", request: "Request", lowered: "Lowered", chains: "Mapping[int, Chain]",
+           extend: "Callable[[bytes], bytes] | None" = None) -> Digest:
+    """Put the target's image into the store, under the request's names; its ID. extend: puts more into its config."""
     chain = chains[lowered.graph.target]
     labels = dict(lowered.settings.labels) | dict(request.labels)
     settings = lowered.settings._replace(labels=tuple(labels.items()))
@@ -66,6 +67,8 @@ def export(store: "Store", request: "Request", lowered: "Lowered", chains: "Mapp
     if not created:                                      # nothing but FROM: as old as its base
         created = next((e.created for e in reversed(history) if e.created), None) or now()
     config = image_config(settings, lowered.platform, chain, history, created)
+    if extend is not None:
+        config = extend(config)
     if len(chain) > 127:
         raise BuildError(f"the image would have {len(chain)} layers, and docker takes 127", help="join some RUN instructions with `&&`")
     return store.images.add(config, as_layers(chain), request.names)

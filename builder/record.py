@@ -41,7 +41,7 @@ def key_of(request: Request) -> Digest:
 
 def find(store: "Store", request: Request, on_event: "OnEvent") -> Result | None:
     """The result of the same build, if everything that it looked at is as it was. Tells of its steps as cached."""
-    if request.no_cache or request.no_cache_stages or request.pull or request.explain:
+    if request.no_cache or request.no_cache_stages or request.pull or request.explain or request.has_elsewhere:
         return None
     data = store.cache.get_build(key_of(request))
     if data is None:

@@ -22,6 +22,16 @@ class Output(Value):
         return dict(self.options).get(name, default)
 
 
+class CacheAddress(Value):
+    """`--cache-from` and `--cache-to`: where a cache is kept, checked (builder.cache.address). kind: registry, local, inline, s3, gha."""
+
+    kind: str
+    options: tuple[tuple[str, str], ...] = ()
+
+    def option(self, name: str, default: str = "") -> str:
+        return dict(self.options).get(name, default)
+
+
 class Rescue(Value):
     """What becomes of a RUN that fails. on_error: fail, shell or keep; layout: where keep also writes an OCI layout, "" for nowhere; outputs: (path
     in the step, path here) of files to copy out."""
@@ -78,15 +88,27 @@ class Request(Value):
     isolation: str = "auto"
     reproducible: bool = False                           # SOURCE_DATE_EPOCH where none is given
     fresh: bool = False                                  # no earlier layer stands for an equal new one: `verify` compares them
-    explain: bool = False                                # say of each step whether it is a hit, and why not
     rescue: Rescue = Rescue()
+    explain: bool = False                                # say of each step whether it is a hit, and why not
     tree: Tree | None = None                             # the build context, if it is no directory; `context` is "" then
+    cache_from: tuple[CacheAddress, ...] = ()
+    cache_to: tuple[CacheAddress, ...] = ()
+
+    @property
+    def has_inline_cache(self) -> bool:
+        """Whether the image itself carries what its steps were made from."""
+        return any(address.kind == "inline" for address in self.cache_to) or dict(self.build_args).get("BUILDKIT_INLINE_CACHE", "") in ("1", "true")
+
+    @property
+    def has_elsewhere(self) -> bool:
+        """Whether a cache outside of the image is to be written: then finding the image is not all there is to do."""
+        return any(address.kind != "inline" for address in self.cache_to)
 
     def identity(self) -> tuple[object, ...]:
         """What of the request decides the image's content; the rest (names, outputs, how it runs) does not."""
         return (self.context, self.text, self.ignore, self.target, self.build_args, self.named_contexts, self.platform, self.labels, self.network,
                 self.add_hosts, self.secrets, self.ssh, self.allow, self.shm_size, self.ulimits, self.reproducible,
-                (self.tree.digest, self.tree.moment) if self.tree else ())
+                (self.tree.digest, self.tree.moment) if self.tree else (), self.has_inline_cache)
 
 
 class Result(Value):

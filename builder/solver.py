@@ -5,7 +5,7 @@ What enters: a Plan, the chains of its sources, an Executor, Workers. What leave
 
 import time
 
-from builder.errors import BuildError, Cancelled, StepFailed
+from builder.errors import BuildError, Cancelled, LayersLost, StepFailed
 from builder.graph import MergeOp
 from builder.plan import DONE, READY, Plan, Step, advance
 from builder.progress import StepCached, StepDone, StepLog, StepNote, StepStarted
@@ -15,7 +15,7 @@ from store.digest import Digest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import Any, Protocol, TypeAlias
 
     from builder.plan import Content, Lookup
@@ -62,6 +62,8 @@ def layer_of(record: "CacheRecord") -> BuiltLayer:
 
 
 Chain: "TypeAlias" = "tuple[BuiltLayer, ...]"           # bottom first
+if TYPE_CHECKING:
+    OnLayer: TypeAlias = Callable[[int, BuiltLayer], None]
 
 
 class Solved(Value):
@@ -71,13 +73,14 @@ class Solved(Value):
 
 
 def solve(plan: Plan, chains: "dict[int, Chain]", executor: "Executor", workers: "Workers", lookup: "Lookup", content: "Content",
-          on_event: "OnEvent", jobs: int = 4) -> Solved:
+          on_event: "OnEvent", jobs: int = 4, on_layer: "OnLayer | None" = None) -> Solved:
     """Run what is not cached until the target is there; raises the first failure after the others are stopped.
 
-    chains: of the source vertices; the others' are put into it as they finish. jobs: how many steps run at once.
+    chains: of the source vertices; the others' are put into it as they finish. jobs: how many steps run at once. on_layer: told once of each
+    vertex's layer, when its diff ID is known.
     Law: a finished step is never run again, also across two processes.
     """
-    run = _Run(plan, chains, executor, workers, on_event)
+    run = _Run(plan, chains, executor, workers, on_event, on_layer)
     try:
         run.note_cached()
         while not run.plan.is_done() or workers.running():
@@ -102,12 +105,14 @@ def solve(plan: Plan, chains: "dict[int, Chain]", executor: "Executor", workers:
 class _Run:
     """The state of one solve: what runs, what is known. Tokens: ("step", vertex) and ("diff", vertex)."""
 
-    def __init__(self, plan: Plan, chains: "dict[int, Chain]", executor: "Executor", workers: "Workers", on_event: "OnEvent") -> None:
+    def __init__(self, plan: Plan, chains: "dict[int, Chain]", executor: "Executor", workers: "Workers", on_event: "OnEvent",
+                 on_layer: "OnLayer | None") -> None:
         self.plan = plan
         self.chains = chains
         self._executor = executor
         self._workers = workers
         self._on_event = on_event
+        self._on_layer = on_layer or (lambda index, layer: None)
         self._started: dict[int, float] = {}
         self._seen = {i for i, step in enumerate(plan.steps) if step.state == DONE and step.hit is None}      # sources, and what was added
         self._hashing: set[str] = set()                 # snapshots whose diff ID is being computed
@@ -156,6 +161,8 @@ class _Run:
             self._on_event(StepNote(number, payload))
         elif kind == "failed":
             error = failure(payload)
+            if isinstance(error, LayersLost):
+                raise error                             # no failure of the step: it is planned anew
             if what == "step":
                 self._on_event(StepDone(number, step.vertex.label, self._seconds(index), str(error)))
                 del self._started[index]
@@ -194,6 +201,8 @@ class _Run:
             self._hashing.add(layer.snapshot)
             executor = self._executor
             self._workers.start(("diff", index), lambda send: executor.diff_id(layer, send))
+        if layer.diff_id:
+            self._on_layer(index, layer)
 
     def _hashed(self, index: int, diff_id: str) -> None:
         """The diff ID of a layer is known: put it into every chain that has the layer."""
@@ -203,7 +212,9 @@ class _Run:
         self._hashing.discard(snapshot)
         for vertex, chain in self.chains.items():
             if any(layer.snapshot == snapshot and not layer.diff_id for layer in chain):
-                self.chains[vertex] = tuple(x._replace(diff_id=diff_id) if x.snapshot == snapshot else x for x in chain)
+                self.chains[vertex] = chain = tuple(x._replace(diff_id=diff_id) if x.snapshot == snapshot else x for x in chain)
+                if chain[-1].snapshot == snapshot and vertex in self._seen:
+                    self._on_layer(vertex, chain[-1])
 
     def _seconds(self, index: int) -> float:
         return time.monotonic() - self._started[index]

@@ -9,7 +9,7 @@ import select
 import signal
 from marshal import dumps, loads
 
-from builder.errors import BuildError, StepFailed
+from builder.errors import BuildError, LayersLost, StepFailed
 from kernel.syscalls import PR_SET_PDEATHSIG, prctl
 
 TYPE_CHECKING = False
@@ -141,6 +141,8 @@ def _facts(error: Exception) -> "dict[str, Any]":
     """An exception as marshal takes it; `failure` is the way back."""
     facts: dict[str, Any] = {"message": str(error), "help": getattr(error, "help", "") or getattr(error, "hint", ""), "status": None, "log": b"",
                              "trace": "", "kept": {}}
+    if isinstance(error, LayersLost):
+        return {**facts, "lost": error.keys, "message": error.reason}
     if isinstance(error, BuildError):
         return {**facts, "status": getattr(error, "exit_status", None), "log": getattr(error, "log", b""),
                 "kept": getattr(error, "kept", {})}
@@ -163,6 +165,8 @@ def failure(facts: "dict[str, Any]") -> Exception:
     """The exception that a "failed" message tells of."""
     if facts["trace"]:
         return WorkerBug(facts["message"], facts["trace"])
+    if facts.get("lost"):
+        return LayersLost(facts["lost"], facts["message"])
     error = StepFailed(facts["message"], exit_status=facts["status"], log=facts["log"], help=facts["help"])
     error.kept = facts["kept"]
     return error

@@ -9,7 +9,7 @@ from pybuild.scanner import Options
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from builder.progress import OnEvent
-    from builder.request import Output, Request, Rescue, Result, Secret, Tree
+    from builder.request import CacheAddress, Output, Request, Rescue, Result, Secret, Tree
     from store.store import Store
 
 USAGE = Usage(
@@ -44,6 +44,9 @@ USAGE = Usage(
      Option("--pull", MAYBE, "look for a newer base image", "BOOL", implied="true"),
      Option("--progress", VALUE, "how progress is shown", "KIND", choices=("auto", "tty", "plain", "json", "rawjson", "quiet", "none")),
      Option("--reproducible", FLAG, "the same inputs give the same image anywhere: no file of a new layer is younger than the context's last commit"),
+     Option("--cache-from", LIST, "take results of builds from there: an image, or type=registry,ref=..|local,src=..|s3,bucket=..|gha", "CACHE"),
+     Option("--cache-to", LIST, "put the results of this build there: type=registry,ref=..|local,dest=..|inline|s3,bucket=..|gha[,mode=max]"
+            "[,mounts=ID;..]", "CACHE"),
      Option("--explain", FLAG, "say of each step whether it is cached, and if not, because of which file or field"),
      Option("--call", VALUE, "build nothing: check the Dockerfile, or tell its arguments and stages", "WHAT",
             choices=("build", "check", "outline", "targets")),
@@ -156,7 +159,15 @@ def make_request(options: Options) -> "Request":
         outputs=_outputs(options), jobs=options.jobs or 0, shm_size=_size(options.shm_size, "--shm-size"),
         ulimits=tuple(options.ulimit), memory=_size(options.memory, "--memory"), cpus=_number(options.cpus),
         cgroup_parent=options.cgroup_parent or "", rescue=_rescue(options), proxies=_proxies(), tree=tree, explain=options.explain,
-        reproducible=options.reproducible)
+        reproducible=options.reproducible, cache_from=_caches(options.cache_from, to=False), cache_to=_caches(options.cache_to, to=True))
+
+
+def _caches(words: list[str], *, to: bool) -> "tuple[CacheAddress, ...]":
+    if not words:
+        return ()
+    from builder.cache.address import parse_address
+
+    return tuple(parse_address(word, to=to) for word in words)
 
 
 def _read_dockerfile(options: Options) -> "tuple[str, str, bytes, Tree | None]":
