@@ -262,13 +262,14 @@ def test_head_has_the_length_and_no_body(tmp_path: Path) -> None:
     (tmp_path / "f").write_bytes(b"abc")
 
     def handler(asked: Request) -> Response:
-        return Response(200, (), {"/file": File(os.open(tmp_path / "f", os.O_RDONLY), 0, 3), "/empty": Empty(1 << 40), "/bytes": b"abcd"}[asked.path])
+        if asked.path == "/file":
+            return Response(200, (), File(os.open(tmp_path / "f", os.O_RDONLY), 0, 3))
+        return Response(200, (), Empty(1 << 40) if asked.path == "/empty" else b"abcd")
 
     with Serving(handler) as served, served.connect() as client:
         for path, length in (("/file", 3), ("/empty", 1 << 40), ("/bytes", 4)):
             client.send(request(f"HEAD {path}"))
             assert client.answer("HEAD").headers["content-length"] == str(length)
-        assert len(os.listdir("/proc/self/fd")) < 100
 
 
 @pytest.mark.parametrize("status", [204, 304])

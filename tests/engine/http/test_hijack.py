@@ -70,6 +70,11 @@ class TlsClient(Client):
             pass
         self._flush()
 
+    def peer_name(self) -> str:
+        """The common name in the server's certificate."""
+        subject: Any = (self._tls.getpeercert() or {})["subject"]
+        return str(dict(field[0] for field in subject)["commonName"])
+
     def _more(self) -> bytes:
         return bytes(self._step(lambda: self._tls.read(65536)))
 

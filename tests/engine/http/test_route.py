@@ -14,7 +14,8 @@ def asked(method: str, path: str) -> Request:
 
 
 def answer(name: str) -> Route:
-    return Route(*name.split(), lambda request: Response(200, (), name.encode()))  # type: ignore[arg-type]  # two words
+    method, pattern = name.split()
+    return Route(method, pattern, lambda request: Response(200, (), name.encode()))
 
 
 ROUTES = Router((answer("GET /v2/"), answer("POST /v2/{name...}/uploads/"), answer("GET /v2/{name...}/blobs/{digest}"), answer("HEAD /only"),

@@ -78,13 +78,13 @@ def test_server_says_goodbye(tls: ssl.SSLContext, client_tls: ssl.SSLContext) ->
     with Serving(who, tls=tls) as served, TlsClient(served.connect(), client_tls) as client:
         client.send(request("GET / HTTP/1.1\nConnection: close"))
         client.answer()
-        assert client._more() == b""                   # else SSLEOFError
+        assert client.all() == b""                     # else SSLEOFError
 
 
 def test_certificate_is_renewed_while_serving(authority: Authority, tls: ssl.SSLContext, client_tls: ssl.SSLContext) -> None:
     def subject(client: Client) -> object:
         assert isinstance(client, TlsClient)
-        return dict(field[0] for field in client._tls.getpeercert()["subject"])["commonName"]  # type: ignore[index, union-attr]
+        return client.peer_name()
 
     with Serving(who, tls=tls) as served:
         with TlsClient(served.connect(), client_tls) as client:
