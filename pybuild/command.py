@@ -35,6 +35,8 @@ PYBUILD = (
     Command("push", "pybuild.image.push", "Push an image to its registry", ("image push",)),
     Command("login", "pybuild.image.login", "Log in to a registry"),
     Command("logout", "pybuild.image.logout", "Log out from a registry"),
+    Command("sign", "pybuild.image.sign", "Sign images in their registry"),
+    Command("verify-signature", "pybuild.image.verify_signature", "Say whether images are signed"),
     Command("registry serve", "pybuild.image.registry_serve", "Serve a private registry from this store"),
     Command("base", "pybuild.image.base", "Make a base image from this machine"),
     Command("version", "pybuild.version", "Show the version"),
