@@ -6,7 +6,7 @@ import sys
 from pybuild.option import FLAG, LIST, VALUE, Operand, Option, Usage
 from pybuild.scanner import Misuse, Options
 
-USAGE = Usage("Sign what names lead to in their registries, with a key of openssl or cosign. cosign verifies it, and so does `pybuild verify-signature`.",
+USAGE = Usage("Sign what names lead to in their registries, with a key of openssl's or cosign's; cosign and `pybuild verify-signature` verify it.",
               "openssl ecparam -name prime256v1 -genkey -noout -out team.pem\nopenssl ec -in team.pem -pubout -out team.pub\n"
               "pybuild sign --key team.pem registry.example.com/team/app:1.0",
               (Operand("images", "+", "names, with a tag or a digest"),),
