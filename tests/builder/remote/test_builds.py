@@ -188,6 +188,17 @@ def test_git_and_http_contexts(builds: Builds, site: Web, repository: Repository
     tool.pybuild("build", "-t", "it", "-f", f"{site.url}/D", str(builds.context))
 
 
+def test_dockerfile_from_elsewhere_than_its_context(as_root: Builds, site: Web, repository: Repository, tmp_path: Path) -> None:
+    git = f"{site.url}/git/repo.git"
+    (tmp_path / "D").write_text("FROM busybox\nCOPY a /local\n")
+    as_root.tool.pybuild("build", "-t", "it", "-f", str(tmp_path / "D"), git)
+    assert as_root.says("cat /local") == "two"
+    as_root.tool.pybuild("build", "-t", "it", "-f", "-", git, stdin=b"FROM busybox\nCOPY a /stdin\n")
+    assert as_root.says("cat /stdin") == "two"
+    done = as_root.tool.run("pybuild", "build", "-f", "-", "-", stdin=b"FROM busybox\n")
+    assert done.status == 2 and "cannot both come from stdin" in done.err
+
+
 def test_unchanged_git_context_is_a_remembered_build(as_root: Builds, site: Web, repository: Repository) -> None:
     repository.commit({"Dockerfile": "FROM busybox\nCOPY a /\n"})
     git = f"{site.url}/git/repo.git"
