@@ -47,7 +47,7 @@ class Hub:
             return client.answer(method)
 
     def get(self, path: str, **headers: str) -> Answer:
-        return self.ask("GET", path, **headers)
+        return self.ask("GET", path, b"", **headers)
 
     # ------------------------------------------------------------ what clients do
     def begin(self, name: str = "a/b") -> str:
