@@ -46,7 +46,7 @@ class _Work:
         return self._git.run(*words, cwd=self._directory, steady=steady)
 
     def begin(self, revision: "Revision") -> None:
-        self._run("init", "--quiet", "--template=", f"--object-format={object_format(revision.commit)}")
+        self._run("init", "--quiet", f"--object-format={object_format(revision.commit)}")
         os.makedirs(f"{self._directory}/.git/objects/info", exist_ok=True)
         self._mirror.lend(f"{self._directory}/.git")
         # a submodule's address may be relative to it; written by us, since a command line can be seen by others

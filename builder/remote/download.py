@@ -69,7 +69,7 @@ class _Download:
             with Drafting(self._store) as draft:
                 return self._fill(draft, before, record)
         except DownloadFailed as error:
-            if before is not None and not error.status and not error.help:
+            if before is not None and not error.status and not error.help and not self._op.unpack:
                 error.help = f"`--checksum={before.sha256}` would use what was downloaded earlier, without asking"
             raise
         finally:

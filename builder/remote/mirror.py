@@ -41,13 +41,20 @@ class Mirror:
     def __enter__(self) -> "Mirror":
         os.makedirs(self._root, 0o700, exist_ok=True)
         self._lock.take()
-        if not self._usable():
-            _remove(self._root, self._name)
-            prune(self._root, _KEPT_S)
-            os.mkdir(self.directory, 0o700)
-            self._run("init", "--quiet", "--bare", "--template=", f"--object-format={self._format}")
-        os.utime(self.directory)
+        try:
+            if not self._usable():
+                self._begin()
+            os.utime(self.directory)
+        except BaseException:
+            self._lock.release()
+            raise
         return self
+
+    def _begin(self) -> None:
+        _remove(self._root, self._name)
+        prune(self._root, _KEPT_S)
+        os.mkdir(self.directory, 0o700)
+        self._run("init", "--quiet", "--bare", f"--object-format={self._format}")
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         if self._fetched and isinstance(error, GitFailed):
