@@ -284,7 +284,7 @@ class Work:
 
     def _replica(self, service: str, number: int, name: str) -> "ContainerSpec":
         want = self._wanted[service]
-        spec = replica(want, self._project, number, name, self._first_of(want), self._image_id(want))
+        spec = replica(want, self._project, number, name, first_containers(self._engine, self._project.name, want), self._image_id(want))
         if spec.entrypoint == () and spec.cmd is None:    # as in docker: an entrypoint that is taken away leaves the image's command
             spec = spec._replace(cmd=self._engine.store.images.runtime(Digest(self._image_id(want))).cmd)
         return spec
@@ -295,18 +295,6 @@ class Work:
             raise ImageUnavailable(want.image, want.name, "is not here")
         return id
 
-    def _first_of(self, want: "Wanted") -> "dict[str, str]":
-        """Names of the first containers of the services that this one refers to."""
-        others = [other for _, other in want.shares] + [word.partition(":")[0] for word in want.service.links]
-        found = {}
-        for other in dict.fromkeys(others):
-            those = [one for one in self._engine.records.containers() if _is_of(one, self._project.name, other)]
-            there = [(labels.number_of(dict(one.spec.labels)), one.name) for one in those]
-            if not there:
-                raise Missing("container", f"{self._project.name}-{other}-1", f"service `{want.name}` needs it: start `{other}` first")
-            found[other] = min(there)[1]
-        return found
-
     # ---------------------------------------------------------------- hooks and waits
     def hook(self, action: a.RunHook) -> "Task":
         service = self._services[action.service]
@@ -314,7 +302,7 @@ class Work:
         name = f"services.{service.name}.{action.kind}[{action.position}]"
         if action.kind == "pre_start":
             want = self._wanted[service.name]
-            spec = replica(want, self._project, 1, "", self._first_of(want))
+            spec = replica(want, self._project, 1, "", first_containers(self._engine, self._project.name, want))
             spec = hooks.before_spec(spec, hook, f"{action.container}-pre_start-{action.position + 1}")
             yield from hooks.run_before(self._engine, spec, image_id(self._engine.store, spec.image), name, self._say)
             return
@@ -344,6 +332,18 @@ class Work:
 
     def _has_come(self, container: "Container", condition: str) -> bool:
         return verdict(container, self._engine.state(container), condition)
+
+
+def first_containers(engine: "Engine", project: str, want: "Wanted") -> "dict[str, str]":
+    """Names of the first containers of the services that this one refers to. Raises Missing."""
+    others = [other for _, other in want.shares] + [word.partition(":")[0] for word in want.service.links]
+    found = {}
+    for other in dict.fromkeys(others):
+        there = [(labels.number_of(dict(one.spec.labels)), one.name) for one in engine.records.containers() if _is_of(one, project, other)]
+        if not there:
+            raise Missing("container", f"{project}-{other}-1", f"service `{want.name}` needs it: start `{other}` first")
+        found[other] = min(there)[1]
+    return found
 
 
 def _is_of(container: "Container", project: str, service: str) -> bool:

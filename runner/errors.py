@@ -225,6 +225,19 @@ class ImageUnavailable(RunError):
         return f"the image `{self.image}` of service `{self.service}` {self.reason}"
 
 
+class NoContainer(RunError):
+    """A service has no container, or none with the number `index` (0: any), or none that runs."""
+
+    def __init__(self, service: str, index: int = 0, *, running: bool = False) -> None:
+        super().__init__(service, index)
+        self.service, self.index, self.running = service, index, running
+        self.help = "`pyup up -d` starts it" if running else "`pyup create` makes one"
+
+    def __str__(self) -> str:
+        which = f"container #{self.index} of service `{self.service}`" if self.index else f"service `{self.service}`"
+        return f"{which} is not running" if self.running else f"no container found for {which}"
+
+
 class DependencyFailed(RunError):
     """What a service waits for will not come: `container` is not as its `condition` wants it, `reason` says how."""
 

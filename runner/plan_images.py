@@ -66,7 +66,7 @@ def _step(draft: "Draft", service: "Service", image: str, services: "dict[str, S
     if service.build is not None:
         reason = _why_build(service, here, pull, policy)
         if reason and policy.build != "never":
-            return _build(draft, service, image, reason, services, present, policy, done)
+            return build_step(draft, service, image, reason, services, present, done)
     return _pull(draft, service, image, here, pull, policy)
 
 
@@ -77,9 +77,9 @@ def _why_build(service: "Service", here: str, pull: str, policy: Policy) -> str:
     return wanted or ("" if here else "it is missing")
 
 
-def _build(draft: "Draft", service: "Service", image: str, reason: str, services: "dict[str, Service]", present: "Present", policy: Policy,
-           done: "dict[str, int]") -> int:
-    """With what it takes from other services' images first."""
+def build_step(draft: "Draft", service: "Service", image: str, reason: str, services: "dict[str, Service]", present: "Present",
+               done: "dict[str, int]") -> int:
+    """Build it, with what it takes from other services' images first. done: image name -> step, for those that are on the draft."""
     assert service.build is not None
     before = []
     for _, value in service.build.additional_contexts:
@@ -87,9 +87,9 @@ def _build(draft: "Draft", service: "Service", image: str, reason: str, services
         if other is not None and other.build is not None:
             name = other.image or f"{present.project}-{other.name}"
             if name not in done:
-                done[name] = _build(draft, other, name, f"the build of {service.name} takes from it", services, present, policy, done)
+                done[name] = build_step(draft, other, name, f"the build of {service.name} takes from it", services, present, done)
             before.append(done[name])
-    return draft.add(IMAGES, BuildImage(service.name, image, (reason,)), before)
+    return draft.add(IMAGES, BuildImage(service.name, image, (reason,) if reason else ()), before)
 
 
 def _pull(draft: "Draft", service: "Service", image: str, here: str, pull: str, policy: Policy) -> int:

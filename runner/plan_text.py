@@ -65,10 +65,10 @@ def _sum(plan: "Plan") -> str:
         f"Plan of {plan.project}: {len(plan.steps)} steps"
 
 
-def to_plain(plan: "Plan") -> "dict[str, Any]":
-    """As JSON has it: the names of actions in snake case, their fields beside them."""
+def to_plain(plan: "Plan", identity: "dict[str, str] | None" = None) -> "dict[str, Any]":
+    """As JSON has it: the names of actions in snake case, their fields beside them. identity: what the steps rest on; see Converging.identity."""
     return {"version": VERSION, "project": plan.project, "changes": plan.changes, "notes": list(plan.notes),
-            "steps": [_plain(step) for step in plan.steps]}
+            "steps": [_plain(step) for step in plan.steps], "identity": identity or {}}
 
 
 def _plain(step: "Step") -> "dict[str, Any]":

@@ -9,6 +9,7 @@ from runner.apply import Work, apply
 from runner.desired import images, wanted
 from runner.desired_mounts import Contents
 from runner.load.config import in_dependency_order
+from runner.load.identity import resource_hash
 from runner.plan_images import Policy
 from runner.present import observe
 from runner.reactor import Reactor
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from runner.model.project import Project
     from runner.present import Present
     from runner.tasks import Failure
+
+
+ALL = (RESOURCES, CONTAINERS, STARTS)
 
 
 class Failed(Exception):
@@ -79,10 +83,18 @@ class Converging:
                     continue
         return tuple(found)
 
+    def identity(self) -> "dict[str, str]":
+        """What a plan rests on, beside what its steps say: the configuration of each service and what its image is now."""
+        present = self.observe()
+        found = {f"service {one.name}": one.hash for one in self.wanted}
+        found |= {f"image {name}": id for name, id in present.images}
+        found |= {f"network {one.name}": resource_hash(one) for one in self.project.networks if not one.external}
+        return found | {f"volume {one.name}": resource_hash(one) for one in self.project.volumes if not one.external}
+
     # ---------------------------------------------------------------- doing
     def run(self, *, attaches: "Callable[[str], bool]" = lambda service: False, on_start: "OnStart" = lambda container, contact: False,
-            reactor: "Reactor | None" = None, before_starts: "Callable[[], None]" = lambda: None) -> "Plan":
-        """Raises Failed; what could be done is done then. Returns the plan that was carried out."""
+            reactor: "Reactor | None" = None, before_starts: "Callable[[], None]" = lambda: None, only: "tuple[int, ...]" = ALL) -> "Plan":
+        """Raises Failed; what could be done is done then. Returns the plan that was carried out. only: these phases of it, beside images."""
         work = Work(self.it.engine, self.project, self.wanted, self.printer, images=self._images, timeout_s=self._timeout_s, attaches=attaches,
                     on_start=on_start)
         own = reactor or Reactor(self.it.engine.store.events)
@@ -93,10 +105,11 @@ class Converging:
                 plan = self.plan(settled=True)
             for note in plan.notes:
                 self.note(note)
-            self._say_running(plan)
-            self._carry_out(plan, work, own, (RESOURCES, CONTAINERS))
+            if CONTAINERS in only:
+                self._say_running(plan)
+            self._carry_out(plan, work, own, tuple(phase for phase in (RESOURCES, CONTAINERS) if phase in only))
             before_starts()
-            self._carry_out(plan, work, own, (STARTS,))
+            self._carry_out(plan, work, own, (STARTS,) if STARTS in only else ())
         finally:
             if reactor is None:
                 own.close()

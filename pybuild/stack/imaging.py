@@ -38,7 +38,7 @@ class Images:
         """ID of the image that a build would give, if that is known without building; else ""."""
         from builder import record
 
-        request = self._request(service, image)._replace(names=())
+        request = self.request(service, image)._replace(names=())
         found = record.find(self._store, request, lambda event: None)
         return found.image if found is not None else ""
 
@@ -63,11 +63,11 @@ class Images:
             os._exit(status)
 
     # ---------------------------------------------------------------- in the child
-    def _request(self, service: "Service", image: str) -> "Request":
+    def request(self, service: "Service", image: str) -> "Request":
         from builder.remote.context import kind_of
         from runner.building import Changes, request
 
-        changes = self._changes or Changes(proxies=_proxies())
+        changes = self._changes or Changes(proxies=proxies())
         assert service.build
         fetched = self._fetched(service.build, changes) if kind_of(service.build.context) else None
         return request(service, image, self._project, changes, fetched)
@@ -90,7 +90,7 @@ class Images:
 
         assert service.build
         os.environ.update(secret_variables(service.build, self._project))
-        request = self._request(service, image)
+        request = self.request(service, image)
         say = _printer(self._options, service.name, quiet=self._quiet_build)
         if record.find(self._store, request, say) is None:
             run(request, self._store, say)
@@ -111,7 +111,7 @@ class Images:
             pull.pull(self._store, session, image, pull.Options(platform), lines)
 
 
-def _proxies() -> "tuple[tuple[str, str], ...]":
+def proxies() -> "tuple[tuple[str, str], ...]":
     """The proxy settings of this process, which every RUN sees."""
     names = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
     return tuple((one, os.environ[one]) for name in names for one in (name, name.lower()) if os.environ.get(one))

@@ -26,20 +26,35 @@ USAGE = Usage(
      Option("--format", VALUE, "text or json", "FORMAT", "text", choices=("text", "json"))))
 
 
+MADE_WITH = ("services", "build", "no_build", "pull", "quiet_pull", "force_recreate", "no_recreate", "remove_orphans", "scale", "yes",
+             "always_recreate_deps", "renew_anon_volumes", "no_deps", "no_start", "timeout")
+_ABOUT_THE_PROJECT = ("file", "project_name", "project_directory", "profile", "env_file", "all_resources", "compatibility", "workdir")
+
+
 def main(options: Options) -> int:
     with stack(options, options.services, files=True) as it:
         way = converging(it, options, printer(options, it.environment))
-        return show(way.plan(), options.format)
+        plan = way.plan()
+        if options.format == "json":
+            return _show_json(plan, way.identity(), options)
+        return show(plan)
 
 
-def show(plan: "Plan", format: str) -> int:
+def _show_json(plan: "Plan", identity: "dict[str, str]", options: Options) -> int:
+    """With the options that it was made with: `apply` makes the same plan again."""
+    import json
+
+    from runner.plan_text import to_plain
+
+    words = {name: getattr(options, name) for name in MADE_WITH}
+    project = {name: value for name, value in vars(options.project).items() if value and name in _ABOUT_THE_PROJECT}
+    print(json.dumps({**to_plain(plan, identity), "options": {"command": words, "project": project}}, indent=2, ensure_ascii=False))
+    return CHANGES if plan.changes else NOTHING
+
+
+def show(plan: "Plan") -> int:
     """Print it; NOTHING or CHANGES."""
-    from runner.plan_text import to_plain, to_text
+    from runner.plan_text import to_text
 
-    if format == "json":
-        import json
-
-        print(json.dumps(to_plain(plan), indent=2, ensure_ascii=False))
-    else:
-        sys.stdout.write(to_text(plan))
+    sys.stdout.write(to_text(plan))
     return CHANGES if plan.changes else NOTHING

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from kernel.locks import Lock
     from pybuild.scanner import Options
     from pybuild.stack.showing import Printer
+    from runner.container import Container
     from runner.errors import InvalidService
     from runner.load.project import Loaded, LoadOptions
     from runner.model.project import Project
@@ -37,7 +38,7 @@ def load(options: "Options", services: "tuple[str, ...]" = (), **more: "Any") ->
     """The project; what should be said of its files goes to stderr. Raises RunError."""
     from runner.load.project import load as load_project
 
-    loaded = load_project(load_options(options, services, **more))
+    loaded = load_project(load_options(options, services, drives=False, **more))
     warn(loaded.warnings)
     return loaded
 
@@ -134,6 +135,23 @@ class stack:                                              # a context manager, u
 
                 raise ServiceMissing(name)
         return [one for one in found if one.service in self.services]
+
+    def one(self, service: str, index: int = 0, *, running: bool = True) -> "Container":
+        """A container of a service: that with the number `index`, else the first. Raises ServiceMissing, NoContainer."""
+        if self.loaded is None or self.loaded.project.service(service) is None:
+            self._known(service)
+        found = [one for one in self.present().of(service) if (not index or one.number == index) and (one.is_running or not running)]
+        if not found:
+            from runner.errors import NoContainer
+
+            raise NoContainer(service, index, running=running)
+        return self.engine.find(found[0].id)
+
+    def _known(self, service: str) -> None:
+        if not any(one.service == service for one in self.present().containers):
+            from runner.errors import ServiceMissing
+
+            raise ServiceMissing(service)
 
     # ---------------------------------------------------------------- errors with their place
     def _place(self, error: BaseException) -> None:

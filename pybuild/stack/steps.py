@@ -17,7 +17,7 @@ def carry_out(it: "stack", plan: "Plan", show: "Printer", *, timeout_s: "float |
     if dry_run or it.said.dry_run:
         from pybuild.stack.plan import show as show_plan
 
-        show_plan(plan, "text")
+        show_plan(plan)
         return 0
     for note in plan.notes:
         show.warn(note)

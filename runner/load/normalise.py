@@ -32,6 +32,25 @@ def normalise(root: Map, name: str, environment: "Mapping[str, str]") -> None:
                 resource["name"] = key if resource.get("external") in (True, "true") else f"{name}_{key}"
 
 
+def volumes_of_one_letter(root: Map) -> None:
+    """Undo, in place, what compose makes of `x:/data` and `x:/data:ro`: there is no drive here, and a volume called `x`."""
+    declared = root.get("volumes") or {}
+    for service in (root.get("services") or {}).values():
+        for one in service.get("volumes") or ():
+            if one.__class__ is not Map:
+                continue
+            word = one.get("source") or one.get("target") or ""
+            options = str(one.get("target")).split(",") if one.get("source") else []
+            if word[1:3] != ":/" or word[0] not in declared or not all(option in ("ro", "rw", "nocopy", "z", "Z") for option in options):
+                continue
+            one["type"], one["source"], one["target"] = "volume", word[0], clean(word[2:])
+            one.pop("bind", None)
+            if "ro" in options:
+                one["read_only"] = True
+            if "nocopy" in options:
+                one["volume"] = Map({"nocopy": True})
+
+
 def _networks(service: Map) -> None:
     if "provider" not in service and "network_mode" not in service and not service.get("networks"):
         service.put("networks", Map({"default": None}), service.marks.get("networks"))

@@ -9,7 +9,7 @@ from runner.errors import EmptyProject
 from runner.load import consistency, file, mapping, notice, selection, variables
 from runner.load.context import Context
 from runner.load.location import Place, resolve
-from runner.load.normalise import normalise
+from runner.load.normalise import normalise, volumes_of_one_letter
 from runner.load.report import Report
 from runner.load.surroundings import checked_name, project_name, surroundings
 from runner.load.tree import mark_of
@@ -31,6 +31,7 @@ class LoadOptions(Value):
     services: the services the command is about, none: all.
     fetch: gets remote files, None: they are refused; remote_paths: whether those may name paths of this machine.
     keep_env_files: services go on naming the files that made their environment and their labels.
+    drives: one letter before a colon is a drive of Windows, as for compose; else a volume, where one of that name is declared.
     """
 
     cwd: str
@@ -48,6 +49,7 @@ class LoadOptions(Value):
     consistency: bool = True
     resolve_environment: bool = True
     keep_env_files: bool = False
+    drives: bool = True
     stdin: "Callable[[], bytes] | None" = None
     fetch: "Callable[[str], str] | None" = None
     remote_paths: bool = False
@@ -90,6 +92,8 @@ def load(options: LoadOptions) -> Loaded:
     context = _context(options)
     tree = _tree(options, context)
     report = context.report
+    if not options.drives:
+        volumes_of_one_letter(tree.root)
     notice.look(tree.root, report)
     project = selection.activate(mapping.from_tree(tree.root, tree.name, report), tree.profiles)
     project = selection.targeted(project, options.services)
@@ -123,7 +127,8 @@ def _tree(options: LoadOptions, context: Context) -> Tree:
     around = surroundings(context, options.files, options.project_directory, options.env_files, options.profiles, options.environment)
     files = [context.compose(path) for path in around.files]
     name = project_name(context, asked, files, around)
-    around.environment["COMPOSE_PROJECT_NAME"] = name
+    if not (asked and options.environment.get("COMPOSE_PROJECT_NAME")):
+        around.environment["COMPOSE_PROJECT_NAME"] = name     # else files see what the environment says, whatever `-p` says
     place = Place(around.directory, around.directory, options.environment.get("HOME", ""), around.inside)
     root = file.model(context, files, place, around.environment)
     if not root:
