@@ -165,8 +165,8 @@ def environment(remote: str, access: "Access", ceiling: str) -> dict[str, str]:
     return {
         **found, **({"SSH_AUTH_SOCK": agent} if agent else {}), "GIT_CONFIG_COUNT": str(len(settings)), "GIT_CONFIG_NOSYSTEM": "1",
         "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_ATTR_NOSYSTEM": "1", "GIT_TEMPLATE_DIR": "", "GIT_TERMINAL_PROMPT": "0",
-        "GIT_ALLOW_PROTOCOL": _PROTOCOLS, "GIT_NO_REPLACE_OBJECTS": "1", "GIT_OPTIONAL_LOCKS": "0", "GIT_CEILING_DIRECTORIES": ceiling, "HOME": "/nonexistent", "LC_ALL": "C",
-        "GIT_SSH_COMMAND": ssh_command(access), "GIT_SSH_VARIANT": "ssh"}
+        "GIT_ALLOW_PROTOCOL": _PROTOCOLS, "GIT_NO_REPLACE_OBJECTS": "1", "GIT_OPTIONAL_LOCKS": "0", "GIT_CEILING_DIRECTORIES": ceiling,
+        "HOME": "/nonexistent", "LC_ALL": "C", "GIT_SSH_COMMAND": ssh_command(access), "GIT_SSH_VARIANT": "ssh"}
 
 
 def _authorizations(remote: str, access: "Access") -> list[tuple[str, str]]:

@@ -54,7 +54,9 @@ class Mirror:
         _remove(self._root, self._name)
         prune(self._root, _KEPT_S)
         os.mkdir(self.directory, 0o700)
+        self._distrust()                                 # until it is whole
         self._run("init", "--quiet", "--bare", f"--object-format={self._format}")
+        os.unlink(self._mark)
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         if self._fetched and isinstance(error, GitFailed):
