@@ -279,7 +279,7 @@ class _Build:
             if data is not None:
                 return data
         here = self._store.cache.kept(Digest(digest))
-        if here is None and self._travel.imported is not None and self._request.explain:
+        if here is None and self._travel.imported is not None:
             return self._travel.imported.history().kept.get(Digest(digest))
         return here
 

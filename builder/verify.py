@@ -2,7 +2,7 @@
 
 from marshal import dumps, loads
 
-from builder.request import Output, Request, Secret, Tree
+from builder.request import CacheAddress, Output, Request, Rescue, Secret, Tree
 from kernel.value import Value, plain
 from store.digest import Digest, digest_of
 
@@ -19,8 +19,9 @@ class Difference(Value):
 
 
 def keep_request(store: "Store", image: Digest, request: Request) -> None:
-    """Remember how the image was made."""
-    store.cache.put_build(_key(image), dumps(plain(request), 2))
+    """Remember how the image was made; of caches elsewhere only that the image itself has one: the rest may be secret, and changes nothing."""
+    inline = (CacheAddress("inline"),) if request.has_inline_cache else ()
+    store.cache.put_build(_key(image), dumps(plain(request._replace(cache_from=(), cache_to=inline, rescue=Rescue())), 2))
 
 
 def request_of(store: "Store", image: Digest) -> Request | None:
@@ -33,6 +34,8 @@ def request_of(store: "Store", image: Digest) -> Request | None:
     fields["outputs"] = tuple(Output(*output[1:]) for output in fields["outputs"])
     if fields.get("tree"):
         fields["tree"] = Tree(*fields["tree"][1:])
+    fields["cache_to"] = tuple(CacheAddress(*address[1:]) for address in fields.get("cache_to", ()))
+    fields["rescue"] = Rescue()
     return Request(**fields)
 
 

@@ -19,7 +19,8 @@ def run(request: "Request", store: "Store", on_event: "OnEvent", config: "str | 
     enter(store)
     from builder.build import Tools, build
     from pybuild.image import terminal
-    from pybuild.session import puller
+    from pybuild.session import open_session, puller
 
     attend = terminal.attend if request.rescue.on_error == "shell" and terminal.is_here() else None
-    return build(request, store, Tools(lambda: connect(directory), pull=puller(store, config, on_event), attend=attend), on_event)
+    tools = Tools(lambda: connect(directory), pull=puller(store, config, on_event), attend=attend, sessions=lambda: open_session(config))
+    return build(request, store, tools, on_event)
