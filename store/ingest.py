@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class Promise(Value):
     """What the bytes of a layer are said to be; None: nobody said."""
 
-    diff_id: Digest
+    diff_id: "Digest | None"
     digest: "Digest | None" = None       # of the bytes as they come
     size: "int | None" = None            # of the bytes as they come
 
@@ -48,17 +48,17 @@ def ingest(store: Store, chunks: "Iterable[bytes]", promise: Promise, below: "tu
     head, stream = peek(chunks)
     same = detect(head) == "uncompressed"                # then the blob's digest is the diff ID, and is worked out once
     with store.blobs.writer(promise.digest, promise.size, hashed=not same) as writer:
-        def keep() -> "tuple[Digest, int]":
-            return (writer.adopt(promise.diff_id, writer.size) if same else writer.commit()), writer.size
+        def keep(diff_id: Digest) -> "tuple[Digest, int]":
+            return (writer.adopt(diff_id, writer.size) if same else writer.commit()), writer.size
 
         return unpack(store, _kept(stream, writer), promise.diff_id, below, keep, policy)
 
 
-def unpack(store: Store, chunks: "Iterable[bytes]", diff_id: Digest, below: "tuple[Layer, ...]", keep: "Callable[[], tuple[Digest, int]]",
-           policy: "Policy | None" = None) -> Layer:
-    """Unpack a layer whose bytes somebody else keeps.
+def unpack(store: Store, chunks: "Iterable[bytes]", want: "Digest | None", below: "tuple[Layer, ...]",
+           keep: "Callable[[Digest], tuple[Digest, int]]", policy: "Policy | None" = None) -> Layer:
+    """Unpack a layer whose bytes somebody else keeps. want: its diff ID, None if nobody said.
 
-    keep: called when all of them were read and had this diff ID; returns the blob's (digest, size).
+    keep: called with the diff ID when all of them were read; returns the blob's (digest, size).
     Raises as ingest does, and what `keep` raises; then there is no layer.
     """
     policy = policy or Policy()
@@ -75,9 +75,10 @@ def unpack(store: Store, chunks: "Iterable[bytes]", diff_id: Digest, below: "tup
             os.close(fd)
             if view:
                 view.close()
-        if applied.diff_id != diff_id:
-            raise DigestMismatch(diff_id, applied.diff_id)
-        digest, size = keep()
+        diff_id = applied.diff_id
+        if want is not None and want != diff_id:
+            raise DigestMismatch(want, diff_id)
+        digest, size = keep(diff_id)
     except BaseException:
         store.snapshots.discard(draft)
         raise

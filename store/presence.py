@@ -70,7 +70,7 @@ def from_blob(store: "Store", blob: "LayerBlob", below: "tuple[Layer, ...]") -> 
     """Unpack a layer from a blob of the store. Raises DigestMismatch where the disk has changed it."""
     fd = store.blobs.open(blob.digest)
     try:
-        return unpack(store, chunks_of(fd), blob.diff_id, below, lambda: (blob.digest, blob.size))
+        return unpack(store, chunks_of(fd), blob.diff_id, below, lambda diff_id: (blob.digest, blob.size))
     finally:
         os.close(fd)
 

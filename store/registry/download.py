@@ -137,8 +137,11 @@ class Download:
         self._state = EXTRACTING
         return self._trail.chunks()
 
-    def finish(self) -> "tuple[Digest, int]":
-        """Wait for the end: (digest, bytes). Raises what went wrong: RegistryError, DigestMismatch, SizeMismatch, Cancelled."""
+    def finish(self, diff_id: "Digest | str" = "") -> "tuple[Digest, int]":
+        """Wait for the end: (digest, bytes), whatever it unpacks to.
+
+        Raises what went wrong: RegistryError, DigestMismatch, SizeMismatch, Cancelled.
+        """
         return self.descriptor.digest, self._trail.wait()
 
     def close(self) -> None:

@@ -1,0 +1,36 @@
+"""`pybuild import`: an image out of a tar of files."""
+
+import os
+import sys
+
+from pybuild.option import LIST, VALUE, Operand, Option, Usage
+from pybuild.place import open_store
+from pybuild.scanner import Misuse, Options
+
+USAGE = Usage("Make an image of one layer from a tar of a root file system, compressed or not.",
+              "pybuild import -c 'CMD [\"/bin/sh\"]' rootfs.tar.xz mine:1\npyup container export web | pybuild import - web:copy",
+              (Operand("file", "1", "the tar, or `-` for stdin"), Operand("name", "?", "name of the image")),
+              (Option("-c --change", LIST, "a Dockerfile instruction that changes the config", "INSTRUCTION"),
+               Option("-m --message", VALUE, "comment in the history", "TEXT"),
+               Option("--platform", VALUE, "platform of the image", "OS/ARCH")))
+
+
+def main(options: Options) -> int:
+    from builder.changes import apply
+    from pybuild.image.pull import wanted_platform
+    from pybuild.user import enter
+    from store.blobs import chunks_of
+    from store.importing import import_tar
+
+    if options.file == "-" and sys.stdin.isatty():
+        raise Misuse("no tar comes from a terminal", "name a file")
+    with open_store(options) as store:
+        fd = os.dup(0) if options.file == "-" else os.open(options.file, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            enter(store)
+            image = import_tar(store, chunks_of(fd), source=options.file, message=options.message or "", platform=wanted_platform(options.platform),
+                               change=lambda config: apply(config, options.change), name=options.name or "")
+        finally:
+            os.close(fd)
+    print(image)
+    return 0
