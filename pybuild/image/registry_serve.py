@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from engine.registry.access import Access
     from engine.registry.collection import Keeping
     from engine.registry.registry import Registry
-    from store.store import Store
 
 USAGE = Usage(
     "Serve a private registry (OCI distribution spec 1.1) from this store, until it is told to stop.",
@@ -56,8 +55,8 @@ def _serve(options: Options) -> int:
     from engine.registry.registry import Registry
 
     _allow_many_files()
-    access, keeping = _access(options), _keeping(options)
-    tls = _tls(options)
+    access, keeping, tls = _access(options), _keeping(options), _tls(options)
+    grace, interval = _seconds("--grace", options.grace), _seconds("--gc-interval", options.gc_interval)
     with open_store(options) as store:
         registry = Registry(store, access, keeping)
         log = _logger(options)
@@ -71,7 +70,7 @@ def _serve(options: Options) -> int:
                         product=_product())
         try:
             _listen(server, options, tls)
-            _run(server, registry, store, options, tls)
+            _run(server, registry, grace, interval, lambda: _renew(options, tls))
         finally:
             server.close()
             registry.close()
@@ -133,14 +132,13 @@ def _listen(server: "Server", options: Options, tls: "ssl.SSLContext | None") ->
 
 
 # ---------------------------------------------------------------- while it runs
-def _run(server: "Server", registry: "Registry", store: "Store", options: Options, tls: "ssl.SSLContext | None") -> None:
-    """Serve until SIGTERM or SIGINT; a second one ends at once what is still going on. SIGHUP renews the certificate."""
+def _run(server: "Server", registry: "Registry", grace: float, interval: float, renew: "Callable[[], None]") -> None:
+    """Serve until SIGTERM or SIGINT; a second one, or the end of the grace, ends what is still going on. SIGHUP renews the certificate."""
     import signal
     from threading import Timer
 
     from engine.registry.collection import Collector
 
-    grace = _seconds("--grace", options.grace)
     stopping: "list[Timer]" = []
 
     def stop(number: int, frame: object) -> None:
@@ -148,31 +146,31 @@ def _run(server: "Server", registry: "Registry", store: "Store", options: Option
         if stopping:
             server.abort()
             return
-        timer = Timer(grace, server.abort)
-        timer.daemon = True
-        timer.start()
-        stopping.append(timer)
-
-    def renew(number: int, frame: object) -> None:
-        from engine.errors import EngineError
-        from engine.http.tls import load_certificate
-
-        if tls is not None:
-            try:
-                load_certificate(tls, options.tls_cert, options.tls_key or "")
-            except EngineError as error:
-                _complain(error)
+        stopping.append(Timer(grace, server.abort))
+        stopping[0].daemon = True
+        stopping[0].start()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
-    signal.signal(signal.SIGHUP, renew)
-    interval = _seconds("--gc-interval", options.gc_interval)
+    signal.signal(signal.SIGHUP, lambda number, frame: renew())
     collector = Collector(registry.collect, interval, _complain) if interval else None
     try:
         server.serve()
     finally:
         if collector:
             collector.close()
+
+
+def _renew(options: Options, tls: "ssl.SSLContext | None") -> None:
+    """Read the certificate again; if it is no good, the one before stays."""
+    from engine.errors import EngineError
+    from engine.http.tls import load_certificate
+
+    if tls is not None:
+        try:
+            load_certificate(tls, options.tls_cert, options.tls_key or "")
+        except EngineError as error:
+            _complain(error)
 
 
 def _write(line: str) -> None:
