@@ -226,7 +226,7 @@ def _launch(listener: int, arguments: list[str]) -> int:
     """A small interpreter of its own, with the packages that this one has. It forks at once; the one that we started, whose ID
     this returns, ends."""
     home = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    packages = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
+    packages = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))] or _usual_packages()
     program = f"import sys\nsys.path += {[home, *packages]!r}\nfrom runner.agent.main import main\nmain()"
     command = [sys.executable, "-I", "-S", "-X", "utf8", "-c", program, *arguments]
     log = os.open(f"{arguments[0]}/agent.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
@@ -238,6 +238,14 @@ def _launch(listener: int, arguments: list[str]) -> int:
     finally:
         os.close(log)
         os.close(null)
+
+
+def _usual_packages() -> list[str]:
+    """Where packages are for a process that was started without them, as a shim is."""
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    home = os.path.dirname(os.path.dirname(sys.executable))
+    places = (f"{home}/lib/{version}/site-packages", f"/usr/local/lib/{version}/dist-packages", "/usr/lib/python3/dist-packages")
+    return [path for path in places if os.path.isdir(path)]
 
 
 def fingerprint() -> int:
