@@ -122,13 +122,12 @@ class Attachment:
             if not self._pending:
                 self._stream.close_console()
             return False
+        detached = False
         if self._stream.tty and self._keys:
             data, detached = self._without_keys(data)
-            if detached:
-                return True
         self._pending += data
         self._feed()
-        return False
+        return detached
 
     def _without_keys(self, data: bytes) -> "tuple[bytes, bool]":
         """(what is for the container, whether the detach keys have been typed in a row)."""

@@ -26,18 +26,18 @@ _BACKLOG = 64
 
 
 class Caller:
-    """A connection. hungry: wants to be told of output; generation: the log file it reads, -1 if it reads none.
+    """A connection. hungry: wants to be told of output; generation, offset: how far it has read the log, generation -1 if it does not.
 
     waits: for the end of the container; stops: its "stop" is not answered yet; reaper: it will remove the container.
     """
 
-    __slots__ = ("generation", "hungry", "reaper", "socket", "stops", "waits")
+    __slots__ = ("generation", "hungry", "offset", "reaper", "socket", "stops", "waits")
 
     def __init__(self, socket: "_socket.socket") -> None:
         socket.setblocking(False)
         self.socket = socket
         self.hungry = False
-        self.generation = -1
+        self.generation, self.offset = -1, 0
         self.reaper = self.stops = self.waits = False
 
     def say(self, *message: "Any", fds: "tuple[int, ...]" = ()) -> None:
@@ -143,7 +143,9 @@ class Calls:
 
     # ---------------------------------------------------------------- output and end
     def may_drop(self, generation: int) -> bool:
-        return all(caller.generation < 0 or caller.generation > generation for caller in self._callers.values())
+        end = (self._shim.log.generation, self._shim.log.size)
+        return all(caller.generation < 0 or caller.generation > generation or (caller.generation, caller.offset) == end
+                   for caller in self._callers.values())
 
     def tell_output(self) -> None:
         for caller in self._callers.values():
@@ -164,7 +166,7 @@ class Calls:
     def on_attach(self, caller: Caller, _: list[int], wants_input: bool) -> None:
         """Answer: ("attached", generation, offset, tty), with an fd to write the container's stdin to if that is wanted and it has one."""
         shim = self._shim
-        caller.generation, caller.hungry, caller.waits = shim.log.generation, True, True
+        caller.generation, caller.offset, caller.hungry, caller.waits = shim.log.generation, shim.log.size, True, True
         fds = (shim.console,) if wants_input and shim.console >= 0 and shim.order.open_stdin else ()
         caller.say("attached", shim.log.generation, shim.log.size, shim.order.spec.terminal is not None, fds=fds)
         if fds and shim.order.stdin_once and not shim.order.spec.terminal:
@@ -174,7 +176,7 @@ class Calls:
     def on_more(self, caller: Caller, _: list[int], generation: int, offset: int) -> None:
         """The caller has read up to here; it is told ("data",) when there is more."""
         log = self._shim.log
-        caller.generation = generation
+        caller.generation, caller.offset = generation, offset
         if (generation, offset) == (log.generation, log.size):
             caller.hungry = True
         else:
