@@ -103,11 +103,11 @@ def put_bytes(depot: "Depot", descriptor: Descriptor, data: "bytes | memoryview"
         os.close(fd)
 
 
-def file_chunks(fd: int, size: int) -> "Iterator[bytes]":
-    """The bytes of an open file, wherever it stands."""
-    at = 0
-    while at < size:
-        data = os.pread(fd, min(1 << 20, size - at), at)
+def file_chunks(fd: int, size: int, start: int = 0) -> "Iterator[bytes]":
+    """`size` bytes of an open file from `start` on, wherever it stands."""
+    at, end = start, start + size
+    while at < end:
+        data = os.pread(fd, min(1 << 20, end - at), at)
         if not data:
             raise BuildError("a file has become shorter while it was read")
         at += len(data)

@@ -29,7 +29,7 @@ THIRD_PARTY: dict[str, tuple[str, ...]] = {
     "yaml": ("runner/load/", "pybuild/output/yaml.py"),
     "pyroute2": ("runner/agent/",),
     "dnslib": ("runner/agent/",),
-    "urllib3": ("store/registry/", "builder/fetch", "builder/remote/"),
+    "urllib3": ("store/registry/", "builder/fetch", "builder/remote/", "builder/cache/"),
     "msgspec": ("store/", "builder/", "runner/", "engine/", "lang/", "pybuild/"),
     "h11": ("engine/",),
     "wsproto": ("engine/",),
