@@ -26,14 +26,18 @@ _DEPTH = 4
 class Budget(Value):
     """What the cache may take. max_bytes: of files that only the cache keeps; None: no limit. older_than: forget what was not used for this long, s.
 
-    untagged: also images without a name that nobody holds; unused: also images with names that nobody holds.
+    untagged: also images without a name that nobody holds; unused: also images with names that nobody holds; only: no others than these images.
+    records: False leaves all cache records alone; dangling: those whose layer is in no image go; everything: all of them go, whatever the budget.
     """
 
     max_bytes: "int | None" = None
     older_than: "int | None" = None
     untagged: bool = False
     unused: bool = False
-    everything: bool = False             # every cache record, whatever the budget
+    only: "frozenset[Digest] | None" = None
+    records: bool = True
+    dangling: bool = False
+    everything: bool = False
 
 
 class Collected(Value):
@@ -58,7 +62,7 @@ def collect(store: Store, budget: Budget) -> Collected:
         leased = store.leases.held()
         with store.index as index:
             images = _forget_images(store, budget, leased)
-            records = _forget_records(store, budget)
+            records = _forget_records(store, budget) if budget.records else 0
             live = _mark_snapshots(store, leased)
             snapshots = tuple(s for s in store.snapshots.all() if s not in live and not store.leases.is_alive(s.partition("-")[0]))
             blobs = _mark_blobs(store, leased)
@@ -67,6 +71,7 @@ def collect(store: Store, budget: Budget) -> Collected:
                 index.run("DELETE FROM layer WHERE snapshot = ?", snapshot)
             for digest in dead:
                 index.run("DELETE FROM blob WHERE digest = ?", digest)
+            _forget_origins(store)
         # gone from the index, so that whoever looks now finds nothing; out of sight before the gate opens, removed after it
         freed = sum(usage(store.snapshots.holder(s)) for s in snapshots) + sum(store.blobs.size(d) or 0 for d in dead)
         hidden = [store.snapshots.hide(s) for s in snapshots]
@@ -84,7 +89,8 @@ def _forget_images(store: Store, budget: Budget, leased: "set[tuple[str, str]]")
     rows = store.index.query(
         "SELECT id, added FROM image WHERE id NOT IN (SELECT image FROM hold) AND (? OR id NOT IN (SELECT image FROM reference))", budget.unused)
     limit = int(time.time()) - (budget.older_than or 0)
-    gone = tuple(Digest(row[0]) for row in rows if ("image", row[0]) not in leased and row[1] <= limit)
+    gone = tuple(Digest(row[0]) for row in rows
+                 if ("image", row[0]) not in leased and row[1] <= limit and (budget.only is None or row[0] in budget.only))
     for image in gone:
         store.images.delete(image)
     return gone
@@ -95,8 +101,16 @@ def _forget_records(store: Store, budget: Budget) -> int:
     index = store.index
     gone = 0
     if budget.everything:
-        gone += index.run("DELETE FROM record")
-        index.run("DELETE FROM build")
+        gone += index.run("DELETE FROM record WHERE used <= ?", int(time.time()) - (budget.older_than or 0))
+        index.run("DELETE FROM build WHERE used <= ?", int(time.time()) - (budget.older_than or 0))
+    elif budget.dangling:
+        kept = _snapshots_of_images(store)
+        limit = int(time.time()) - (budget.older_than or 0)
+        rows = index.query("SELECT key, snapshot FROM record WHERE used <= ?", limit)
+        for key, snapshot in rows:
+            if snapshot not in kept:
+                store.cache.delete(key)
+                gone += 1
     elif budget.older_than is not None:
         limit = int(time.time()) - budget.older_than
         gone += index.run("DELETE FROM record WHERE used < ?", limit)
@@ -107,11 +121,25 @@ def _forget_records(store: Store, budget: Budget) -> int:
     return gone
 
 
+def cached(store: Store) -> "list[tuple[int, int]]":
+    """(seconds since the epoch when it was last used, bytes) of every layer that only the cache keeps."""
+    kept = _snapshots_of_images(store)
+    rows = store.index.query("SELECT snapshot, MAX(used), MAX(size) FROM record WHERE snapshot != '' GROUP BY snapshot")
+    return [(used, size) for snapshot, used, size in rows if snapshot not in kept]
+
+
 def cached_bytes(store: Store) -> int:
     """Bytes of files that only the cache keeps."""
-    kept = _snapshots_of_images(store)
-    rows = store.index.query("SELECT snapshot, MAX(size) FROM record WHERE snapshot != '' GROUP BY snapshot")
-    return sum(size for snapshot, size in rows if snapshot not in kept)
+    return sum(size for _, size in cached(store))
+
+
+def _forget_origins(store: Store) -> None:
+    """Where blobs are of layers that no image and no record has any more: nobody will mount them."""
+    wanted = {item[0] for row in store.index.query("SELECT layers FROM image") for item in marshal.loads(row[0])}
+    wanted |= {row[0] for row in store.index.query("SELECT DISTINCT diff_id FROM record")}
+    for diff_id, in store.index.query("SELECT DISTINCT diff_id FROM origin"):
+        if diff_id not in wanted:
+            store.index.run("DELETE FROM origin WHERE diff_id = ?", diff_id)
 
 
 def _fit(store: Store, limit: int) -> int:

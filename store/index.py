@@ -49,11 +49,8 @@ CREATE INDEX record_unsynced ON record (synced) WHERE synced = 0;
 CREATE INDEX layer_unsynced ON layer (synced) WHERE synced = 0;
 CREATE INDEX image_unsynced ON image (synced) WHERE synced = 0;
 CREATE TABLE parts (key TEXT PRIMARY KEY, parts BLOB NOT NULL);
-CREATE TABLE origin (digest TEXT NOT NULL, repository TEXT NOT NULL, diff_id TEXT NOT NULL, media_type TEXT NOT NULL, size INTEGER NOT NULL,
-  seen INTEGER NOT NULL, PRIMARY KEY (digest, repository)) WITHOUT ROWID;
-CREATE INDEX origin_diff ON origin (diff_id);
 CREATE TABLE build (key TEXT PRIMARY KEY, value BLOB NOT NULL, used INTEGER NOT NULL);
-"""
+""" + _ORIGIN
 # version -> what brings an index of it to the next one
 _MIGRATIONS = {1: _ORIGIN}
 _DURABLE = ("record", "layer", "image")  # tables whose rows speak of files

@@ -40,10 +40,7 @@ class Snapshots:
 
     # ------------------------------------------------------------ making one
     def begin(self, like: str = "") -> Draft:
-        """A new empty draft, which lives as long as this process. like: directory whose mode, owner and times its root gets.
-
-        (What is mounted on top decides about `/`, so a step's upper directory has to look like the root below it.)
-        """
+        """A new empty draft, which lives as long as this process. like: as `resemble` takes it, "" for none."""
         name = self._temporary.name()
         path = self._temporary.path(name)
         draft = Draft(SnapshotId(name), path, f"{path}/fs", f"{path}/work")
@@ -51,14 +48,18 @@ class Snapshots:
         os.mkdir(draft.directory, 0o755)
         os.mkdir(draft.work, 0o700)
         if like:
-            status = os.stat(like)
-            if (status.st_uid, status.st_gid) != (os.geteuid(), os.getegid()):
-                os.chown(draft.directory, status.st_uid, status.st_gid)
-            os.chmod(draft.directory, status.st_mode & 0o7777)
-            os.utime(draft.directory, ns=(status.st_mtime_ns, status.st_mtime_ns))
+            self.resemble(draft, like)
         else:
             os.chmod(draft.directory, 0o755)           # whatever the umask
         return draft
+
+    def resemble(self, draft: Draft, like: str) -> None:
+        """Give the root of a new draft the mode, owner and times of the directory `like`: what is mounted on top decides about `/`."""
+        status = os.stat(like)
+        if (status.st_uid, status.st_gid) != (os.geteuid(), os.getegid()):
+            os.chown(draft.directory, status.st_uid, status.st_gid)
+        os.chmod(draft.directory, status.st_mode & 0o7777)
+        os.utime(draft.directory, ns=(status.st_mtime_ns, status.st_mtime_ns))
 
     def commit(self, draft: Draft, *, below: "tuple[SnapshotId, ...]" = (), tree: "Tree | None" = None) -> "SnapshotId":
         """Make the draft a snapshot: no process of the step is left, nothing is mounted. The draft is used up.
