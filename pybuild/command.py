@@ -38,12 +38,18 @@ PYBUILD = (
     Command("sign", "pybuild.image.sign", "Sign images in their registry"),
     Command("verify-signature", "pybuild.image.verify_signature", "Say whether images are signed"),
     Command("registry serve", "pybuild.image.registry_serve", "Serve a private registry from this store"),
+    Command("import", "pybuild.image.import_", "Make an image out of a tar of files", ("image import",)),
+    Command("diff", "pybuild.image.diff", "Show which files differ between two images", ("image diff",)),
+    Command("du", "pybuild.image.du", "Show what takes the room on the disk"),
+    Command("prune", "pybuild.image.prune", "Remove what nothing uses"),
+    Command("image prune", "pybuild.image.imageprune", "Remove images that nothing uses"),
     Command("base", "pybuild.image.base", "Make a base image from this machine"),
     Command("version", "pybuild.version", "Show the version"),
 )
 
 # `pyup image ..` are the same
-_IMAGES = tuple(Command(words[0], c.module, c.summary, words[1:]) for c in PYBUILD if (words := tuple(a for a in c.aliases if a.startswith("image "))))
+_IMAGES = tuple(Command(words[0], c.module, c.summary, words[1:]) for c in PYBUILD 
+                if (words := tuple(w for w in (c.words, *c.aliases) if w.startswith("image "))))
 
 PYUP = (
     *_IMAGES,
