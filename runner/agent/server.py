@@ -169,9 +169,12 @@ class Server:
 
     # ---------------------------------------------------------------- leaving
     def _sweep(self) -> None:
+        self._loop.after(_SWEEP_S, self._sweep)
+        if not os.path.exists(self._path):                # our directory was removed: nobody finds us any more
+            self._retire()
+            return
         self._service.sweep()
         self._consider_leaving()
-        self._loop.after(_SWEEP_S, self._sweep)
 
     def _refill(self) -> None:
         if self._service.keeper.refill():

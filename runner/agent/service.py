@@ -27,7 +27,7 @@ from store.events import Events
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from runner.agent.ipam import Taken
     from runner.agent.outside import Outside
@@ -58,9 +58,9 @@ class Service:
         self.live = LiveNetworks(self.records, self._bridges, self._firewall, lambda: _routes(outside), self._prepare)
         ports = Ports(self._forwarder, outside.socket, outside.first_port)
         nameserver = Nameserver(loop, names, Resolver(loop, outside.socket))
-        self._events = events = Events(root)
+        self._events = Events(root)
         self.keeper = Keeper(Parts(self.live, self._bridges, self._firewall, ports, names, nameserver, nft, self._members, ResolvConf(),
-                                   lambda action, id, attributes: events.emit("network", action, id, attributes)))
+                                   self._emit))
 
     def _prepare(self, record: NetworkRecord) -> None:
         """What the machine has to do before this network becomes real."""
@@ -122,16 +122,19 @@ class Service:
         except BaseException:
             self.records.remove(record.id)
             raise
-        self._emit("create", record)
+        self._emit("create", record.id, {"name": record.name, "type": record.spec.driver})
         return record
 
     def remove(self, word: str) -> NetworkRecord:
         record = self.live.remove(word, self.keeper.users)
-        self._emit("destroy", record)
+        self._emit("destroy", record.id, {"name": record.name, "type": record.spec.driver})
         return record
 
-    def _emit(self, action: str, record: NetworkRecord) -> None:
-        self._events.emit("network", action, record.id, {"name": record.name, "type": record.spec.driver})
+    def _emit(self, action: str, id: str, attributes: "Mapping[str, str]") -> None:
+        try:
+            self._events.emit("network", action, id, attributes)
+        except OSError as error:                          # a full disk is no reason to keep a container's addresses
+            self._say(f"cannot write the event log: {error}")
 
     def stop(self) -> None:
         """Nothing runs: leave no interface, table or rule behind."""

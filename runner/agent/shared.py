@@ -44,9 +44,8 @@ class Shared:
         self._path = f"{run_directory}/shared"
         self.outpost: Outpost = post()
         state = self._read()
-        fd = _find(state) if state else -1
+        fd = _enter(state) if state else -1
         if state and fd >= 0:
-            setns(fd, CLONE_NEWNET)
             process.end(state.outpost, NAME)
             self._state = state._replace(outpost=self.outpost.pid)
         else:
@@ -102,13 +101,12 @@ class Shared:
         os.rename(f"{self._path}.new", self._path)
 
 
-def _find(state: _State) -> int:
-    """An fd of the namespace, -1 if it is gone."""
+def _enter(state: _State) -> int:
+    """Be in the namespace; an fd of it, -1 if it is gone. There is no way back to the machine's network from there."""
     fd = namespace.find({state.inode}).get(state.inode, -1)
     if fd >= 0:
-        with namespace.within(fd):
-            same = namespace.cookie() == state.cookie
-        if not same:
+        setns(fd, CLONE_NEWNET)
+        if namespace.cookie() != state.cookie:            # another one has got its number; a new one is made from there just as well
             os.close(fd)
             return -1
     return fd

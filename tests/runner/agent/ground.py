@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from kernel.syscalls import CLONE_NEWNET, CLONE_NEWNS, MS_BIND, MS_PRIVATE, MS_REC, mount, setns, unshare
+from kernel.syscalls import CLONE_NEWNET, CLONE_NEWNS, MS_BIND, MS_PRIVATE, MS_REC, PR_SET_PDEATHSIG, mount, prctl, setns, unshare
 from runner.agent.client import Agent
 from runner.endpoint import Attachment, Endpoint, Membership, PortMapping
 from tests.users import User
@@ -150,6 +150,7 @@ class Ground:
         pid = os.fork()
         if not pid:
             try:
+                prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
                 setns(namespace, CLONE_NEWNET)
                 server(lambda: os.write(write, b"."), *arguments)
             except BaseException:
@@ -338,6 +339,6 @@ def _processes_of(roots: list[Path]) -> list[int]:
                 line = (entry / "cmdline").read_bytes().decode(errors="replace")
             except OSError:
                 continue
-            if any(str(root) in line for root in roots) and "pytest" not in line:
+            if any(str(root) in line for root in roots) and "bin/pytest" not in line:
                 found.append(int(entry.name))
     return found
