@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from runner.agent.shared import Shared
 
 _DOOR = 3
+_SHIM = "runner.shim"                                     # of the zygote that keeps the user namespace that containers are in
 
 
 def main() -> None:
@@ -75,9 +76,11 @@ def serve(run_directory: str, root: str, path: str, fingerprint: int, idle_s: fl
 def _settle(run_directory: str, say: "Callable[[str], None]") -> "tuple[Outside, Shared | None]":
     """Be where the bridges shall be: in the machine's network if it is ours to change, else beside it."""
     if os.geteuid():
+        from sandbox.client import connect
         from sandbox.userns import enter
 
-        enter(run_directory)
+        with connect(run_directory, shim=_SHIM) as client:
+            enter(run_directory, client)
     from runner.agent.shared import Shared, is_ours
 
     if is_ours():

@@ -8,16 +8,16 @@ import os
 from kernel.syscalls import CLONE_NEWNET, CLONE_NEWNS, MS_BIND, MS_PRIVATE, MS_REC, PR_SET_DUMPABLE, mount, prctl, setns, unshare
 from kernel.value import Value
 from runner.agent import namespace, netlink, process
-from runner.agent.helper import choose
 from runner.agent.members import boot_id
 from runner.agent.netlink import Netlink
 from runner.agent.outside import NAME, Outpost, post
+from runner.agent.uplink import choose
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from runner.agent.helper import Helper
+    from runner.agent.uplink import Uplink
 
 _LOOPBACK = 1
 _RELAY_MTU = 65520
@@ -37,7 +37,7 @@ class _State(Value):
 class Shared:
     """We are in the shared namespace once this is made. relay: the helper is none, so the forwarder has to carry what goes out."""
 
-    def __init__(self, run_directory: str, say: "Callable[[str], None]", helper: "Helper | None" = None) -> None:
+    def __init__(self, run_directory: str, say: "Callable[[str], None]", helper: "Uplink | None" = None) -> None:
         prctl(PR_SET_DUMPABLE, 1)                         # entering the user namespace made our /proc entry the host root's
         unshare(CLONE_NEWNS)
         mount(None, b"/", None, MS_REC | MS_PRIVATE)
@@ -60,7 +60,7 @@ class Shared:
         if self.relay:
             self.outpost.mtu = _RELAY_MTU
 
-    def _make(self, run_directory: str, helper: "Helper") -> tuple[int, _State]:
+    def _make(self, run_directory: str, helper: "Uplink") -> tuple[int, _State]:
         unshare(CLONE_NEWNET)
         fd = namespace.own()
         home = Netlink()

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Protocol
 
-    class Helper(Protocol):
+    class Uplink(Protocol):
         """name: for reports; "" for none."""
 
         name: str
@@ -71,7 +71,7 @@ class Slirp:
         return pid
 
 
-class NoHelper:
+class NoUplink:
     """Nothing leads out but what the forwarder carries."""
 
     name = ""
@@ -80,19 +80,19 @@ class NoHelper:
         return 0
 
 
-def choose(say: "Callable[[str], None]") -> "Helper":
+def choose(say: "Callable[[str], None]") -> "Uplink":
     """The best that this machine has, and the reason where it is not pasta."""
     pasta, slirp = _find("pasta"), _find("slirp4netns")
     if not os.access(_TUN, os.R_OK | os.W_OK):
         say(f"`{_TUN}` cannot be opened by this user, so containers reach the outside through a relay: TCP and UDP, not ping "
             f"(`sudo chmod 666 {_TUN}` would allow {'pasta' if pasta else 'slirp4netns'})")
-        return NoHelper()
+        return NoUplink()
     if pasta:
         return Pasta(pasta)
     if slirp:
         return Slirp(slirp)
     say("neither pasta (package `passt`) nor slirp4netns is installed, so containers reach the outside through a relay: TCP and UDP, not ping")
-    return NoHelper()
+    return NoUplink()
 
 
 def _find(name: str) -> str:
