@@ -30,6 +30,7 @@ VERSION = 1
 _RECORDS, _MEMOS, _MOUNTS, _BLOBS = 50_000, 200_000, 1_000, 100_000
 _TEXT = 300                              # characters of what is only shown
 _CREATED = "0123456789-:T.Z+"
+_LARGEST = 1 << 40                       # bytes of a layer
 
 
 class Record(Struct, frozen=True, omit_defaults=True):
@@ -52,7 +53,7 @@ class Record(Struct, frozen=True, omit_defaults=True):
     def __post_init__(self) -> None:
         if not all(is_digest(d) for d in (self.key, self.op, self.result, self.tree, self.diff_id)):
             raise ValueError("a record has what is no digest")
-        if self.size < 0 or len(self.label) > _TEXT or len(self.created) > 40 or self.created.strip(_CREATED):
+        if not 0 <= self.size < _LARGEST or len(self.label) > _TEXT or len(self.created) > 40 or self.created.strip(_CREATED):
             raise ValueError(f"the record `{self.key}` is not well formed")
 
     def as_cached(self) -> CacheRecord:
@@ -122,7 +123,7 @@ def read(manifest: Manifest, load: "Callable[[Descriptor, int], bytes]", what: s
     history = None
     for blob in manifest.layers:
         diff_id = (blob.annotations or {}).get(DIFF_ID, "")
-        if is_digest(diff_id) and compression_of(blob.media_type):
+        if is_digest(diff_id) and compression_of(blob.media_type) and blob.size < _LARGEST:
             layers[Digest(diff_id)] = blob
         elif blob.media_type == HISTORY:
             history = blob
