@@ -35,6 +35,7 @@ class Wanted(Value):
 
     spec: without the name, the labels and the other containers that a replica gets. image: name of its image, given or to be built.
     shares: (attribute, other service) for namespaces and volumes of another service. config: the service as JSON, for what has changed.
+    notes: what of it has another effect here than it says.
     """
 
     service: "Service"
@@ -44,6 +45,7 @@ class Wanted(Value):
     hash: str
     config: str
     shares: "Pairs" = ()
+    notes: "Texts" = ()
 
     @property
     def name(self) -> str:
@@ -57,7 +59,8 @@ def wanted(service: "Service", project: "Project", contents: Contents, replicas:
     spec = _spec(service, project, granted)
     text, more = config_text(service), [*granted.contents, *_extension(service)]
     config = "\n".join((text, *(f"{target} {text_hash('', [(target, content)])[:12]}" for target, content in more)))
-    return Wanted(service, replicas, spec.image, spec, text_hash(text, more), config, _shares(service))
+    return Wanted(service, replicas, spec.image, spec, text_hash(text, more), config, _shares(service),
+                  desired_limits.notes(service))
 
 
 def _extension(service: "Service") -> "list[tuple[str, bytes]]":

@@ -100,7 +100,7 @@ def logging(service: "Service") -> LogOptions:
     return made._replace(max_file=int(count))
 
 
-def notes(service: "Service") -> "list[str]":
+def notes(service: "Service") -> "tuple[str, ...]":
     """What of a service has another effect here than it says, a line each."""
     at = f"services.{service.name}"
     found = []
@@ -114,4 +114,4 @@ def notes(service: "Service") -> "list[str]":
         found.append(f"`{at}.storage_opt` has no effect: the root of a container is as large as the file system it is on")
     if service.blkio_config and service.blkio_config.weight_device:
         found.append(f"`{at}.blkio_config.weight_device` has no effect: only `weight` and rates are set")
-    return found
+    return tuple(found)

@@ -97,6 +97,8 @@ class _Planner:
         self._judge()
         for want in self._wanted.values():
             self._containers(want)
+            if want.notes and (self._verdicts[want.name].new or self._verdicts[want.name].anew):
+                self._draft.notes += want.notes
         self._orphans()
         if self._options.start:
             for want in self._wanted.values():

@@ -25,6 +25,7 @@ from kernel.value import plain
 from sandbox import account, departure, init, privileges, wire
 from sandbox.errors import SandboxError
 from sandbox.inside import keep_only, tell_failure
+from sandbox.limits import adjust_oom_score
 from sandbox.machine import Machine
 from sandbox.namespaces import Shape, held_by
 from sandbox.spec import ExecSpec
@@ -59,6 +60,9 @@ def live(control: "_socket.socket", machine: Machine, shape: Shape) -> "NoReturn
             os._exit(0)
         packed, program = marshal.loads(data)
         spec = wire.unpack_exec(packed)
+        if spec.oom_score_adj:
+            adjust_oom_score(spec.oom_score_adj)          # while /proc still shows this process
+            spec = spec._replace(oom_score_adj=0)
         step = "enter the sandbox"
         setns(fds[3], _foreign(fds[3]))                   # the pid namespace: for children only
         root = os.open("/", os.O_PATH | os.O_DIRECTORY)

@@ -65,6 +65,7 @@ class stack:                                              # a context manager, u
         self._locked = locked
         self._load(files)
         self._opened = opened(options, owner=owner)
+        self._owner = owner
         self._lock: "Lock | None" = None
 
     def _load(self, files: bool) -> None:
@@ -91,6 +92,8 @@ class stack:                                              # a context manager, u
 
     def __enter__(self) -> "stack":
         self.engine = self._opened.__enter__()
+        if self._owner:
+            self._restore_networks()
         if self._locked:
             self.lock()
         return self
@@ -100,6 +103,12 @@ class stack:                                              # a context manager, u
         self._opened.__exit__(kind, error, trace)
         if error is not None:
             self._place(error)
+
+    def _restore_networks(self) -> None:
+        """If the agent was killed: names and published ports of what runs come back."""
+        restore = getattr(self.engine.network, "restore", None)
+        if restore is not None:
+            restore()
 
     # ---------------------------------------------------------------- one command at a time
     def lock(self) -> None:

@@ -35,9 +35,10 @@ def resolved(options: LoadOptions, json: bool = False) -> "tuple[dict[str, Any],
         mapping = to_mapping(loaded.project, json)
         return _countable(mapping) if json else mapping, loaded.warnings
     tree, warnings = load_tree(options)
-    for secret in (tree.root.get("secrets") or {}).values():
-        if secret.__class__ is Map:
-            secret.drop(HIDDEN)
+    for kind in ("secrets", "configs"):
+        for one in (tree.root.get(kind) or {}).values():
+            if one.__class__ is Map:
+                one.drop(HIDDEN)
     mapping = _sorted(plain(tree.root))
     return _countable(mapping) if json else mapping, warnings
 

@@ -68,7 +68,9 @@ def bind(root: Map, environment: "Mapping[str, str]") -> None:
         listed = service.get("environment") if service.__class__ is Map else None
         if isinstance(listed, list):
             listed[:] = [f"{one}={environment[one]}" if one in environment else one for one in listed]
-    for kind, key in (("secrets", HIDDEN), ("configs", "content")):
+    for kind in ("secrets", "configs"):
         for resource in (root.get(kind) or {}).values():
             if resource.__class__ is Map and resource.get("environment") in environment:
-                resource[key] = environment[resource["environment"]]
+                resource[HIDDEN] = environment[resource["environment"]]
+                if kind == "configs":
+                    resource["content"] = resource[HIDDEN]
