@@ -7,13 +7,14 @@ build must not fail because a CI runner has no cgroups.
 import os
 
 from kernel.value import Value
+from sandbox import systemd, userns
 from sandbox.controllers import File, files_v1, files_v2, number_of
 from sandbox.errors import SandboxError
 from sandbox.spec import Device, Limits
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 V1 = ("blkio", "cpu", "cpuacct", "cpuset", "devices", "freezer", "memory", "pids")
 V2 = ("cpu", "cpuset", "io", "memory", "pids")
@@ -150,11 +151,13 @@ class Group:
 
 class Cgroups:
     """What the machine offers: `version` 2, 1, or 0 for none, with the reason. `tops`: fds of where our directory `name` is to be, in version 1
-    in each hierarchy; it is made when it is first needed."""
+    in each hierarchy; it is made when it is first needed. ask: gets a place where there is none yet, for the calling process (`prepare`)."""
 
-    __slots__ = ("_parents", "_tops", "controllers", "name", "reason", "version")
+    __slots__ = ("_ask", "_parents", "_tops", "controllers", "name", "reason", "version")
 
-    def __init__(self, version: int, name: str, tops: dict[str, int], controllers: frozenset[str], reason: str = "") -> None:
+    def __init__(self, version: int, name: str, tops: dict[str, int], controllers: frozenset[str], reason: str = "",
+                 ask: "Callable[[], Cgroups] | None" = None) -> None:
+        self._ask = ask
         self.version = version
         self.name = name
         self._tops = tops
@@ -166,8 +169,20 @@ class Cgroups:
         """What must stay open for it to work."""
         return [*self._tops.values(), *self._parents.values()]
 
+    def prepare(self) -> None:
+        """Get a place for groups if one has to be asked for; processes that are forked later are in it. Done once; a refusal becomes the reason."""
+        ask, self._ask = self._ask, None
+        if ask:
+            try:
+                found = ask()
+            except SandboxError as error:
+                self.reason = str(error)
+                return
+            self.version, self._tops, self.controllers, self.reason = found.version, found._tops, found.controllers, found.reason
+
     def create(self, name: str, limits: Limits, also: "Iterable[str]" = ()) -> "Group | None":
         """A new group with `limits`; in version 1 in the hierarchies that these need and those of `also`. None where there are no cgroups."""
+        self.prepare()
         if not self.version:
             return None
         files = (files_v2 if self.version == 2 else files_v1)(limits, number_of)
@@ -233,6 +248,18 @@ class Cgroups:
             os.close(fd)
 
 
+def of_process(pid: int) -> Group | None:
+    """The version 2 group that a process is in; None if there is none, or it is the topmost."""
+    target = next((target for target, kind, _ in _mounts() if kind == "cgroup2"), "")
+    path = next((line[3:] for line in _text(f"/proc/{pid}/cgroup").splitlines() if line.startswith("0::")), "").strip("/")
+    if not target or not path:
+        return None
+    try:
+        return Group(path.rpartition("/")[2], 2, {}, {"": os.open(f"{target}/{path}", _DIRECTORY)}, ())
+    except FileNotFoundError:
+        return None
+
+
 def hierarchies() -> tuple[str, ...]:
     """Mount options of the hierarchies below /sys/fs/cgroup that a sandbox is to see: ("",) for version 2, controllers for each of version 1."""
     found = []
@@ -272,8 +299,10 @@ def look(name: str) -> Cgroups:
             return _look_v2(base, name)
         except OSError as error:
             reason = f"`{base}` cannot be used: {(error.strerror or '').lower()}"
+    elif unified and (uid := userns.outer_uid()) and (bus := systemd.bus_of(uid)):
+        return Cgroups(0, name, {}, frozenset(), "systemd has not been asked for one", lambda: _ask_systemd(unified, name, uid, bus))
     else:
-        reason = "no cgroup hierarchy with controllers is mounted"
+        reason = "no cgroup hierarchy with controllers is ours to use"
     legacy = {controller: target for target, kind, options in found if kind == "cgroup" for controller in V1 if controller in options.split(",")}
     return _look_v1(legacy, name, reason)
 
@@ -294,6 +323,21 @@ def _unified_base(target: str, own: str) -> str:
 def _look_v2(base: str, name: str) -> Cgroups:
     controllers = frozenset(_text(f"{base}/cgroup.controllers").split()) & frozenset(V2)
     return Cgroups(2, name, {"": os.open(base, _DIRECTORY)}, controllers, "" if controllers else f"no controllers are delegated to `{base}`")
+
+
+def _ask_systemd(target: str, name: str, uid: int, bus: str) -> Cgroups:
+    """A delegated scope; we ourselves go to a leaf of it, for only leaves may have processes."""
+    systemd.enter_scope(uid, f"{name}-{os.getpid()}.scope", bus)
+    with open("/proc/self/cgroup") as file:
+        base = target + next(line[3:].rstrip("\n") for line in file if line.startswith("0::"))
+    try:
+        os.mkdir(f"{base}/self")
+        fd = os.open(f"{base}/self", _DIRECTORY)
+        _write(fd, "cgroup.procs", str(os.getpid()))
+        os.close(fd)
+        return _look_v2(base, name)
+    except OSError as error:
+        raise SandboxError("use the cgroup that systemd made", error.errno or 0, base) from error
 
 
 def _look_v1(targets: dict[str, str], name: str, reason: str) -> Cgroups:

@@ -40,6 +40,14 @@ def is_inside() -> bool:
         return sum(int(line.split()[2]) for line in file) < (1 << 32) - 1
 
 
+def outer_uid() -> int:
+    """The caller's user id as the namespace above calls it: in the machine's first one, its own."""
+    uid = os.geteuid()
+    with open("/proc/self/uid_map") as file:
+        rows = [tuple(map(int, line.split())) for line in file]
+    return next((outside + uid - inside for inside, outside, size in rows if inside <= uid < inside + size), uid)
+
+
 def subordinate(text: str, name: str, uid: int) -> tuple[tuple[int, int], ...]:
     """(first, count) of every range that /etc/subuid or /etc/subgid, `text`, gives to the user called `name` or numbered `uid`."""
     found = []

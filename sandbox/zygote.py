@@ -322,6 +322,8 @@ class Server:
     # ---------------------------------------------------------------- shims
     def _pair_up(self) -> None:
         """Fork a shim that waits for its request."""
+        assert self._maker
+        self._maker.cgroups.prepare()                     # a shim has to be born there: it cannot be moved later
         ours, theirs = wire.pair()
         pid, pidfd = clone3(0)
         if not pid:

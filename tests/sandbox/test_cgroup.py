@@ -124,10 +124,10 @@ def test_group_of_own_is_hidden_by_the_cgroup_namespace(root_box: Box, controlle
 
 @pytest.mark.userns
 def test_process_sees_its_limits(root_box: Box, controllers: Cgroups) -> None:
-    script = "cd /sys/fs/cgroup; cat memory/memory.limit_in_bytes memory.max 2>/dev/null; echo 1 > cgroup.procs; mkdir memory/x pids/x x"
+    script = "cd /sys/fs/cgroup; cat memory/memory.limit_in_bytes memory.max 2>/dev/null; for at in . memory pids; do [ -d $at ] && echo 1 >$at/cgroup.procs; mkdir $at/x; done"
     outcome = root_box.shell(script, limits=Limits(memory=50 * MIB))
     assert outcome.out == f"{50 * MIB}\n"
-    assert outcome.err.count("Read-only file system") >= 3
+    assert outcome.err.count("Read-only file system") == (2 if controllers.version == 2 else 6)
 
 
 @pytest.mark.userns
