@@ -34,6 +34,9 @@ PYBUILD = (
     Command("pull", "pybuild.image.pull", "Pull images from registries", ("image pull",)),
     Command("push", "pybuild.image.push", "Push an image to its registry", ("image push",)),
     Command("login", "pybuild.image.login", "Log in to a registry"),
+    Command("manifest create", "pybuild.image.manifest.create", "Make an index of images for several platforms"),
+    Command("manifest inspect", "pybuild.image.manifest.inspect", "Show a manifest or an index"),
+    Command("manifest push", "pybuild.image.manifest.push", "Push an index with everything that it lists"),
     Command("logout", "pybuild.image.logout", "Log out from a registry"),
     Command("sign", "pybuild.image.sign", "Sign images in their registry"),
     Command("verify-signature", "pybuild.image.verify_signature", "Say whether images are signed"),
@@ -48,7 +51,7 @@ PYBUILD = (
 )
 
 # `pyup image ..` are the same
-_IMAGES = tuple(Command(words[0], c.module, c.summary, words[1:]) for c in PYBUILD 
+_IMAGES = tuple(Command(words[0], c.module, c.summary, words[1:]) for c in PYBUILD
                 if (words := tuple(w for w in (c.words, *c.aliases) if w.startswith("image "))))
 
 PYUP = (
