@@ -71,7 +71,7 @@ def collect(store: Store, budget: Budget) -> Collected:
                 index.run("DELETE FROM layer WHERE snapshot = ?", snapshot)
             for digest in dead:
                 index.run("DELETE FROM blob WHERE digest = ?", digest)
-            _forget_origins(store)
+            _forget_origins(store, blobs)
         # gone from the index, so that whoever looks now finds nothing; out of sight before the gate opens, removed after it
         freed = sum(usage(store.snapshots.holder(s)) for s in snapshots) + sum(store.blobs.size(d) or 0 for d in dead)
         hidden = [store.snapshots.hide(s) for s in snapshots]
@@ -133,13 +133,13 @@ def cached_bytes(store: Store) -> int:
     return sum(size for _, size in cached(store))
 
 
-def _forget_origins(store: Store) -> None:
-    """Where blobs are of layers that no image and no record has any more: nobody will mount them."""
-    wanted = {item[0] for row in store.index.query("SELECT layers FROM image") for item in marshal.loads(row[0])}
-    wanted |= {row[0] for row in store.index.query("SELECT DISTINCT diff_id FROM record")}
-    for diff_id, in store.index.query("SELECT DISTINCT diff_id FROM origin"):
-        if diff_id not in wanted:
-            store.index.run("DELETE FROM origin WHERE diff_id = ?", diff_id)
+def _forget_origins(store: Store, wanted: "set[str]") -> None:
+    """Where blobs are of layers that no image, record or manifest has any more: nobody will fetch or mount them. wanted: digests of blobs."""
+    diff_ids = {item[0] for row in store.index.query("SELECT layers FROM image") for item in marshal.loads(row[0])}
+    diff_ids |= {row[0] for row in store.index.query("SELECT DISTINCT diff_id FROM record")}
+    for digest, diff_id in store.index.query("SELECT DISTINCT digest, diff_id FROM origin"):
+        if diff_id not in diff_ids and digest not in wanted:
+            store.index.run("DELETE FROM origin WHERE digest = ?", digest)
 
 
 def _fit(store: Store, limit: int) -> int:

@@ -47,8 +47,8 @@ class Pushed(Value):
 
 
 def push(store: "Store", session: "Session", name: str, packing: "Packing | None" = None, on_progress: "OnProgress | None" = None, *,
-         image: "Digest | None" = None, annotations: "dict[str, str] | None" = None) -> Pushed:
-    """Push the image of this name, or `image` under this name.
+         image: "Digest | None" = None, document: "Digest | None" = None, annotations: "dict[str, str] | None" = None) -> Pushed:
+    """Push the image of this name, or `image` under this name. document: the manifest or index to push, if it is one of several.
 
     packing: how layers are to be packed that have no blob yet, or all of them if it says so.
     Raises ReferenceMissing, InvalidReference, RegistryError, AccessDenied; what was sent until then stays in the registry, without a name.
@@ -57,7 +57,7 @@ def push(store: "Store", session: "Session", name: str, packing: "Packing | None
     if reference.digest:
         raise InvalidReference(name, name.index("@"), "what is pushed gets its digest from its content, so a name with a digest cannot be given")
     work = _Push(store, session, reference, packing or Packing(), Serial(on_progress), annotations)
-    return work.run(image or store.images.require(name).id, given=image is not None)
+    return work.run(image or store.images.require(name).id, document)
 
 
 class _Push:
@@ -69,16 +69,19 @@ class _Push:
         self._uploads = Uploads(self._repository, on_progress)
         self._compressing = threading.Lock()             # one layer at a time: each is compressed by as many threads as there are processors
 
-    def run(self, image: Digest, given: bool) -> Pushed:
-        for target in () if self._annotations or self._packing != Packing() else self._targets(image, given):
+    def run(self, image: Digest, document: "Digest | None") -> Pushed:
+        wanted = [document] if document else [] if self._annotations or self._packing != Packing() else self._targets(image)
+        for target in wanted:
             descriptor = self._known(target)
             if descriptor is not None and self._is_possible(descriptor, 0):
                 if not self._is_there(descriptor):
                     self._document(descriptor, self._reference.tag, 0)
-                return self._named(image, descriptor, given)
-        return self._named(image, self._fresh(image), given)
+                return self._named(image, descriptor)
+        if document is not None:
+            raise BlobMissing(document)
+        return self._named(image, self._fresh(image))
 
-    def _named(self, image: Digest, descriptor: Descriptor, given: bool) -> Pushed:
+    def _named(self, image: Digest, descriptor: Descriptor) -> Pushed:
         images, name = self._store.images, str(self._reference)
         known = images.resolve(name)
         if known is not None and known.id == image:
@@ -86,7 +89,7 @@ class _Push:
         return Pushed(self._reference, descriptor.digest, descriptor.size, descriptor.media_type)
 
     # ------------------------------------------------------------ with a manifest that is here
-    def _targets(self, image: Digest, given: bool) -> "list[str]":
+    def _targets(self, image: Digest) -> "list[str]":
         """Manifests that the image was pulled or pushed with: this name's own first."""
         rows = self._store.index.query("SELECT name, target FROM reference WHERE image = ? AND target != ''", image)
         return [row[1] for row in sorted(rows, key=lambda row: row[0] != str(self._reference))]

@@ -1,0 +1,1 @@
+"""`pybuild manifest ..`: one name for images of several platforms."""
