@@ -54,13 +54,18 @@ class Leases:
             if name == _GATE or name.startswith("step-"):
                 continue
             path = f"{self.directory}/{name}"
-            if not is_held(path):
-                _remove(path)
+            dead = Lock(path)
+            if dead.take(wait=False):
+                dead.release(remove=True)                # removed while locked: whoever is just taking it notices, and makes a new one
                 continue
-            with open(path, encoding="utf-8", errors="surrogateescape") as file:
-                for line in file:
-                    kind, _, what = line.rstrip("\n").partition(" ")
-                    found.add((kind, what))
+            try:
+                with open(path, encoding="utf-8", errors="surrogateescape") as file:
+                    lines = file.read().splitlines()
+            except FileNotFoundError:
+                continue                                 # released meanwhile
+            for line in lines:
+                kind, _, what = line.partition(" ")
+                found.add((kind, what))
         return found
 
 
@@ -93,10 +98,3 @@ class Lease:
 
     def release(self) -> None:
         self._lock.release(remove=True)
-
-
-def _remove(path: str) -> None:
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        pass
