@@ -36,8 +36,10 @@ class Service(Value):
 class Connection:
     """Run `serve` in a thread of its own; other threads may only ask `idle_since`, and call `finish` and `interrupt`."""
 
-    def __init__(self, stream: Connected, peer: Peer, service: Service, watch: "Callable[[int, Callable[[], None] | None], None]") -> None:
-        self._stream, self._peer, self._service, self._watch = stream, peer, service, watch
+    def __init__(self, stream: Connected, peer: Peer, service: Service, watch: "Callable[[int, Callable[[], None] | None], None]",
+                 on_idle: "Callable[[], None]") -> None:
+        """watch: call this when the peer of the descriptor hangs up, or (None) no longer. on_idle: told before each wait for a request."""
+        self._stream, self._peer, self._service, self._watch, self._on_idle = stream, peer, service, watch, on_idle
         self._limits = service.limits
         self._leftover = b""
         self._finishing = False
@@ -129,6 +131,7 @@ class Connection:
     def _wait_idle(self) -> bytes:
         self._stream.limit_receive(self._limits.idle_s)
         self.idle_since = time.monotonic()
+        self._on_idle()
         try:
             return b"" if self._finishing else self._stream.receive(_RECEIVE)
         finally:
@@ -188,6 +191,8 @@ class Connection:
         if isinstance(content, Hijack):
             return self._hijack(request, response, content)
         drained = self._drain(request.body)
+        if not isinstance(content, Stream):
+            self._watch(self._stream.fileno(), None)   # before the client has all it wants, and may close
         headers = [("Date", _date()), ("Server", self._service.product), *response.headers]
         if response.status not in _BODILESS and (length := _length(content)) is not None:
             headers.append(("Content-Length", str(length)))
@@ -224,6 +229,7 @@ class Connection:
                 for part in parser.send_with_data_passthrough(h11.Data(data=chunk)) or ():  # type: ignore[arg-type]  # a view will do
                     stream.send(part, more=len(part) < 16)
                 self._sent += len(chunk)
+            self._watch(stream.fileno(), None)
         else:
             stream.send(head)
 

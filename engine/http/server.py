@@ -74,7 +74,7 @@ class Server:
                 elif call := self._watched.pop(fd, None):
                     self._unwatch(fd)
                     call()
-            if not self._accepting and not self._stopping and len(self._connections) < self._limits.connections:
+            if not self._accepting and not self._stopping and (len(self._connections) < self._limits.connections or self._evict()):
                 self._accept(True)
         self._finish()
 
@@ -100,7 +100,7 @@ class Server:
         if connected.family != socket.AF_UNIX:
             connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         stream = TlsStream(connected, tls) if tls else Stream(connected)
-        connection = Connection(stream, _peer(connected, address), self._service, self._watch)
+        connection = Connection(stream, _peer(connected, address), self._service, self._watch, self._has_idle)
         with self._lock:
             self._connections.add(connection)
         try:
@@ -117,12 +117,18 @@ class Server:
         finally:
             self._forget(connection)
 
+    def _has_idle(self) -> None:
+        """A connection has become idle: it can make room."""
+        with self._lock:
+            if not self._accepting:
+                self._awake()
+
     def _forget(self, connection: Connection) -> None:
         with self._ended:
             self._connections.discard(connection)
+            if not self._accepting:
+                self._awake()                          # within the lock: afterwards the server may be closed
             self._ended.notify_all()
-        if not self._accepting:
-            self._awake()
 
     def _evict(self) -> bool:
         """Close the connection that has been idle for longest; False if all are at work. Its place is free at once."""
@@ -160,10 +166,8 @@ class Server:
         self._awake()
 
     def _awake(self) -> None:
-        try:
+        if self._wake >= 0:
             os.eventfd_write(self._wake, 1)
-        except OSError:
-            pass
 
     def _finish(self) -> None:
         self._accept(False)
@@ -190,8 +194,10 @@ class Server:
         for listening, _ in self._listening.values():
             listening.close()
         self._listening.clear()
-        self._poll.close()
-        os.close(self._wake)
+        with self._lock:
+            self._poll.close()
+            os.close(self._wake)
+            self._wake = -1
 
 
 def _peer(connected: socket.socket, address: object) -> Peer:
