@@ -22,7 +22,7 @@ from builder.progress import Note, StepExplained, StepQueued
 from builder.record import BuildRecord, keep
 from builder.remote.fetch import is_pinned, is_remote, pinned, title
 from builder.request import Request, Result, read_ignore
-from builder.running import Surroundings
+from builder.running import Surroundings, kept
 from builder.selection import Manifest, manifest, take
 from builder.solver import layer_of, solve
 from builder.verify import keep_request
@@ -171,8 +171,9 @@ class _Build:
                 if gone:                                 # records without files, as mode=min has them of what is not in the image
                     self._travel.distrust(gone)
                     continue
-                solved = solve(plan, self._chains, executor, Forked(), self._lookup, self.content, self._on_event, self._jobs(),
-                               self._travel.on_layer)
+                workers = Forked(executor.prepare, executor.leave)
+                solved = solve(plan, self._chains, executor, workers, self._lookup, self.content, self._on_event, self._jobs(), self._travel.on_layer)
+                workers.close()
                 if not self._cache_only():
                     self._chains[plan.target] = executor.present(self._chains[plan.target], lambda text: self._on_event(Note("info", text)))
                 return solved
@@ -214,7 +215,7 @@ class _Build:
     def _executor(self) -> SandboxExecutor:
         request = self._request
         namespace = dict(request.build_args).get("BUILDKIT_CACHE_MOUNT_NS", "")
-        around = Surroundings(self._tools.connect, self._tools.network, request.secrets, request.ssh,
+        around = Surroundings(kept(self._tools.connect), self._tools.network, request.secrets, request.ssh,
                               CacheDirectories(f"{self._store.root.path}/cachemounts", namespace, os.urandom(8).hex(), self._travel.restore_mount),
                               self._store.root.userxattr)
         return SandboxExecutor(self._store, around, self.context, self.content, self._source_of, self._slot, self._manifests.get, self._missed,

@@ -69,11 +69,11 @@ class CopySourceMissing(BuildError):
 
 
 class ImageMissing(BuildError):
-    """A base image is neither in the store nor to be had."""
+    """A base image is neither in the store nor to be had. why: what was found out about the latter, or ""."""
 
-    def __init__(self, name: str, help: str = "") -> None:
-        super().__init__(f"there is no image `{name}` on this machine", help=help)
-        self.name = name
+    def __init__(self, name: str, help: str = "", why: str = "") -> None:
+        super().__init__(f"there is no image `{name}` on this machine{f', and {why}' if why else ''}", help=help)
+        self.name, self.why = name, why
 
 
 class LayersLost(BuildError):

@@ -78,6 +78,9 @@ class SandboxExecutor:
         self._imported = imported
         self._locks: dict[str, Lock] = {}                # of the keys whose steps this process runs
         self._names: dict[Vertex, str] = {}              # of drafts that workers hand over
+        self._spare: Draft | None = None                 # a draft made ahead
+        self._used: Draft | None = None                  # one that was handed over, of which something is left
+        self._pid = os.getpid()
 
     # ------------------------------------------------------------ the Executor protocol
     def begin(self, step: "Step", inputs: "tuple[Chain, ...]") -> CacheRecord | None:
@@ -98,25 +101,58 @@ class SandboxExecutor:
             self._unlock(step)
         return record
 
-    def execute(self, step: "Step", inputs: "tuple[Chain, ...]", send: "Send") -> "dict[str, Any]":
+    def order(self, step: "Step", inputs: "tuple[Chain, ...]") -> "Any | None":
+        """(name of the draft, whether its key is held). Steps that take from a context need what was seen of that since."""
+        known = all(layer.snapshot for chain in inputs for layer in chain)
+        if not known or not isinstance(step.vertex.op, (RunOp, MkdirOp)):
+            return None
+        if any(isinstance(self._source_of(edge), SourceLocal) for edge in step.vertex.inputs[1:]):
+            return None
+        return self._names[step.vertex], step.key in self._locks
+
+    def execute(self, step: "Step", inputs: "tuple[Chain, ...]", send: "Send", order: "Any | None" = None) -> "dict[str, Any]":
         assert step.key is not None
-        store = self._store
-        try:
-            if is_remote(step.vertex.op):
-                return self._fetch(step.vertex.op, send)
-            if step.key in self._locks or step.vertex.no_cache:
-                return self._made(step, inputs, send)
-            send("note", "waits for another build that runs the same step")
-            self._names.clear()
-            with store.cache.lock(step.key):
-                record = self._usable(step.key)
-                if record is not None:
-                    return {"layer": layer_of(record)._asdict(), "why": "built by another process"}
-                # kept while the lock is held: whoever waits next must find it
-                return {"layer": self.finish(step, inputs, self._made(step, inputs, send))._asdict(), "why": ""}
-        finally:
-            store.index.close()
-            store.leases.release()
+        store, op = self._store, step.vertex.op
+        held = step.key in self._locks
+        if order is not None:
+            self._names[step.vertex], held = order
+        self._drop_locks()
+        if is_remote(op):
+            return self._fetch(op, send)
+        if held or step.vertex.no_cache:
+            return self._made(step, inputs, send)
+        send("note", "waits for another build that runs the same step")
+        self._names.clear()
+        with store.cache.lock(step.key):
+            record = self._usable(step.key)
+            if record is not None:
+                return {"layer": layer_of(record)._asdict(), "why": "built by another process"}
+            # kept while the lock is held: whoever waits next must find it
+            return {"layer": self.finish(step, inputs, self._made(step, inputs, send))._asdict(), "why": ""}
+
+    def _drop_locks(self) -> None:
+        """In a worker: let go of its copies of the parent's locks, which would else be held as long as it lives."""
+        while os.getpid() != self._pid and self._locks:
+            os.close(self._locks.popitem()[1].fd)
+
+    def prepare(self) -> None:
+        """In a worker that waits for its next step: clear up after the last one, and make what any step will need."""
+        self._clear_up()
+        if self._spare is None:
+            self._spare = self._store.snapshots.begin()
+
+    def _clear_up(self) -> None:
+        if self._used is not None:
+            self._store.snapshots.remove_work(self._used)
+            self._used = None
+
+    def leave(self) -> None:
+        """Last words of a worker."""
+        self._clear_up()
+        if self._spare is not None:
+            self._store.snapshots.discard(self._spare)
+        self._store.index.close()
+        self._store.leases.release()
 
     def _fetch(self, op: "SourceHttp | SourceGit", send: "Send") -> "dict[str, Any]":
         fetched = fetch(self._store, op, access(self._store, self.around.secrets, self.around.ssh), lambda text: send("note", text))
@@ -149,11 +185,8 @@ class SandboxExecutor:
 
     def diff_id(self, layer: BuiltLayer, send: "Send") -> Digest:
         snapshots = self._store.snapshots
-        try:
-            return diff_id(snapshots.tree(SnapshotId(layer.snapshot)), snapshots.directories(SnapshotId(layer.snapshot)))
-        finally:
-            self._store.index.close()
-            self._store.leases.release()
+        self._drop_locks()
+        return diff_id(snapshots.tree(SnapshotId(layer.snapshot)), snapshots.directories(SnapshotId(layer.snapshot)))
 
     def adopt(self, kept: "dict[str, Any]") -> BuiltLayer:
         """The files of a failed step as a layer, which no record leads to."""
@@ -232,7 +265,10 @@ class SandboxExecutor:
 
     def _draft(self, parent: "Chain") -> Draft:
         below = self.directories(parent)
-        return self._store.snapshots.begin(below[0] if below else "")
+        draft, self._spare = self._spare or self._store.snapshots.begin(), None
+        if below:
+            self._store.snapshots.resemble(draft, below[0])
+        return draft
 
     def _facts(self, made: Made, name: str, epoch: int | None) -> "dict[str, Any]":
         """What is known of a draft once it is whole. name: under which it outlives this worker; epoch: no file of it is younger."""
@@ -245,6 +281,7 @@ class SandboxExecutor:
         size = size_of(tree)
         found = diff_id(tree, (made.draft.directory,)) if size < _SMALL and not made.below else ""
         draft = snapshots.hand_over(made.draft, own, name or made.draft.id)
+        self._used = made.draft
         return {"draft": tuple(draft), "tree": digest(tree), "size": size, "diff_id": found, "created": now() if epoch is None else stamp(epoch),
                 "below": made.below}
 

@@ -7,6 +7,7 @@ from builder.solver import BuiltLayer
 from lang.config import Health, Settings
 from lang.platform import Platform
 from store.digest import Digest
+from store.errors import StoreError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from store.store import Store
 
     Pull = Callable[[str, "Platform | None"], Digest | None]
+
+
+_OFFLINE = "`FROM host/base` and `FROM host/python` need no registry; `pybuild load -i FILE` reads an archive"
 
 
 class BaseImages:
@@ -50,10 +54,15 @@ class BaseImages:
             return here
         if is_reserved(name):
             return resolve_reserved(self._store, name, self._on_event)
-        pulled = self._pull(name, platform) if self._pull is not None else None
+        what = f"{name} for {platform}" if record is not None else name
+        try:
+            pulled = self._pull(name, platform) if self._pull is not None else None
+        except StoreError as error:
+            if here is not None:                         # it is only not known whether there is a newer one
+                raise
+            raise ImageMissing(what, getattr(error, "help", "") or _OFFLINE, str(error)) from error
         if pulled is None:
-            what = f"{name} for {platform}" if record is not None else name
-            raise ImageMissing(what, help="`FROM host/base` and `FROM host/python` need no registry; `pybuild load -i FILE` reads an archive")
+            raise ImageMissing(what, _OFFLINE)
         return pulled
 
     def _base(self, name: str, image: Digest) -> Base:

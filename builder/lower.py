@@ -6,7 +6,7 @@ Nothing is run and nothing but image configs is read: a stage can only be walked
 
 from builder.cachekey import chain_result
 from builder.epoch import epoch_of
-from builder.errors import BuildError
+from builder.errors import BuildError, ImageMissing
 from builder.graph import (
     CopyOp,
     Edge,
@@ -32,7 +32,7 @@ from lang.config import SCRATCH, Settings
 from lang.evaluate import Evaluated, evaluate
 from lang.mount import BindMount, CacheMount
 from lang.refs import ImageRef, NamedRef, Scratch, StageRef
-from lang.stages import with_triggers
+from lang.stages import meant, with_triggers
 from lang.steps import ConfigStep, CopyStep, GitSource, PathSource, RunStep, UrlSource, WorkdirStep
 from lang.steps import InlineSource as InlineText
 from store.digest import Digest, digest_of
@@ -144,7 +144,14 @@ def _base(resolution: "Resolution", stage: "Stage", known: Known) -> Base | None
         assert isinstance(stage.base, ImageRef)
         return known.image(stage.base.name, stage.platform)
     except BuildError as error:
-        raise error.at(stage.start.image.span, resolution.dockerfile.source) from None
+        raise _explained(error, resolution).at(stage.start.image.span, resolution.dockerfile.source) from None
+
+
+def _explained(error: BuildError, resolution: "Resolution") -> BuildError:
+    """A name that is no image may be that of a stage, with a slip in it."""
+    if isinstance(error, ImageMissing):
+        error.help = meant(error.name, resolution.stages, resolution.dockerfile.source) or error.help
+    return error
 
 
 class _Lowering:
@@ -240,7 +247,7 @@ class _Lowering:
                 return self._add(CopyOp("/", epoch=self._epoch), (Edge(self._scratch(platform)), files), f"FROM {ref.name}", span)
             return self._add(MergeOp(), (Edge(self._scratch(platform)), Edge(origin)), "", span)
         except BuildError as error:
-            raise error.at(span, self._source) from None
+            raise _explained(error, self._resolution).at(span, self._source) from None
 
     def _image(self, base: Base, platform: "Platform") -> int:
         if (base.name, base.image_id) not in self.images:
@@ -294,7 +301,7 @@ class _Lowering:
             assert isinstance(step, WorkdirStep)
             return self._add(MkdirOp(step.path, step.user, self._epoch), (Edge(parent),), step.label, step.span)
         except BuildError as error:
-            raise error.at(step.span, self._source) from None
+            raise _explained(error, self._resolution).at(step.span, self._source) from None
 
     def _origin(self, ref: "Ref | None") -> int:
         """The vertex that --from or a mount's from names; None is the build context."""

@@ -43,6 +43,19 @@ class Surroundings(Value):
     userxattr: bool = False
 
 
+def kept(connect: "Callable[[], Client]") -> "Callable[[], Client]":
+    """`connect`, called once in each process."""
+    clients: dict[int, Client] = {}
+
+    def client() -> "Client":
+        pid = os.getpid()
+        if pid not in clients:
+            clients[pid] = connect()
+        return clients[pid]
+
+    return client
+
+
 class Session:
     """What one run holds; `close` lets go of it in reverse. say: tells a word about it, among what the step prints."""
 
@@ -270,4 +283,5 @@ def _pump(streams: dict[int, int], output: "Callable[[int, bytes], None]", deadl
     return expired
 
 
-__all__ = ["DEVICES", "Place", "SandboxError", "Session", "Surroundings", "network_files", "read_secret", "resolv_conf", "run", "specify", "ulimits"]
+__all__ = ["DEVICES", "Place", "SandboxError", "Session", "Surroundings", "kept", "network_files", "read_secret", "resolv_conf", "run", "specify",
+           "ulimits"]

@@ -29,7 +29,10 @@ if TYPE_CHECKING:
         def begin(self, step: Step, inputs: "tuple[Chain, ...]") -> CacheRecord | None:
             """About to run the step: its lock is taken, if nobody has it. A record that is there by now makes running needless."""
 
-        def execute(self, step: Step, inputs: "tuple[Chain, ...]", send: Send) -> "dict[str, Any]":
+        def order(self, step: Step, inputs: "tuple[Chain, ...]") -> "Any | None":
+            """What `begin` has found out, as marshal takes it, for a worker that was forked before; None: only one that is forked now can run it."""
+
+        def execute(self, step: Step, inputs: "tuple[Chain, ...]", send: Send, order: "Any | None" = None) -> "dict[str, Any]":
             """Run the step. What it found, as `finish` takes it through a pipe; "why" says so if another process had run it."""
 
         def finish(self, step: Step, inputs: "tuple[Chain, ...]", made: "dict[str, Any]") -> "BuiltLayer":
@@ -64,6 +67,11 @@ def layer_of(record: "CacheRecord") -> BuiltLayer:
 Chain: "TypeAlias" = "tuple[BuiltLayer, ...]"           # bottom first
 if TYPE_CHECKING:
     OnLayer: TypeAlias = Callable[[int, BuiltLayer], None]
+
+
+def _tuples(chains: "tuple[Chain, ...]") -> "tuple[Any, ...]":
+    """Chains as marshal takes them."""
+    return tuple(tuple(tuple(layer) for layer in chain) for chain in chains)
 
 
 class Solved(Value):
@@ -148,7 +156,17 @@ class _Run:
         if step.vertex.number:
             self._on_event(StepStarted(step.vertex.number, step.vertex.label))
         executor = self._executor
-        self._workers.start(("step", index), lambda send: executor.execute(step, inputs, send))
+        order = executor.order(step, inputs)
+        if order is None:
+            self._workers.start(("step", index), lambda send: executor.execute(step, inputs, send))
+        else:
+            self._workers.order(("step", index), self._perform, (index, step.key, _tuples(inputs), order))
+
+    def _perform(self, work: "tuple[Any, ...]", send: "Send") -> "dict[str, Any]":
+        """Run a step in a worker that may have been forked for an earlier one: of the plan, only what never changes is looked at."""
+        index, key, chains, order = work
+        inputs = tuple(tuple(BuiltLayer(*layer) for layer in chain) for chain in chains)
+        return self._executor.execute(self.plan.steps[index]._replace(key=key), inputs, send, order)
 
     def take(self, token: "tuple[str, int]", kind: str, payload: "Any") -> Digest | None:
         """Take in a worker's message; the result if it ended a step well."""

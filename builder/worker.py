@@ -2,11 +2,15 @@
 
 The process that plans stays single-threaded, so that it may fork at any time and no lock of a thread is ever copied. A worker dies with
 its parent (PDEATHSIG), and what it holds (locks, leases, the connection that keeps a sandbox alive) goes with it.
+
+`start` forks for one piece of work, which may use all that the parent knows by then. `order` may give work to a process that was forked for an
+earlier order: what the parent has learnt since must be in the order. That saves a fork, and the faults of its copied pages, per step.
 """
 
 import os
 import select
 import signal
+from functools import partial
 from marshal import dumps, loads
 
 from builder.errors import BuildError, LayersLost, StepFailed
@@ -19,11 +23,13 @@ if TYPE_CHECKING:
 
     Send: TypeAlias = Callable[[str, Any], None]        # (kind, what marshal takes)
     Work: TypeAlias = Callable[[Send], Any]
+    Perform: TypeAlias = Callable[[Any, Send], Any]     # (order as marshal takes it, send)
 
     class Workers(Protocol):
         """Runs work and tells how it went. `Inline` below is the second implementation."""
 
         def start(self, token: Any, work: Work) -> None: ...
+        def order(self, token: Any, perform: Perform, order: Any) -> None: ...
         def wait(self) -> "list[Message]": ...
         def running(self) -> int: ...
         def stop(self) -> None: ...
@@ -35,28 +41,49 @@ _HEADER = 4
 
 
 class Forked:
-    """Workers as child processes. `wait` blocks until at least one of them says something."""
+    """Workers as child processes. `wait` blocks until at least one of them says something.
 
-    def __init__(self) -> None:
+    Called in workers: prepare when an order is carried out, and the next may come; leave at the end.
+    """
+
+    def __init__(self, prepare: "Callable[[], None]" = lambda: None, leave: "Callable[[], None]" = lambda: None) -> None:
         self._poll = select.poll()
         self._workers: dict[int, _Child] = {}
+        self._idle: list[_Child] = []                  # those that wait for a further order
+        self._prepare, self._leave = prepare, leave
 
     def running(self) -> int:
-        return len(self._workers)
+        return len(self._workers) - len(self._idle)
 
     def start(self, token: "Any", work: "Work") -> None:
+        self._fork(token, -1, lambda send: _run(work, send))
+
+    def order(self, token: "Any", perform: "Perform", order: "Any") -> None:
+        """Have `perform(order, send)` done. A worker that was forked earlier calls the `perform` that was given then: it must mean the same."""
+        if not self._idle:
+            read, write = os.pipe2(os.O_CLOEXEC)
+            self._fork(token, write, lambda send: _serve(read, perform, self._prepare, send))
+            os.close(read)
+            self._idle.append(self._last)
+        child = self._idle.pop()
+        child.begin(token)
+        _write(child.orders, order)
+
+    def _fork(self, token: "Any", orders: int, life: "Callable[[Send], None]") -> None:
         read, write = os.pipe2(os.O_CLOEXEC)
         parent = os.getpid()
         pid = os.fork()
         if not pid:
-            _child(parent, write, work)
+            for other in (*self._workers.values(), _Child(None, 0, read, orders)):
+                other.close()                          # else nobody would see that there is nobody any more who orders
+            _child(parent, write, life, self._leave)
         os.close(write)
-        self._workers[read] = _Child(token, pid, read)
+        self._workers[read] = self._last = _Child(token, pid, read, orders)
         self._poll.register(read, select.POLLIN)
 
     def wait(self) -> "list[Message]":
         messages: list[Message] = []
-        while not messages and self._workers:
+        while not messages and self.running():
             for fd, _ in self._poll.poll():
                 messages += self._take(self._workers[fd])
         return messages
@@ -64,7 +91,10 @@ class Forked:
     def _take(self, child: "_Child") -> "list[Message]":
         data = os.read(child.fd, 1 << 20)
         if data:
-            return [(child.token, kind, payload) for kind, payload in child.feed(data)]
+            messages = [(child.token, kind, payload) for kind, payload in child.feed(data)]
+            if child.ended and child.orders >= 0:
+                self._idle.append(child)
+            return messages
         self._forget(child)
         _, status = os.waitpid(child.pid, 0)
         if child.ended:
@@ -75,40 +105,75 @@ class Forked:
 
     def _forget(self, child: "_Child") -> None:
         self._poll.unregister(child.fd)
-        os.close(child.fd)
         del self._workers[child.fd]
+        if child in self._idle:
+            self._idle.remove(child)
+        child.close()
 
     def stop(self) -> None:
-        """Kill every worker and wait until it is gone; what it was running in a sandbox dies with its connection."""
-        for child in list(self._workers.values()):
-            os.kill(child.pid, signal.SIGKILL)
+        """Kill every worker that is at work, and wait until all are gone; what one was running in a sandbox dies with its connection."""
+        for child in self._workers.values():
+            if child not in self._idle:
+                os.kill(child.pid, signal.SIGKILL)
+        self.close()
+
+    def close(self) -> None:
+        """Let those that wait for orders end, and wait for all."""
+        for child in self._idle:
+            os.close(child.orders)
+            child.orders = -1
+        self._reap()
+
+    def _reap(self) -> None:
         for child in list(self._workers.values()):
             os.waitpid(child.pid, 0)
             self._forget(child)
 
 
 class _Child:
-    __slots__ = ("_buffer", "ended", "fd", "pid", "token")
+    """orders: the pipe that leads to it, -1 if it was forked for one piece of work."""
 
-    def __init__(self, token: "Any", pid: int, fd: int) -> None:
-        self.token, self.pid, self.fd = token, pid, fd
-        self.ended = False
+    __slots__ = ("_buffer", "ended", "fd", "orders", "pid", "token")
+
+    def __init__(self, token: "Any", pid: int, fd: int, orders: int) -> None:
+        self.pid, self.fd, self.orders = pid, fd, orders
         self._buffer = b""
+        self.begin(token)
+
+    def begin(self, token: "Any") -> None:
+        self.token, self.ended = token, False
 
     def feed(self, data: bytes) -> "list[tuple[str, Any]]":
-        buffer, found, at = self._buffer + data, [], 0
-        while len(buffer) - at >= _HEADER:
-            end = at + _HEADER + int.from_bytes(buffer[at:at + _HEADER], "little")
-            if len(buffer) < end:
-                break
-            found.append(loads(buffer[at + _HEADER:end]))
-            at = end
-        self._buffer = buffer[at:]
+        found, self._buffer = _split(self._buffer + data)
         self.ended = self.ended or any(kind in ("done", "failed") for kind, _ in found)
         return found
 
+    def close(self) -> None:
+        os.close(self.fd)
+        if self.orders >= 0:
+            os.close(self.orders)
 
-def _child(parent: int, fd: int, work: "Work") -> None:
+
+def _split(buffer: bytes) -> "tuple[list[Any], bytes]":
+    """(whole messages, what is left)."""
+    found, at = [], 0
+    while len(buffer) - at >= _HEADER:
+        end = at + _HEADER + int.from_bytes(buffer[at:at + _HEADER], "little")
+        if len(buffer) < end:
+            break
+        found.append(loads(buffer[at + _HEADER:end]))
+        at = end
+    return found, buffer[at:]
+
+
+def _write(fd: int, message: "Any") -> None:
+    body = dumps(message, 4)
+    view = memoryview(len(body).to_bytes(_HEADER, "little") + body)
+    while view:
+        view = view[os.write(fd, view):]
+
+
+def _child(parent: int, fd: int, life: "Callable[[Send], None]", leave: "Callable[[], None]") -> None:
     """The whole life of a worker; never returns."""
     try:
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -116,16 +181,20 @@ def _child(parent: int, fd: int, work: "Work") -> None:
             os._exit(1)
         signal.signal(signal.SIGINT, signal.SIG_IGN)   # ^C reaches the whole group; the parent decides
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-        def send(kind: str, payload: "Any") -> None:
-            body = dumps((kind, payload), 4)
-            view = memoryview(len(body).to_bytes(_HEADER, "little") + body)
-            while view:
-                view = view[os.write(fd, view):]
-
-        _run(work, send)
+        life(lambda kind, payload: _write(fd, (kind, payload)))
+        leave()
     finally:
         os._exit(0)
+
+
+def _serve(fd: int, perform: "Perform", prepare: "Callable[[], None]", send: "Send") -> None:
+    """Carry out orders until nobody can give any more."""
+    buffer = b""
+    while data := os.read(fd, 1 << 20):
+        orders, buffer = _split(buffer + data)
+        for order in orders:
+            _run(partial(perform, order), send)
+            prepare()
 
 
 def _run(work: "Work", send: "Send") -> None:
@@ -183,6 +252,9 @@ class Inline:
 
     def start(self, token: "Any", work: "Work") -> None:
         _run(work, lambda kind, payload: self._messages.append((token, kind, payload)))
+
+    def order(self, token: "Any", perform: "Perform", order: "Any") -> None:
+        self.start(token, partial(perform, loads(dumps(order, 4))))
 
     def wait(self) -> "list[Message]":
         messages, self._messages = self._messages, []

@@ -21,9 +21,11 @@ if TYPE_CHECKING:
 else:
     SnapshotId = str
 
+_WORK = ".work"
+
 
 class Draft(Value):
-    """A snapshot in the making. `directory` is what will be mounted; `work` is overlay's work directory, and goes away."""
+    """A snapshot in the making. `directory` is what will be mounted; `work` is overlay's work directory, which lies beside it and goes away."""
 
     id: "SnapshotId"
     path: str
@@ -43,7 +45,7 @@ class Snapshots:
         """A new empty draft, which lives as long as this process. like: as `resemble` takes it, "" for none."""
         name = self._temporary.name()
         path = self._temporary.path(name)
-        draft = Draft(SnapshotId(name), path, f"{path}/fs", f"{path}/work")
+        draft = Draft(SnapshotId(name), path, f"{path}/fs", f"{path}{_WORK}")
         os.mkdir(path, 0o700)
         os.mkdir(draft.directory, 0o755)
         os.mkdir(draft.work, 0o700)
@@ -67,8 +69,7 @@ class Snapshots:
         below: earlier snapshots that it is stacked on, topmost first; with what they are stacked on themselves, they follow it in `directories`.
         tree: rows of the draft's own directory, kept with it so that they need not be scanned again.
         """
-        if os.path.exists(draft.work):
-            self._temporary.remove(f"{draft.id}/work")
+        self.remove_work(draft)
         if tree is not None:
             _write(f"{draft.path}/tree", marshal.dumps(tree, 2))
         if below:
@@ -77,18 +78,25 @@ class Snapshots:
         return draft.id
 
     def hand_over(self, draft: Draft, tree: "Tree", name: str) -> Draft:
-        """Finish all but the name: for a worker whose parent commits. name: one that the parent got from `new_name`, and so is alive with it."""
-        self._temporary.remove(f"{draft.id}/work")
+        """Finish all but the name: for a worker whose parent commits. name: one that the parent got from `new_name`, and so is alive with it.
+
+        The work directory stays the worker's: `remove_work` costs as much as the rest, and can be done when the parent knows.
+        """
         _write(f"{draft.path}/tree", marshal.dumps(tree, 2))
         path = self._temporary.path(name)
         os.rename(draft.path, path)
-        return Draft(SnapshotId(name), path, f"{path}/fs", f"{path}/work")
+        return Draft(SnapshotId(name), path, f"{path}/fs", f"{path}{_WORK}")
+
+    def remove_work(self, draft: Draft) -> None:
+        if os.path.exists(draft.work):
+            self._temporary.remove(f"{draft.id}{_WORK}")
 
     def new_name(self) -> str:
         """A name for a draft, which lives as long as this process."""
         return self._temporary.name()
 
     def discard(self, draft: Draft) -> None:
+        self.remove_work(draft)
         self._temporary.remove(draft.id)
 
     # ------------------------------------------------------------ using one

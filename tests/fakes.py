@@ -23,7 +23,10 @@ class RecordingExecutor:
     def begin(self, step: Step, inputs: tuple[Chain, ...]) -> CacheRecord | None:
         return None
 
-    def execute(self, step: Step, inputs: tuple[Chain, ...], send: Callable[[str, Any], None]) -> dict[str, Any]:
+    def order(self, step: Step, inputs: tuple[Chain, ...]) -> Any:
+        return step.vertex.label
+
+    def execute(self, step: Step, inputs: tuple[Chain, ...], send: Callable[[str, Any], None], order: Any = None) -> dict[str, Any]:
         label = step.vertex.label
         self.ran.append(label)
         send("log", (1, f"{label}\n".encode()))

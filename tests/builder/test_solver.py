@@ -1,6 +1,13 @@
+"""Driving a plan: what runs, in which order, in which processes, and what a failure does to the rest."""
+
+import os
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import pytest
 
-from builder.errors import StepFailed
+from builder.errors import BuildError, StepFailed
 from builder.graph import Edge, Graph, RunOp, SourceScratch, Vertex
 from builder.plan import begin
 from builder.progress import Event, StepCached, StepDone, StepLog
@@ -8,7 +15,11 @@ from builder.solver import Solved, solve
 from builder.worker import Forked, Inline, WorkerBug
 from store.cache import CacheRecord
 from store.digest import Digest, digest_of
+from tests.builder.conftest import Builds
 from tests.fakes import RecordingExecutor
+
+if TYPE_CHECKING:
+    from builder.worker import Send
 
 BASE = digest_of(b"base")
 
@@ -95,3 +106,71 @@ def test_worker_killed_is_a_failed_step() -> None:
 
     with pytest.raises(StepFailed, match="killed by signal 9"):
         build(graph(a=("base",)), Suicide(), Forked(), [])
+
+
+def _pid_of(order: int, send: "Send") -> int:
+    if order < 0:
+        raise BuildError("asked to")
+    if order > 100:
+        os.kill(os.getpid(), 9)
+    return os.getpid()
+
+
+def _answer(workers: Forked) -> tuple[str, object]:
+    [(_, kind, payload)] = workers.wait()
+    return kind, payload
+
+
+def test_orders_are_carried_out_by_one_worker_while_it_lives() -> None:
+    workers = Forked()
+    pids = []
+    for number in range(3):
+        workers.order(number, _pid_of, number)
+        assert workers.running() == 1
+        pids.append(_answer(workers))
+        assert workers.running() == 0
+    assert len(set(pids)) == 1 and pids[0] != ("done", os.getpid())
+    workers.order(0, _pid_of, -1)
+    assert _answer(workers)[0] == "failed"                # and the worker lives on
+    workers.order(0, _pid_of, 1)
+    assert _answer(workers) == pids[0]
+    workers.order(0, _pid_of, 101)
+    kind, payload = _answer(workers)
+    assert kind == "failed" and "killed by signal 9" in str(payload)
+    workers.order(0, _pid_of, 1)
+    assert _answer(workers) != pids[0]
+    workers.close()
+
+
+def test_two_orders_at_once_have_two_workers_and_close_waits_for_them(tmp_path: Path) -> None:
+    left = tmp_path / "left"
+    left.write_text("")
+
+    def leave() -> None:
+        with open(left, "a") as file:
+            file.write("x")
+
+    workers = Forked(leave=leave)
+    workers.order("a", _pid_of, 1)
+    workers.order("b", _pid_of, 2)
+    assert workers.running() == 2
+    answers = []
+    while workers.running():
+        answers += workers.wait()
+    assert {token for token, _, _ in answers} == {"a", "b"} and len({pid for _, _, pid in answers}) == 2
+    workers.close()
+    assert left.read_text() == "xx"
+
+
+@pytest.mark.userns
+def test_a_worker_does_not_hold_locks_that_its_parent_lets_go_of(as_root: Builds) -> None:
+    """Two builds of the same steps: the second goes on as soon as the first has a step, not only when it ends."""
+    dockerfile = "FROM busybox\nRUN sleep 0.2; echo one > /1\nRUN echo two > /2\nRUN sleep 8\n"
+    (as_root.context / "Dockerfile").write_text(dockerfile)
+    first = subprocess.Popen(as_root.tool.argv("pybuild", "--progress=plain", str(as_root.context)), env=as_root.tool.env, stderr=subprocess.PIPE)
+    try:
+        (as_root.context / "Dockerfile2").write_text(dockerfile.replace("RUN sleep 8", "RUN echo other"))
+        as_root.tool.pybuild("-f", str(as_root.context / "Dockerfile2"), str(as_root.context))
+        assert first.poll() is None
+    finally:
+        first.communicate()
