@@ -1,5 +1,6 @@
 """Machines that share nothing but a cache: root directories of their own, one context, a real registry."""
 
+import os
 import re
 import shutil
 import socket
@@ -11,19 +12,22 @@ from pathlib import Path
 
 import pytest
 
+from tests.builder.conftest import _empty
 from tests.tool import Done, Tool
+from tests.users import User
 
 
 class Machine:
     """One root directory with a busybox image in it."""
 
-    def __init__(self, root: Path, context: Path, env: dict[str, str]) -> None:
-        self.root, self.context = root, context
-        self.tool = Tool(root, env=env)
+    def __init__(self, tool: Tool, context: Path) -> None:
+        self.tool, self.root, self.context = tool, tool.root, context
         self.tool.pybuild("base", "busybox", "-t", "busybox")
 
     def build(self, dockerfile: str, *words: str) -> Done:
         (self.context / "Dockerfile").write_text(dockerfile)
+        if self.tool.user is not None:
+            subprocess.run(["chmod", "-R", "a+rX", str(self.context)], check=True)
         return self.tool.run("pybuild", "build", "--progress", "plain", "-t", "it", *words, str(self.context))
 
     def ok(self, dockerfile: str, *words: str) -> Done:
@@ -42,13 +46,27 @@ class Machines:
     def __init__(self, place: Path) -> None:
         self._place = place
         self._count = 0
+        self._homes: list[tuple[User, Path]] = []
         self.env = {"HOME": str(place)}
         self.context = place / "context"
         self.context.mkdir()
 
     def new(self) -> Machine:
         self._count += 1
-        return Machine(self._place / f"machine{self._count}", self.context, self.env)
+        return Machine(Tool(self._place / f"machine{self._count}", env=self.env), self.context)
+
+    def of_user(self, user: User) -> Machine:
+        """A machine whose only user is an ordinary one; he sees the context, and what lies beside it."""
+        self._count += 1
+        self._place.chmod(0o755)
+        place = user.directory(user.home / f"cache{self._count}-{os.getpid()}")
+        self._homes.append((user, place))
+        return Machine(Tool(place / "root", user), self.context)
+
+    def close(self) -> None:
+        for user, place in self._homes:
+            user.call(_empty, str(place))
+        shutil.rmtree(self._place, ignore_errors=True)
 
     def write(self, **files: str) -> None:
         for name, text in files.items():
@@ -58,8 +76,9 @@ class Machines:
 @pytest.fixture
 def machines() -> Iterator[Machines]:
     place = Path(tempfile.mkdtemp(prefix="pybuild-cache-", dir="/var/tmp"))
-    yield Machines(place)
-    shutil.rmtree(place, ignore_errors=True)
+    made = Machines(place)
+    yield made
+    made.close()
 
 
 def ran(done: Done) -> list[str]:

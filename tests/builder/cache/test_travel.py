@@ -1,11 +1,14 @@
 """Caches between machines, as a user sees them: real builds in root directories that share nothing else."""
 
 import json
+import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.builder.cache.conftest import Machines, cached, fetched, image, ran
+from tests.users import User
 
 pytestmark = pytest.mark.userns
 
@@ -204,8 +207,6 @@ def test_a_cache_that_cannot_be_written_is_ignored_on_request(machines: Machines
 
 
 def test_what_is_not_used_any_more_is_removed_from_a_directory(machines: Machines) -> None:
-    import os
-
     machine = machines.new()
     to, _ = local(machines)
     machine.ok("FROM busybox\nRUN head -c 100000 /dev/urandom > /a\n", to)
@@ -233,3 +234,27 @@ def test_fully_cached_build_still_writes_the_cache(machines: Machines) -> None:
     to, source = local(machines)
     machine.ok("FROM busybox\nRUN echo a > /a\n", to)
     assert ran(machines.new().ok("FROM busybox\nRUN echo a > /a\n", source)) == []
+
+
+OWNERS = """FROM busybox
+RUN mkdir /d && touch /d/f && chown 12:34 /d/f && ln /d/f /d/g && rm /bin/wget && mkfifo /d/p
+RUN --mount=type=cache,id=m,target=/m echo kept > /m/f && rm -r /d/p
+"""
+
+
+@pytest.mark.parametrize("first", ["root", "user"])
+def test_root_and_an_ordinary_user_share_a_cache(machines: Machines, unprivileged: User, first: str) -> None:
+    """Layers and cache mounts carry owners and deletions, however each store keeps them."""
+    place = unprivileged.directory(unprivileged.home / f"shared-{first}-{os.getpid()}")
+    to, source = f"--cache-to=type=local,dest={place},mode=max,mounts=m", f"--cache-from=type=local,src={place}"
+    root, user = machines.new(), machines.of_user(unprivileged)
+    one, two = (root, user) if first == "root" else (user, root)
+    built = one.ok(OWNERS, to)
+    done = two.ok(OWNERS, source)
+    assert ran(done) == [] and image(done) == image(built)
+    again = two.ok(OWNERS.replace("echo kept", "cat /m/f && echo kept"), source)
+    assert "restored the cache mount `m`" in again.err and "kept" in again.err
+    assert two.says("stat -c %h /d/f; ls -d /bin/wget /d/p 2>/dev/null; true") == "2"
+    if two is root:                                      # an ordinary user's store tells owners by attributes, which a RUN does not see
+        assert two.says("stat -c %u:%g /d/f") == "12:34"
+    shutil.rmtree(place)
