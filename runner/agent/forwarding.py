@@ -9,7 +9,7 @@ from runner.agent import namespace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from runner.agent.foreign import Foreign
     from runner.network import NetworkRecord
@@ -34,10 +34,15 @@ class Forwarding:
         if self._foreign:
             self._foreign.admit(record.interface)
 
+    def keep_only(self, interfaces: "Iterable[str]") -> None:
+        """These bridges are all there are: foreign firewalls are told of no other."""
+        if self._foreign:
+            self._foreign.keep_only(interfaces)
+
     def stop(self) -> None:
         """Take back what was put into foreign firewalls."""
         if self._foreign:
-            self._foreign.take_back()
+            self._foreign.close()
 
     def _switch_on(self, family: int) -> None:
         if family in self._done:

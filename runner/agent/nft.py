@@ -15,11 +15,12 @@ if TYPE_CHECKING:
     class Rules(Protocol):
         """Whoever carries out nft commands, all or none of them, in one namespace."""
 
-        def run(self, commands: str) -> None: ...
+        def run(self, commands: str) -> str: ...
         def close(self) -> None: ...
 
 _LIBRARIES = ("libnftables.so.1",)
 _PROGRAMS = ("/usr/sbin/nft", "/sbin/nft", "/usr/bin/nft", "/usr/local/sbin/nft")
+_WITH_HANDLES = 1 << 3                                    # NFT_CTX_OUTPUT_HANDLE
 _HELP = "install the package `nftables`"
 
 
@@ -41,12 +42,14 @@ class Library:
         self._context = functions.nft_ctx_new(0)
         functions.nft_ctx_buffer_error(self._context)
         functions.nft_ctx_buffer_output(self._context)
+        functions.nft_ctx_output_set_flags(self._context, _WITH_HANDLES)
 
-    def run(self, commands: str) -> None:
-        """Raises RulesFailed; nothing was changed then."""
+    def run(self, commands: str) -> str:
+        """What it prints, with handles. Raises RulesFailed; nothing was changed then."""
         if self._functions.nft_run_cmd_from_buffer(self._context, commands.encode()):
             said = (self._functions.nft_ctx_get_error_buffer(self._context) or b"").decode(errors="replace")
             raise RulesFailed(_first_line(said), commands)
+        return (self._functions.nft_ctx_get_output_buffer(self._context) or b"").decode(errors="replace")
 
     def close(self) -> None:
         self._functions.nft_ctx_free(self._context)
@@ -61,12 +64,13 @@ class Program:
     def __init__(self, path: str) -> None:
         self._path = path
 
-    def run(self, commands: str) -> None:
+    def run(self, commands: str) -> str:
         import subprocess
 
-        done = subprocess.run([self._path, "-f", "-"], input=commands.encode(), capture_output=True, check=False)
+        done = subprocess.run([self._path, "-a", "-f", "-"], input=commands.encode(), capture_output=True, check=False)
         if done.returncode:
             raise RulesFailed(_first_line(done.stderr.decode(errors="replace")), commands)
+        return done.stdout.decode(errors="replace")
 
     def close(self) -> None:
         pass
@@ -106,8 +110,10 @@ def _load(names: tuple[str, ...]) -> "ctypes.CDLL | None":
         functions.nft_run_cmd_from_buffer.argtypes = (ctypes.c_void_p, ctypes.c_char_p)
         for function in (functions.nft_ctx_buffer_error, functions.nft_ctx_buffer_output, functions.nft_ctx_free):
             function.argtypes = (ctypes.c_void_p,)
-        functions.nft_ctx_get_error_buffer.argtypes = (ctypes.c_void_p,)
-        functions.nft_ctx_get_error_buffer.restype = ctypes.c_char_p
+        for function in (functions.nft_ctx_get_error_buffer, functions.nft_ctx_get_output_buffer):
+            function.argtypes = (ctypes.c_void_p,)
+            function.restype = ctypes.c_char_p
+        functions.nft_ctx_output_set_flags.argtypes = (ctypes.c_void_p, ctypes.c_uint)
         return functions
     return None
 

@@ -7,6 +7,7 @@ from runner.agent import namespace, outgoing, plumbing, survey
 from runner.agent.bridge import Bridges, fence_of
 from runner.agent.errors import NetworkError
 from runner.agent.firewall import Firewall
+from runner.agent.foreign import Foreign
 from runner.agent.forwarder import Forwarder
 from runner.agent.forwarding import Forwarding
 from runner.agent.keeper import Keeper, Parts
@@ -54,7 +55,7 @@ class Service:
         self._bridges = Bridges(own, Netlink(), outside.mtu or survey.mtu_of(survey.uplink()))
         self._firewall = Firewall(f"pyup_{own}", nft.rules, beside=isinstance(outside, Outpost),
                                   relay_port=self._nets[0].getsockname()[1] if self._nets else 0)
-        self._forwarding = Forwarding(say)
+        self._forwarding = Forwarding(say, None if isinstance(outside, Outpost) else Foreign(f"pyup_{own}", nft.rules))
         self.live = LiveNetworks(self.records, self._bridges, self._firewall, lambda: _routes(outside), self._prepare)
         ports = Ports(self._forwarder, outside.socket, outside.first_port)
         nameserver = Nameserver(loop, names, Resolver(loop, outside.socket))
@@ -90,6 +91,7 @@ class Service:
         self._firewall.resume(tuple(fence_of(record) for record in self.live.real()), self.keeper.published())
         self._rebind()
         self._sweep_interfaces()
+        self._forwarding.keep_only(record.interface for record in self.live.real())
 
     def _rebind(self) -> None:
         for container in self.keeper.containers():
@@ -127,6 +129,7 @@ class Service:
 
     def remove(self, word: str) -> NetworkRecord:
         record = self.live.remove(word, self.keeper.users)
+        self._forwarding.keep_only(one.interface for one in self.live.real())
         self._emit("destroy", record.id, {"name": record.name, "type": record.spec.driver})
         return record
 

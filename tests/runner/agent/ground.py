@@ -151,6 +151,8 @@ class Ground:
         if not pid:
             try:
                 prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+                for agent in self._agents:
+                    agent.close()                         # or it would count as one more client
                 setns(namespace, CLONE_NEWNET)
                 server(lambda: os.write(write, b"."), *arguments)
             except BaseException:
@@ -317,6 +319,22 @@ def eventually(question: Callable[[], T], wanted: Callable[[T], bool] = bool, pa
         if wanted(answer) or time.monotonic() > deadline:
             return answer
         time.sleep(0.02)
+
+
+def kill(agent: Agent) -> int:
+    """kill -9 it, wait until it is gone, close the connection; what its ID was."""
+    pid = int(agent.ask("ping"))
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: is_gone(pid))
+    agent.close()
+    return pid
+
+
+def is_gone(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] in "ZX"
+    except OSError:
+        return True
 
 
 def _shell(script: str) -> None:

@@ -5,7 +5,6 @@ import random
 import signal
 import socket
 import time
-from pathlib import Path
 
 import pytest
 
@@ -22,6 +21,8 @@ from tests.runner.agent.ground import (
     default_gateway,
     eventually,
     in_fork,
+    is_gone,
+    kill,
     links,
     look_up,
     member,
@@ -33,21 +34,6 @@ from tests.runner.agent.ground import (
 
 pytestmark = pytest.mark.userns
 LONG = bool(os.environ.get("PYBUILD_LONG"))
-
-
-def kill(agent: Agent) -> int:
-    """kill -9 it, wait until it is gone; what its ID was."""
-    pid = int(agent.ask("ping"))
-    os.kill(pid, signal.SIGKILL)
-    eventually(lambda: _is_gone(pid))
-    return pid
-
-
-def _is_gone(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] in "ZX"
-    except OSError:
-        return True
 
 
 def test_one_agent_serves_everybody(ground: Ground) -> None:
@@ -80,7 +66,7 @@ def test_when_idle_it_leaves_nothing(ground: Ground) -> None:
     ground.let_go(attached)
     pid = int(agent.ask("ping"))
     agent.close()
-    assert eventually(lambda: _is_gone(pid))
+    assert eventually(lambda: is_gone(pid))
     assert eventually(links, lambda found: found == ["lo", "up0"]) == ["lo", "up0"]
     assert ruleset() == ""
     assert {path.name for path in (ground.scratch / "root/run").iterdir() if path.is_socket()} == set()
@@ -92,7 +78,7 @@ def test_a_network_that_slept_is_as_it_was(ground: Ground) -> None:
     agent.create(NetworkSpec("web", pools=(Pool("10.5.0.0/24"),)))
     pid = int(agent.ask("ping"))
     agent.close()
-    assert eventually(lambda: _is_gone(pid))
+    assert eventually(lambda: is_gone(pid))
     assert ground.attach(agent, member(1, "web")).connections[0].ipv4_address == "10.5.0.2"
 
 
@@ -115,7 +101,6 @@ def test_killed_it_loses_no_network(ground: Ground, agent: Agent) -> None:
     two = ground.attach(agent, member(2, "web"))
     ground.serve(one.namespace, tell_peer, 80)
     kill(agent)
-    agent.close()
     assert ground.call(two.namespace, ask, "10.5.0.2", 80) == "10.5.0.3"
     assert ground.call(two.namespace, ask, SERVER, 80) == MACHINE
     assert ground.call(ground.world, ask, MACHINE, 8080) == WORLD
@@ -129,7 +114,6 @@ def test_the_next_command_brings_names_and_ports_back(ground: Ground, agent: Age
     two = ground.attach(agent, member(2, "web"))
     ground.serve(one.namespace, tell_peer, 80)
     kill(agent)
-    agent.close()
     assert ask("127.0.0.1", 8080) == "ConnectionRefusedError"
     agent.restore()
     assert ask("127.0.0.1", 8080) == "10.5.0.1"
@@ -149,7 +133,6 @@ def test_a_container_that_ended_meanwhile_is_not_brought_back(ground: Ground, ag
     agent.create(NetworkSpec("web", pools=(Pool("10.5.0.0/30"),)))
     gone = ground.attach(agent, member(1, "web", ports=(published(80, 8080),)))
     kill(agent)
-    agent.close()
     ground.let_go(gone)
     assert ground.attach(agent, member(2, "web", ports=(published(80, 8080),))).connections[0].ipv4_address == "10.5.0.2"
 
@@ -157,7 +140,6 @@ def test_a_container_that_ended_meanwhile_is_not_brought_back(ground: Ground, ag
 def test_detach_without_an_agent_starts_none(ground: Ground, agent: Agent) -> None:
     gone = ground.attach(agent, member(1, "bridge"))
     kill(agent)
-    agent.close()
     ground.let_go(gone)
     pid = (ground.scratch / "root/run/members" / member(1).container)
     assert pid.exists()
@@ -171,7 +153,6 @@ def test_what_a_killed_agent_had_begun_is_swept_up(ground: Ground, agent: Agent)
 
     agent.ask("ping")
     kill(agent)
-    agent.close()
     name = f"pv{root_id(agent._root)}abcdef"
     assert os.system(f"ip link add {name} type veth peer name xx0") == 0
     agent.ask("ping")
@@ -198,7 +179,7 @@ def test_killed_at_random_moments(ground: Ground, agent: Agent) -> None:
         except (AgentLost, NetworkError):
             pass                                          # it was killed while we waited; the second try may have been, too
         os.waitpid(killer, 0)
-        eventually(lambda pid=pid: _is_gone(pid))  # type: ignore[misc]
+        eventually(lambda pid=pid: is_gone(pid))  # type: ignore[misc]
         agent.close()
         agent.ask("ping")
         assert ask("127.0.0.1", 8080) == "10.5.0.1", moment
