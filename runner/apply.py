@@ -10,6 +10,7 @@ from runner.container import Mount
 from runner.desired import network_spec, replica
 from runner.errors import DependencyFailed, ImageUnavailable, Missing, RunError
 from runner.load.identity import resource_hash
+from runner.logreader import end_of
 from runner.plan_replicas import interim_name
 from runner.present import image_id
 from runner.progress import Progress, Warned
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from runner.reactor import Reactor
     from runner.tasks import Failure, Task
 
-    OnStart: TypeAlias = Callable[[Container, Contact], bool]
+    OnStart: TypeAlias = Callable[[Container, Contact, tuple[int, int]], bool]
 
     class Networks(Protocol):
         """Who makes networks: the agent's client."""
@@ -80,13 +81,13 @@ def apply(plan: "a.Plan", work: "Work", reactor: "Reactor", *, limit: int = 0, p
 class Work:
     """What the actions of one project are done with. timeout_s: for stops, None: as each service has it.
 
-    on_start: is given every container that has started with the conversation with its shim, attached if `attaches` says so of the service;
-    returns whether it keeps that.
+    on_start: is given every container that has started with the conversation with its shim, attached if `attaches` says so of the service, and
+    the end that its log had before; returns whether it keeps the conversation.
     """
 
     def __init__(self, engine: "Engine", project: "Project", wanted: "tuple[Wanted, ...]", on_news: "OnNews", *, images: "Images | None" = None,
                  timeout_s: "float | None" = None, attaches: "Callable[[str], bool]" = lambda service: False,
-                 on_start: "OnStart" = lambda container, contact: False) -> None:
+                 on_start: "OnStart" = lambda container, contact, spot: False) -> None:
         self._engine = engine
         self._project = project
         self._wanted = {one.name: one for one in wanted}
@@ -236,6 +237,7 @@ class Work:
         engine = self._engine
         container = engine.find(action.name)
         self._say(Progress("Container", container.name, words.STARTING))
+        spot = end_of(engine.place(container.id).log)
         contact = engine.begin_start(container, attached=self._attaches(action.service))
         if contact is None:
             self._say(Progress("Container", container.name, words.RUNNING))
@@ -246,7 +248,7 @@ class Work:
         except BaseException:
             contact.close()
             raise
-        if not self._on_start(container, contact):
+        if not self._on_start(container, contact, spot):
             contact.close()
         self._say(Progress("Container", container.name, words.STARTED))
 

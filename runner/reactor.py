@@ -79,6 +79,11 @@ class Reactor:
             for listener in tuple(self._listeners):
                 listener(line)
 
+    def catch_up(self) -> None:
+        """Tell the listeners of all that is in the event log by now."""
+        if self._follower is not None:
+            self._on_events()
+
     # ---------------------------------------------------------------- waiting
     @property
     def idle(self) -> bool:

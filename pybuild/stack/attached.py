@@ -7,6 +7,7 @@ import sys
 
 from pybuild.stack.converging import Failed, tell
 from pybuild.stack.lines import LineWriter
+from pybuild.stack.lull import is_over
 from pybuild.stack.project import limit
 from pybuild.stack.showing import ansi_of
 from pybuild.stack.signals import Signals
@@ -65,7 +66,7 @@ class Attached:
                 failed = True
                 if not self._aborts:
                     raise Interrupted from None
-            while len(self.chorus) and not self._abort:
+            while not self._abort and not is_over(self.it, self.chorus, self.reactor):
                 self.reactor.turn()
             if not self._abort:
                 return FAILED if failed else self._status()
@@ -93,10 +94,10 @@ class Attached:
             if seen.is_running and seen.service in self._services and not seen.one_off:
                 self.chorus.join(self.it.engine.find(seen.id), quiet=seen.service not in self._shown)
 
-    def _on_start(self, container: "Container", contact: "Contact") -> bool:
+    def _on_start(self, container: "Container", contact: "Contact", spot: "tuple[int, int]") -> bool:
         if self.chorus.has(container.id):
             return False
-        self.chorus.join(container, contact, quiet=_service(container) not in self._shown)
+        self.chorus.join(container, contact, quiet=_service(container) not in self._shown, spot=spot)
         return True
 
     def _wants(self, container: "Container") -> "bool | None":

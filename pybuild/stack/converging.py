@@ -92,7 +92,7 @@ class Converging:
         return found | {f"volume {one.name}": resource_hash(one) for one in self.project.volumes if not one.external}
 
     # ---------------------------------------------------------------- doing
-    def run(self, *, attaches: "Callable[[str], bool]" = lambda service: False, on_start: "OnStart" = lambda container, contact: False,
+    def run(self, *, attaches: "Callable[[str], bool]" = lambda service: False, on_start: "OnStart" = lambda container, contact, spot: False,
             reactor: "Reactor | None" = None, before_starts: "Callable[[], None]" = lambda: None, only: "tuple[int, ...]" = ALL) -> "Plan":
         """Raises Failed; what could be done is done then. Returns the plan that was carried out. only: these phases of it, beside images."""
         work = Work(self.it.engine, self.project, self.wanted, self.printer, images=self._images, timeout_s=self._timeout_s, attaches=attaches,

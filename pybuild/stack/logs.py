@@ -5,6 +5,7 @@ from heapq import merge
 from pybuild.option import COUNT, FLAG, VALUE, Operand, Option, Usage
 from pybuild.scanner import Misuse, Options
 from pybuild.stack.lines import LineWriter
+from pybuild.stack.lull import is_over
 from pybuild.stack.project import stack
 from pybuild.stack.showing import ansi_of
 from runner import labels
@@ -73,6 +74,7 @@ def _follow(it: stack, chosen: "list[Container]", wanted: "Wanted", write: LineW
     def on_exit(container: "Container", ended: "Exit") -> None:
         write.exited(container, ended.code, restarting=ended.restarting)
 
+    over: list[bool] = []
     with Reactor(it.engine.store.events) as reactor:
         chorus = Chorus(it.engine, reactor, on_line, on_exit)
         reactor.follow()
@@ -106,7 +108,7 @@ def _follow(it: stack, chosen: "list[Container]", wanted: "Wanted", write: LineW
         if wanted.until:
             import time
 
-            reactor.after(max(0.0, wanted.until / 1e9 - time.time()), chorus.close)
-        while len(chorus):
+            reactor.after(max(0.0, wanted.until / 1e9 - time.time()), lambda: over.append(True))
+        while not over and not is_over(it, chorus, reactor):
             reactor.turn()
     return 0

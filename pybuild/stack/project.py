@@ -111,13 +111,14 @@ class stack:                                              # a context manager, u
             restore()
 
     # ---------------------------------------------------------------- one command at a time
-    def lock(self) -> None:
+    def lock(self, *, quiet: bool = False) -> None:
         """Wait until no other command changes this project."""
         from kernel.locks import Lock
 
         self._lock = Lock(f"{self.engine.store.root.run}/project-{self.name[:80]}")
         if not self._lock.take(wait=False):
-            print(f"another command changes the project `{self.name}`: waiting for it", file=sys.stderr)
+            if not quiet:
+                print(f"another command changes the project `{self.name}`: waiting for it", file=sys.stderr)
             self._lock.take()
 
     def unlock(self) -> None:
