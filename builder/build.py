@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from builder.plan import Plan, Step
     from builder.progress import OnEvent
     from builder.signature import Signatures
-    from builder.solver import Chain, Solved
+    from builder.solver import BuiltLayer, Chain, Solved
     from lang.stages import Resolution
     from sandbox.client import Client
     from sandbox.network import NetworkProvider
@@ -59,13 +59,14 @@ _MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 class Tools:
     """What a build is done with. connect: to the zygote; network: namespaces for RUN (None: it has none); pull: of images that are not here; attend:
-    stays with a shell in a step that failed (None: there is no terminal); sessions: makes registry sessions, for caches."""
+    stays with a shell in a step that failed (None: there is no terminal); sessions: makes registry sessions, for caches; grown: told of each layer's
+    bytes."""
 
-    __slots__ = ("attend", "connect", "network", "pull", "sessions")
+    __slots__ = ("attend", "connect", "grown", "network", "pull", "sessions")
 
     def __init__(self, connect: "Callable[[], Client]", network: "NetworkProvider | None" = None, pull: "Pull | None" = None,
-                 attend: "Attend | None" = None, sessions: "Sessions | None" = None) -> None:
-        self.connect, self.network, self.pull, self.attend, self.sessions = connect, network, pull, attend, sessions
+                 attend: "Attend | None" = None, sessions: "Sessions | None" = None, grown: "Callable[[int], None]" = lambda size: None) -> None:
+        self.connect, self.network, self.pull, self.attend, self.sessions, self.grown = connect, network, pull, attend, sessions, grown
 
 
 def build(request: Request, store: "Store", tools: Tools, on_event: "OnEvent") -> Result:
@@ -172,7 +173,7 @@ class _Build:
                     self._travel.distrust(gone)
                     continue
                 workers = Forked(executor.prepare, executor.leave)
-                solved = solve(plan, self._chains, executor, workers, self._lookup, self.content, self._on_event, self._jobs(), self._travel.on_layer)
+                solved = solve(plan, self._chains, executor, workers, self._lookup, self.content, self._on_event, self._jobs(), self._on_layer)
                 workers.close()
                 if not self._cache_only():
                     self._chains[plan.target] = executor.present(self._chains[plan.target], lambda text: self._on_event(Note("info", text)))
@@ -181,6 +182,10 @@ class _Build:
                 executor.close()
                 self._on_event(Note("warning", str(error)))
                 self._travel.distrust(error.keys)
+
+    def _on_layer(self, index: int, layer: "BuiltLayer") -> None:
+        self._tools.grown(layer.size)
+        self._travel.on_layer(index, layer)
 
     def _hold_tree(self) -> None:
         """Keep a fetched context as long as the build lasts."""

@@ -18,13 +18,16 @@ def run(request: "Request", store: "Store", on_event: "OnEvent", config: "str | 
     directory = store.root.run
     enter(store)
     from builder.build import Tools, build
+    from builder.cache.budget import Keeper
     from builder.cleaning import after_build
     from pybuild.image import terminal
     from pybuild.session import open_session, puller
     from store.config import load_config
 
     attend = terminal.attend if request.rescue.on_error == "shell" and terminal.is_here() else None
-    tools = Tools(lambda: connect(directory), pull=puller(store, config, on_event), attend=attend, sessions=lambda: open_session(config))
+    settings = load_config(config)
+    tools = Tools(lambda: connect(directory), pull=puller(store, config, on_event), attend=attend, sessions=lambda: open_session(config),
+                  grown=Keeper(store, settings).grown)
     result = build(request, store, tools, on_event)
-    after_build(store, load_config(config))
+    after_build(store, settings)
     return result
