@@ -67,7 +67,7 @@ class ManifestRoutes:
         document, media_type = _parse(data, content_type)
         stored = _stored(document, Digest(digest_of(data)), media_type, len(data))
         blobs, manifests = _needs(document)
-        _, lease = self._place.put(data)
+        kept = self._place.put(data)
         try:
             self._ledger.add_manifest(name, stored, (*blobs, *manifests), tag, blobs=blobs if complete else (),
                                       manifests=manifests if complete else ())
@@ -75,7 +75,7 @@ class ManifestRoutes:
             first, *others = (Fault("MANIFEST_BLOB_UNKNOWN", "the manifest names what the repository does not have", d) for d in error.digests)
             raise RegistryError(*first, more=tuple(others)) from error
         finally:
-            lease.release()
+            kept.close()
         return stored
 
     # ------------------------------------------------------------ delete

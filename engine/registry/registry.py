@@ -22,7 +22,7 @@ class Registry:
         self._store, self._keeping = store, keeping or Keeping()
         self._access = access or Access()
         self.ledger = Ledger(f"{store.root.path}/registry.db")
-        place = Place(store.root.path)
+        place = Place(store.root)
         self.uploads = Uploads(place)
         self.metrics = Metrics()
         self._router = Router((*ListRoutes(self.ledger, store.blobs).routes(), *PushRoutes(self.ledger, self.uploads).routes(),

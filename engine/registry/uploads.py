@@ -13,11 +13,11 @@ from threading import Lock
 from engine.errors import ClientGone
 from engine.registry.errors import RegistryError
 from engine.registry.ledger import Ledger
-from store.blobs import Blobs, BlobWriter
+from store.blobs import BlobWriter
 from store.digest import Digest, digest_of
 from store.errors import DigestMismatch
-from store.lease import Leases
-from store.temporary import Temporary
+from store.root import Root
+from store.store import Store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,38 +30,33 @@ IDLE_S = 3600                                          # a session that nobody w
 class Place:
     """Where blobs are put, under a lease of their own: it ends when the ledger keeps them, so that a server that runs for months holds nothing."""
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: Root) -> None:
         self._root = root
 
-    def leased(self) -> "tuple[Blobs, Leases]":
-        leases = Leases(f"{self._root}/leases")
-        return Blobs(f"{self._root}/blobs", Temporary(f"{self._root}/tmp", leases)), leases
+    def leased(self) -> Store:
+        """The store, with a lease of its own: close it when the ledger keeps what was put."""
+        return Store(self._root)
 
-    def put(self, data: bytes) -> "tuple[Digest, Leases]":
-        """Store `data` and flush it; the lease keeps it until it is released."""
-        blobs, leases = self.leased()
+    def put(self, data: bytes) -> Store:
+        """Store `data` so that it survives a power cut; what is returned keeps it until it is closed."""
+        store = self.leased()
         digest = digest_of(data)
         try:
-            blobs.hold(digest)
-            if blobs.size(digest) != len(data):
-                with blobs.writer() as writer:
+            store.blobs.hold(digest)
+            if store.blobs.size(digest) != len(data):
+                with store.blobs.writer() as writer:
                     writer.write(data)
                     os.fdatasync(writer.fd)
                     writer.commit(digest)
-            flush_directory(blobs)
+            fd = os.open(f"{store.blobs.directory}/sha256", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                os.fsync(fd)                           # the names, of this blob and of all before it
+            finally:
+                os.close(fd)
         except BaseException:
-            leases.release()
+            store.close()
             raise
-        return digest, leases
-
-
-def flush_directory(blobs: Blobs) -> None:
-    """Make the names of the blobs survive a power cut."""
-    fd = os.open(f"{blobs.directory}/sha256", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+        return store
 
 
 class Upload:
@@ -75,7 +70,7 @@ class Upload:
         self._lock = Lock()
         self._turn = 0
         self._writer: "BlobWriter | None" = None
-        self._leases: "Leases | None" = None
+        self._store: "Store | None" = None
         self._over = False
 
     @property
@@ -101,15 +96,15 @@ class Upload:
         if self._writer:
             self._writer.__exit__(None, None, None)
             self._writer = None
-        if self._leases:
-            self._leases.release()
-            self._leases = None
+        if self._store:
+            self._store.close()
+            self._store = None
 
     # ------------------------------------------------------------ for Turn, which holds the lock
     def write(self, piece: "bytes | memoryview") -> None:
         if self._writer is None:
-            blobs, self._leases = self._place.leased()
-            self._writer = blobs.writer()
+            self._store = self._place.leased()
+            self._writer = self._store.blobs.writer()
         self._writer.write(piece)
         self.used = time.monotonic()
 
