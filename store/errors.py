@@ -30,7 +30,7 @@ class StoreTooNew(StoreUnusable):
 class IndexDamaged(StoreError):
     """The index (SQLite) cannot be read or written."""
 
-    help = "`pybuild fsck` rebuilds the index from what is stored"
+    help = "`pybuild fsck --repair` makes a new index of what is stored"
 
     def __init__(self, path: str, reason: str) -> None:
         super().__init__(path, reason)

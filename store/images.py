@@ -227,6 +227,20 @@ class Images:
             raise ReferenceMissing(image)
         return runtime
 
+    def without(self, snapshot: "SnapshotId") -> "tuple[Digest, ...]":
+        """Make a layer absent in every image that has it: its files are lost. Returns those images."""
+        changed = []
+        with self._index as index:
+            for image, packed, runtime in index.query("SELECT id, layers, runtime FROM image"):
+                layers = [Layer(*item) for item in marshal.loads(packed)]
+                if any(layer.snapshot == snapshot for layer in layers):
+                    layers = [layer._replace(snapshot=type(snapshot)("")) if layer.snapshot == snapshot else layer for layer in layers]
+                    *fields, _ = marshal.loads(runtime)
+                    index.run("UPDATE image SET layers = ?, runtime = ? WHERE id = ?", marshal.dumps([tuple(layer) for layer in layers], 2),
+                              marshal.dumps((*fields, None), 2), image)
+                    changed.append(Digest(image))
+        return tuple(changed)
+
     # ------------------------------------------------------------ changes
     def add(self, config: bytes, layers: "tuple[Layer, ...]", names: "tuple[str, ...]" = ()) -> Digest:
         """Make the image known; `names` then lead to it. Idempotent. layers: bottom first, as the config's diff IDs.

@@ -55,10 +55,10 @@ def ingest(store: Store, chunks: "Iterable[bytes]", promise: Promise, below: "tu
 
 
 def unpack(store: Store, chunks: "Iterable[bytes]", want: "Digest | None", below: "tuple[Layer, ...]",
-           keep: "Callable[[Digest], tuple[Digest, int]]", policy: "Policy | None" = None) -> Layer:
+           keep: "Callable[[Digest], tuple[Digest, int]]", policy: "Policy | None" = None, *, remember: bool = True) -> Layer:
     """Unpack a layer whose bytes somebody else keeps. want: its diff ID, None if nobody said.
 
-    keep: called with the diff ID when all of them were read; returns the blob's (digest, size).
+    keep: called with the diff ID when all of them were read; returns the blob's (digest, size). remember: so that `known_layer` finds it.
     Raises as ingest does, and what `keep` raises; then there is no layer.
     """
     policy = policy or Policy()
@@ -86,7 +86,8 @@ def unpack(store: Store, chunks: "Iterable[bytes]", want: "Digest | None", below
     # owners that the files cannot carry are kept in the rows
     tree = own(scan(draft.directory, owners=policy.owners), applied.owners) if applied.owners else None
     layer = Layer(diff_id, "", store.snapshots.commit(draft, tree=tree), applied.size)
-    _remember(store, layer, _chain_key(diff_id, below) if applied.dependent else diff_id)
+    if remember:
+        _remember(store, layer, _chain_key(diff_id, below) if applied.dependent else diff_id)
     return layer
 
 

@@ -66,11 +66,14 @@ def from_blobs(store: "Store", layers: "Sequence[Layer]") -> "tuple[Layer, ...]"
     return done
 
 
-def from_blob(store: "Store", blob: "LayerBlob", below: "tuple[Layer, ...]") -> Layer:
-    """Unpack a layer from a blob of the store. Raises DigestMismatch where the disk has changed it."""
+def from_blob(store: "Store", blob: "LayerBlob", below: "tuple[Layer, ...]", *, remember: bool = True) -> Layer:
+    """Unpack a layer from a blob of the store. remember: False for a copy that is only looked at.
+
+    Raises DigestMismatch where the disk has changed it.
+    """
     fd = store.blobs.open(blob.digest)
     try:
-        return unpack(store, chunks_of(fd), blob.diff_id, below, lambda diff_id: (blob.digest, blob.size))
+        return unpack(store, chunks_of(fd), blob.diff_id, below, lambda diff_id: (blob.digest, blob.size), remember=remember)
     finally:
         os.close(fd)
 

@@ -90,9 +90,22 @@ class _Push:
 
     # ------------------------------------------------------------ with a manifest that is here
     def _targets(self, image: Digest) -> "list[str]":
-        """Manifests that the image was pulled or pushed with: this name's own first."""
+        """Manifests that the image was pulled or pushed with: this name's own first; of an index that cannot be pushed, its part for the image."""
         rows = self._store.index.query("SELECT name, target FROM reference WHERE image = ? AND target != ''", image)
-        return [row[1] for row in sorted(rows, key=lambda row: row[0] != str(self._reference))]
+        targets = [row[1] for row in sorted(rows, key=lambda row: row[0] != str(self._reference))]
+        return [*targets, *(part for target in targets for part in self._parts(target, image))]
+
+    def _parts(self, target: str, image: Digest) -> "list[str]":
+        """The manifests of this image that an index lists, as far as they are here."""
+        descriptor = self._known(target)
+        document = self._parsed(descriptor) if descriptor is not None else None
+        found: "list[str]" = []
+        for each in document.manifests if isinstance(document, Index) else ():
+            if self._store.blobs.has(each.digest):
+                part = self._parsed(each)
+                if isinstance(part, Manifest) and part.config.digest == image:
+                    found.append(each.digest)
+        return found
 
     def _known(self, digest: str) -> "Descriptor | None":
         """Descriptor of a manifest of the store."""
