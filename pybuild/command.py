@@ -44,6 +44,7 @@ PYBUILD = (
     Command("import", "pybuild.image.import_", "Make an image out of a tar of files", ("image import",)),
     Command("diff", "pybuild.image.diff", "Show which files differ between two images", ("image diff",)),
     Command("du", "pybuild.image.du", "Show what takes the room on the disk"),
+    Command("fsck", "pybuild.image.fsck", "Check and mend the store"),
     Command("prune", "pybuild.image.prune", "Remove what nothing uses"),
     Command("image prune", "pybuild.image.imageprune", "Remove images that nothing uses"),
     Command("base", "pybuild.image.base", "Make a base image from this machine"),
