@@ -23,7 +23,7 @@ _UNITS = {"w": 7 * _DAY, "d": _DAY, "h": 3600, "m": 60, "s": 1}
 class Policy(Value):
     """build: "always", "never" or "" (where the image is missing). pull: "" (as each service says), "always", "missing", "never" or "build".
 
-    settled: everything that there is to do about images has been done. renew: builds are done without what is cached.
+    pulled: so has been what was to be pulled. settled: everything that there is to do about images has been done. renew: builds are done without what is cached.
     cached: (service, image ID) of builds whose result is known.
     ages: (image name, seconds since it was last looked for).
     """
@@ -31,6 +31,7 @@ class Policy(Value):
     build: str = ""
     pull: str = ""
     settled: bool = False
+    pulled: bool = False
     renew: bool = False
     cached: "Pairs" = ()
     ages: "tuple[tuple[str, int], ...]" = ()
@@ -63,7 +64,9 @@ def _step(draft: "Draft", service: "Service", image: str, services: "dict[str, S
             raise ImageUnavailable(image, service.name, "is not here")
         return 0
     pull = policy.pull or service.pull_policy or MISSING
-    if service.build is not None:
+    if policy.pulled and here and pull == ALWAYS:
+        return 0
+    if service.build is not None and (pull != ALWAYS or policy.build == "always" or policy.pulled):
         reason = _why_build(service, here, pull, policy)
         if reason and policy.build != "never":
             return build_step(draft, service, image, reason, services, present, done)

@@ -4,7 +4,7 @@ import sys
 
 from pybuild.stack.project import is_set, limit
 from runner import plan as planning
-from runner.action import CONTAINERS, IMAGES, RESOURCES, STARTS, BuildImage
+from runner.action import CONTAINERS, IMAGES, RESOURCES, STARTS, BuildImage, PullImage
 from runner.apply import Work, apply
 from runner.desired import images, wanted
 from runner.desired_mounts import Contents
@@ -63,13 +63,13 @@ class Converging:
         return observe(self.it.engine, project.name, images=(*images(self.wanted), *_more_images(project)),
                        networks=(one.name for one in project.networks), volumes=(one.name for one in project.volumes))
 
-    def plan(self, *, settled: bool = False) -> "Plan":
-        """By what there is now. settled: the images are as they should be."""
+    def plan(self, *, pulled: bool = False, settled: bool = False) -> "Plan":
+        """By what there is now. pulled: images that are to be pulled have been; settled: the images are as they should be."""
         present = self.observe()
         policy = self.options.images
         if not settled and (policy.build == "always" or "build" in (policy.pull, *(one.service.pull_policy for one in self.wanted))):
             policy = policy._replace(cached=self._cached())
-        options = self.options._replace(images=Policy(settled=True) if settled else policy)
+        options = self.options._replace(images=Policy(settled=True) if settled else policy._replace(pulled=pulled))
         return planning.plan(self.wanted, self.project, present, options)
 
     def _cached(self) -> "tuple[tuple[str, str], ...]":
@@ -102,6 +102,8 @@ class Converging:
             plan = self.plan()
             if plan.phase(IMAGES):
                 self._carry_out(plan, work, own, (IMAGES,))
+                if any(isinstance(step.action, PullImage) and step.action.optional for step in plan.phase(IMAGES)):
+                    self._carry_out(self.plan(pulled=True), work, own, (IMAGES,))     # what could not be pulled can be built
                 plan = self.plan(settled=True)
             for note in plan.notes:
                 self.note(note)
