@@ -64,14 +64,19 @@ class PackRef(Struct, frozen=True):
 
 
 class MountIndex(Struct, frozen=True):
-    """The whole of a cache mount. listing: names of the chunks that are the listing, in hexadecimal."""
+    """The whole of a cache mount. listing: names of the chunks that are the listing, in hexadecimal; mode, uid, gid: of the directory itself."""
 
     packs: tuple[PackRef, ...]
     listing: tuple[str, ...]
     files: int = 0
     size: int = 0                        # bytes of all files
+    mode: int = 0o755
+    uid: int = 0
+    gid: int = 0
 
     def __post_init__(self) -> None:
+        if not (0 <= self.mode <= 0o7777 and 0 <= self.uid < 1 << 32 and 0 <= self.gid < 1 << 32):
+            raise ValueError("a number that is too large")
         if len(self.packs) > _PACKS or any(len(name) != 2 * ID or name.strip("0123456789abcdef") for name in self.listing):
             raise ValueError("a cache mount that is none")
 

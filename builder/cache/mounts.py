@@ -134,6 +134,7 @@ def _save(store: "Store", target: "Target", path: str, memo: Memo, base: "Base |
 
     tree = scan(path, owners=store.root.owners, hashed=False)
     root = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    look = os.fstat(root)
     kept = _worth_keeping(base, tree, memo)
     known = {chunk.name for _, chunks, _ in kept for chunk in chunks}
     try:
@@ -150,7 +151,7 @@ def _save(store: "Store", target: "Target", path: str, memo: Memo, base: "Base |
             copy_blob(store, target, base.depot, ref.table)
     memo.replace(reading.read, {str(ref.table.digest): data for ref, data in (*((ref, data) for ref, _, data in kept), *made)})
     packs = (*(ref for ref, _, _ in kept), *(ref for ref, _ in made))
-    return MountIndex(packs, listing, reading.files, reading.size)
+    return MountIndex(packs, listing, reading.files, reading.size, look.st_mode & 0o7777, look.st_uid, look.st_gid)
 
 
 def _parents_first(tree: "Tree") -> "list[str]":

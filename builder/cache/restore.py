@@ -95,6 +95,7 @@ def _restore(store: "Store", depot: "Depot", entry: "MountEntry", path: str) -> 
         with Crew(_THREADS) as crew:
             _write_packs(crew, depot, [tables[number] for number in needed], writing)
         writing.finish()
+        _dress(root, Entry(b"top", DIRECTORY, index.mode, index.uid, index.gid, os.fstat(root).st_mtime_ns))
     finally:
         os.close(root)
     Memo(f"{os.path.dirname(path)}/memo").replace(writing.done, {str(ref.table.digest): data for ref, data in tables})

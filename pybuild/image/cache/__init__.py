@@ -1,0 +1,1 @@
+"""`pybuild cache`: the build cache of this machine, and the ones elsewhere."""
