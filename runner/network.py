@@ -24,6 +24,8 @@ _NAME_MAX = 255
 # options of the bridge driver, by docker's names; others are kept and shown, and do nothing
 BRIDGE_NAME, MTU, ICC = "com.docker.network.bridge.name", "com.docker.network.driver.mtu", "com.docker.network.bridge.enable_icc"
 MASQUERADE, BIND_IP = "com.docker.network.bridge.enable_ip_masquerade", "com.docker.network.bridge.host_binding_ipv4"
+PARENT, MACVLAN_MODE, IPVLAN_MODE = "parent", "macvlan_mode", "ipvlan_mode"
+_MODES = {MACVLAN_MODE: ("bridge", "private", "vepa", "passthru"), IPVLAN_MODE: ("l2", "l3", "l3s")}
 _SHORT = {"mtu": MTU, "name": BRIDGE_NAME, "icc": ICC}
 
 
@@ -102,6 +104,8 @@ def check(spec: NetworkSpec) -> NetworkSpec:
         raise InvalidNetwork(spec.name, f"wants the IPAM driver `{spec.ipam_driver}`, which is not there", "leave it out, or say `default`")
     if not spec.ipv4 and not spec.ipv6:
         raise InvalidNetwork(spec.name, "has neither IPv4 nor IPv6")
+    if spec.driver != BRIDGE and PARENT not in dict(spec.options):
+        raise InvalidNetwork(spec.name, f"has the driver `{spec.driver}` and no parent", "name an interface of this machine with `-o parent=eth0`")
     options = tuple((_SHORT.get(key, key), value) for key, value in spec.options)
     for key, value in options:
         _check_option(spec.name, key, value)
@@ -114,6 +118,10 @@ def _check_option(network: str, key: str, value: str) -> None:
     if key == BRIDGE_NAME and not is_interface(value):
         raise InvalidNetwork(network, f"wants a bridge called `{value}`, which is no name for one",
                              f"at most {INTERFACE_MAX} letters, digits, `_`, `.` and `-`")
+    if key in _MODES and value not in _MODES[key]:
+        raise InvalidNetwork(network, f"has `{key}` `{value}`, which is none", f"there are {', '.join(_MODES[key])}")
+    if key == PARENT and not is_interface(value):
+        raise InvalidNetwork(network, f"has the parent `{value}`, which is no name of an interface")
     if key in (ICC, MASQUERADE) and value.lower() not in ("true", "false", "1", "0"):
         raise InvalidNetwork(network, f"has `{key}` neither true nor false: `{value}`")
 

@@ -6,12 +6,12 @@ A bridge is made when it is needed and removed when nothing runs; one that someb
 import os
 
 from kernel.value import Value
-from runner.agent import namespace, netlink
+from runner.agent import namespace, netlink, plumbing, survey
 from runner.agent.address import mac_of, parse_subnet
 from runner.agent.errors import NetworkFailed
 from runner.agent.netlink import Netlink, NetlinkFailed
 from runner.agent.ruleset import Fence
-from runner.network import ICC, MASQUERADE, MTU, NetworkRecord
+from runner.network import BRIDGE, ICC, IPVLAN_MODE, MACVLAN_MODE, MASQUERADE, MTU, NetworkRecord
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -87,28 +87,53 @@ class Bridges:
 
     # ---------------------------------------------------------------- containers
     def plug(self, record: NetworkRecord, cell: "Cell", plug: Plug) -> str:
-        """Put an interface into the cell; the name of its other end, here. Raises NetworkError; nothing is left then."""
+        """Put an interface into the cell; the name of its other end here, "" if it has none. Raises NetworkError; nothing is left then."""
+        if record.spec.driver != BRIDGE:
+            return self._graft(record, cell, plug)
         index = self.realise(record)
         name = f"pv{self._root_id}{os.urandom(3).hex()}"
         try:
             alone = [] if record.enabled(ICC) else [netlink.isolate_port(name)]
             pair = netlink.veth(name, index, cell.fd, plug.interface, plug.mac, self.mtu(record))
             self._home.do(pair, netlink.no_link_local(name), *alone, netlink.up(name))
-            name6, value6 = ("accept_dad", "0") if plug.address6 else ("disable_ipv6", "1")
-            with namespace.within(cell.fd):
-                namespace.write_sysctl(f"net/ipv6/conf/{plug.interface}/{name6}", value6)
-            inner = cell.netlink.link(plug.interface)
-            assert inner, "the interface was made a moment ago"
-            requests = [netlink.address(inner.number, *one) for one in ((plug.address4, plug.prefix4), (plug.address6, plug.prefix6)) if one[0]]
-            requests += [netlink.address(inner.number, one, 64 if ":" in one else 16) for one in plug.link_local]
-            cell.netlink.do(*requests, netlink.up(inner.number))
+            self._settle(cell, plug)
         except (NetlinkFailed, OSError) as error:
             self.unplug(name)
             raise NetworkFailed(f"connect to network `{record.name}`", _reason(error), _help(error)) from error
         return name
 
+    def _settle(self, cell: "Cell", plug: Plug) -> None:
+        """The interface is in the cell; give it what it shall have."""
+        name6, value6 = ("accept_dad", "0") if plug.address6 else ("disable_ipv6", "1")
+        with namespace.within(cell.fd):
+            namespace.write_sysctl(f"net/ipv6/conf/{plug.interface}/{name6}", value6)
+        inner = cell.netlink.link(plug.interface)
+        assert inner, "the interface was made a moment ago"
+        requests = [netlink.address(inner.number, *one) for one in ((plug.address4, plug.prefix4), (plug.address6, plug.prefix6)) if one[0]]
+        requests += [netlink.address(inner.number, one, 64 if ":" in one else 16) for one in plug.link_local]
+        cell.netlink.do(*requests, netlink.up(inner.number))
+
+    def check_parent(self, record: NetworkRecord) -> None:
+        """Of a macvlan or ipvlan. Raises NetworkFailed."""
+        if self._home.link(record.interface) is None:
+            raise NetworkFailed(f"use network `{record.name}`", f"its parent, the interface `{record.interface}`, is not there")
+
+    def _graft(self, record: NetworkRecord, cell: "Cell", plug: Plug) -> str:
+        kind, parent = record.spec.driver, record.interface
+        macvlan = kind == "macvlan"
+        mode = record.option(MACVLAN_MODE, "bridge") if macvlan else record.option(IPVLAN_MODE, "l2")
+        mtu = int(record.option(MTU, "0")) or survey.mtu_of(parent)
+        try:
+            plumbing.apart(plumbing.make_child, kind, parent, mode, plug.interface, plug.mac if macvlan else "", mtu, cell.fd)
+            self._settle(cell, plug)
+        except (NetlinkFailed, OSError) as error:
+            raise NetworkFailed(f"connect to network `{record.name}`", _reason(error), _help(error)) from error
+        return ""
+
     def unplug(self, name: str) -> None:
         """Remove a cable by its end here. Idempotent."""
+        if not name:
+            return
         try:
             self._home.do(netlink.delete(name))
         except NetlinkFailed:
@@ -116,6 +141,8 @@ class Bridges:
 
     def mute(self, name: str) -> None:
         """Let nothing pass a cable any more whose container is about to go; the rest of it goes with its namespace."""
+        if not name:
+            return
         try:
             self._home.do(netlink.down(name))
         except NetlinkFailed:

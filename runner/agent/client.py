@@ -6,6 +6,7 @@ On the path of every command that runs something: it imports almost nothing. An 
 import _socket
 import os
 import sys
+from _thread import allocate_lock
 
 from runner.agent.errors import AgentLost, from_wire
 from runner.agent.form import from_plain, to_plain
@@ -26,7 +27,9 @@ _PACKAGES = ("kernel", "store", "sandbox", "runner", "runner/agent")
 
 
 class Agent:
-    """root: the store's directory; run_directory: an existing 0700 directory of the user. Connects at the first request; one thread at a time.
+    """root: the store's directory; run_directory: an existing 0700 directory of the user. Connects at the first request.
+
+    Safe in several threads; after a fork the child has a connection of its own.
 
     notices: what the agent wants the user to know, to be printed and cleared by whoever prints.
     """
@@ -36,6 +39,8 @@ class Agent:
         self._run_directory = run_directory
         self._idle_s = idle_s
         self._socket: "_socket.socket | None" = None
+        self._process = 0                                 # whose the socket is
+        self._lock = allocate_lock()
         self._fingerprint = 0
         self._starter = 0                                 # a child of ours that ends soon
         self.notices: list[str] = []
@@ -114,6 +119,14 @@ class Agent:
 
     def _ask(self, verb: str, *arguments: "Any") -> "tuple[Any, list[int]]":
         """(value, descriptors). An agent that left just now is started again, one of another version is replaced."""
+        if self._process != os.getpid():
+            self._lock = allocate_lock()
+            self.close()                                  # our copy of it; the parent goes on with its own
+            self._process = os.getpid()
+        with self._lock:
+            return self._exchange(verb, arguments)
+
+    def _exchange(self, verb: str, arguments: "tuple[Any, ...]") -> "tuple[Any, list[int]]":
         self._fingerprint = self._fingerprint or fingerprint()
         request = (verb, self._fingerprint, os.stat("/proc/self/ns/user").st_ino, *(to_plain(one) for one in arguments))
         for _ in range(_TRIES):

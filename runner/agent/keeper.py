@@ -19,13 +19,13 @@ from runner.agent.live import Given, LiveNetworks
 from runner.agent.members import Members
 from runner.agent.names import Names
 from runner.agent.nameserver import Nameserver
-from runner.agent.netlink import default_route, no_default_route
+from runner.agent.netlink import default_route, delete, no_default_route
 from runner.agent.nft import Nft
 from runner.agent.ports import Ports, published
 from runner.agent.resolver import ResolvConf
 from runner.agent.ruleset import Published
 from runner.endpoint import Connection, Endpoint, Membership, PortMapping
-from runner.network import BIND_IP, ICC, NetworkRecord, NetworkSpec
+from runner.network import BIND_IP, BRIDGE, ICC, NetworkRecord, NetworkSpec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -226,6 +226,8 @@ class Keeper:
             attached.joints.remove(joint)
             self._parts.names.remove(attached.membership.container, network)
             self._parts.bridges.unplug(joint.veth)
+            if not joint.veth:
+                attached.cell.netlink.do(delete(joint.seat.interface))
             self._parts.live.take_back(network, joint.connection.ipv4_address, joint.connection.ipv6_address)
 
     def _keep(self, attached: _Attached, endpoints: tuple[Endpoint, ...]) -> None:
@@ -263,6 +265,8 @@ class Keeper:
         if way is None or not mappings:
             return
         joint = next(one for one in attached.joints if one.connection is way)
+        if joint.seat.record.spec.driver != BRIDGE:
+            return                                        # it has an address on the wire itself
         if address := joint.seat.record.option(BIND_IP):
             mappings = tuple(one if one.host_ip else one._replace(host_ip=address) for one in mappings)
         membership = attached.membership

@@ -13,7 +13,7 @@ from runner.agent.firewall import Firewall
 from runner.agent.ipam import Addresses, Taken, settle
 from runner.agent.records import PREDEFINED, Networks, new_id
 from runner.endpoint import Connection, Endpoint
-from runner.network import BRIDGE_NAME, HOST, NONE, NetworkRecord, NetworkSpec, check
+from runner.network import BRIDGE, BRIDGE_NAME, HOST, NONE, PARENT, NetworkRecord, NetworkSpec, check
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -58,9 +58,10 @@ class LiveNetworks:
             if self._records.named(spec.name):
                 raise NetworkExists(spec.name)
             id = new_id()
-            interface = dict(spec.options).get(BRIDGE_NAME) or self._bridges.name_for(id)
+            own = spec.driver == BRIDGE
+            interface = dict(spec.options).get(BRIDGE_NAME if own else PARENT) or self._bridges.name_for(id)
             for other in self._records.list(hidden=True):
-                if other.interface == interface:
+                if own and other.interface == interface:
                     raise InvalidNetwork(spec.name, f"wants the bridge `{interface}`, which network `{other.name}` has")
             spec, chosen = settle(spec, self._taken(interface), int(id[:14], 16))
             record = NetworkRecord(id, time.time_ns(), interface, chosen, spec)
@@ -95,17 +96,22 @@ class LiveNetworks:
         if record.id in self._real:
             return self._real[record.id]
         record = self._settle_again(record)
-        self._prepare(record)
-        self._bridges.realise(record)
-        self._firewall.fence(fence_of(record))
-        self._real[record.id] = record
+        self._make_real(record)
+        if record.spec.driver == BRIDGE:
+            self._firewall.fence(fence_of(record))
         return record
+
+    def _make_real(self, record: NetworkRecord) -> None:
+        if record.spec.driver == BRIDGE:
+            self._prepare(record)
+            self._bridges.realise(record)
+        else:
+            self._bridges.check_parent(record)
+        self._real[record.id] = record
 
     def resume(self, record: NetworkRecord) -> None:
         """It has containers, and is as it was."""
-        self._prepare(record)
-        self._bridges.realise(record)
-        self._real[record.id] = record
+        self._make_real(record)
 
     def _settle_again(self, record: NetworkRecord) -> NetworkRecord:
         taken = self._taken(record.interface, besides=record.id)
@@ -128,7 +134,7 @@ class LiveNetworks:
     def dissolve(self, record: NetworkRecord) -> None:
         """It is not real any more. Idempotent."""
         self._addresses.pop(record.id, None)
-        if self._real.pop(record.id, None):
+        if self._real.pop(record.id, None) and record.spec.driver == BRIDGE:
             self._firewall.unfence(record.interface)
         self._bridges.dissolve(record)
 
@@ -141,7 +147,8 @@ class LiveNetworks:
                 self._records.remove(record.id)
 
     def real(self) -> tuple[NetworkRecord, ...]:
-        return tuple(self._real.values())
+        """Those that are bridges now."""
+        return tuple(record for record in self._real.values() if record.spec.driver == BRIDGE)
 
     # ---------------------------------------------------------------- addresses
     def give(self, record: NetworkRecord, owner: str, endpoint: Endpoint, before: Connection | None = None) -> Given:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _SCOPE_HOST = 254
+_IPVLAN_MODES = {"l2": 0, "l3": 1, "l3s": 2}
 
 
 def apart(function: "Callable[..., Any]", *arguments: "Any") -> "Any":
@@ -38,6 +39,16 @@ def apart(function: "Callable[..., Any]", *arguments: "Any") -> "Any":
     if not done:
         raise NetworkFailed("arrange the network", str(value))
     return value
+
+
+def make_child(kind: str, parent: str, mode: str, name: str, mac: str, mtu: int, namespace: int) -> None:
+    """An interface of its own on the wire of `parent`, born in the namespace behind the fd. kind: macvlan or ipvlan; mac "": it is the parent's."""
+    from pyroute2 import IPRoute
+
+    wanted = {"macvlan_mode": mode} if kind == "macvlan" else {"ipvlan_mode": _IPVLAN_MODES[mode]}
+    with IPRoute() as netlink:
+        above = netlink.link_lookup(ifname=parent)[0]
+        netlink.link("add", ifname=name, kind=kind, link=above, mtu=mtu, net_ns_fd=namespace, **wanted, **({"address": mac} if mac else {}))
 
 
 def route_marked(mark: int, table: int) -> None:

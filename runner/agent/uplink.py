@@ -23,7 +23,7 @@ if TYPE_CHECKING:
             ...
 
 _DIRECTORIES = ("/usr/bin", "/bin", "/usr/local/bin", "/usr/sbin", "/sbin")
-_TUN = "/dev/net/tun"
+TUN = "/dev/net/tun"
 _MTU = 65520
 
 
@@ -83,9 +83,9 @@ class NoUplink:
 def choose(say: "Callable[[str], None]") -> "Uplink":
     """The best that this machine has, and the reason where it is not pasta."""
     pasta, slirp = _find("pasta"), _find("slirp4netns")
-    if not os.access(_TUN, os.R_OK | os.W_OK):
-        say(f"`{_TUN}` cannot be opened by this user, so containers reach the outside through a relay: TCP and UDP, not ping "
-            f"(`sudo chmod 666 {_TUN}` would allow {'pasta' if pasta else 'slirp4netns'})")
+    if not os.access(TUN, os.R_OK | os.W_OK):
+        say(f"`{TUN}` cannot be opened by this user, so containers reach the outside through a relay: TCP and UDP, not ping "
+            f"(`sudo chmod 666 {TUN}` would allow {'pasta' if pasta else 'slirp4netns'})")
         return NoUplink()
     if pasta:
         return Pasta(pasta)
@@ -93,6 +93,11 @@ def choose(say: "Callable[[str], None]") -> "Uplink":
         return Slirp(slirp)
     say("neither pasta (package `passt`) nor slirp4netns is installed, so containers reach the outside through a relay: TCP and UDP, not ping")
     return NoUplink()
+
+
+def installed() -> tuple[str, ...]:
+    """Names of the helpers that there are."""
+    return tuple(name for name in (Pasta.name, Slirp.name) if _find(name))
 
 
 def _find(name: str) -> str:

@@ -1,5 +1,6 @@
 """Firewalls of others that drop what is forwarded: each lets our bridges through while there are any, and is as before afterwards."""
 
+import shutil
 import subprocess
 
 import pytest
@@ -118,3 +119,31 @@ def test_rules_of_an_agent_that_was_killed_are_not_doubled_and_go(ground: Ground
     ground.let_go(attached)
     agent.close()
     assert eventually(ruleset, lambda now: now == before) == before
+
+
+@pytest.mark.userns
+@pytest.mark.parametrize("program", ["iptables-nft", "iptables-legacy"])
+@pytest.mark.parametrize("docker", [True, False])
+def test_iptables_of_either_kind(ground: Ground, program: str, docker: bool) -> None:
+    if not shutil.which(program):
+        pytest.skip(f"{program} is not installed")
+
+    def saved() -> list[str]:
+        lines = subprocess.run([program, "-S"], capture_output=True, text=True, check=True).stdout.splitlines()
+        return sorted(lines)
+
+    subprocess.run([program, "-P", "FORWARD", "DROP"], check=True)
+    if docker:
+        subprocess.run([program, "-N", "DOCKER-USER"], check=True)
+        subprocess.run([program, "-I", "FORWARD", "-j", "DOCKER-USER"], check=True)
+    before = saved()
+    ground.serve(ground.world, tell_peer, 80)
+    agent = ground.agent(idle_s=0.1)
+    attached = ground.attach(agent, member(1, "bridge"))
+    assert ground.call(attached.namespace, ask, SERVER, 80) == MACHINE
+    chain = "DOCKER-USER" if docker else "FORWARD"
+    assert len([line for line in saved() if line.startswith(f"-A {chain} ") and "pyup_" in line]) == 2
+    agent.detach(member(1).container)
+    ground.let_go(attached)
+    agent.close()
+    assert eventually(saved, lambda now: now == before) == before
