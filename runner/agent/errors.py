@@ -30,7 +30,7 @@ class InvalidNetwork(NetworkError):
         self.what, self.reason, self.help = what, reason, help
 
     def __str__(self) -> str:
-        return f"network `{self.what}` {self.reason}"
+        return _printable(f"network `{self.what}` {self.reason}")
 
 
 class InvalidEndpoint(NetworkError):
@@ -41,7 +41,7 @@ class InvalidEndpoint(NetworkError):
         self.container, self.reason, self.help = container, reason, help
 
     def __str__(self) -> str:
-        return f"container `{self.container}` {self.reason}"
+        return _printable(f"container `{self.container}` {self.reason}")
 
 
 class NetworkMissing(NetworkError):
@@ -52,7 +52,7 @@ class NetworkMissing(NetworkError):
         self.name, self.help = name, help
 
     def __str__(self) -> str:
-        return f"no such network: `{self.name}`"
+        return _printable(f"no such network: `{self.name}`")
 
 
 class NetworkExists(NetworkError):
@@ -197,6 +197,11 @@ class AgentLost(NetworkError):
 
     def __str__(self) -> str:
         return f"cannot reach the network agent: {self.reason}"
+
+
+def _printable(text: str) -> str:
+    """Without what would move a terminal's cursor: these texts repeat words of files that may be hostile."""
+    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 KINDS: "dict[str, type[NetworkError]]" = {kind.__name__: kind for kind in (
