@@ -172,6 +172,8 @@ class _Build:
                 if gone:                                 # records without files, as mode=min has them of what is not in the image
                     self._travel.distrust(gone)
                     continue
+                if not self._cache_only():
+                    self._travel.prefetch(plan, self._chains)
                 workers = Forked(executor.prepare, executor.leave)
                 solved = solve(plan, self._chains, executor, workers, self._lookup, self.content, self._on_event, self._jobs(), self._on_layer)
                 workers.close()

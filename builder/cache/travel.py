@@ -1,6 +1,7 @@
 """What a build has to do with caches elsewhere, in one place: asked while it plans, told of layers while it runs, and of everything at its end."""
 
 from builder.errors import BuildError
+from builder.plan import DONE
 from builder.progress import Note
 from kernel.value import Value
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from builder.progress import OnEvent
     from builder.request import Request
     from builder.solver import BuiltLayer, Chain
+    from builder.worker import Forked, Send
     from store.digest import Digest
     from store.registry.session import Session
     from store.store import Store
@@ -40,6 +42,7 @@ class Travel:
         self._sessions: Sessions = sessions or _plain_session
         self._to = tuple(address for address in request.cache_to if address.kind != "inline")
         self._exporter: "Exporter | None" = None
+        self._prefetching: "Forked | None" = None
         self.imported: "Imported | None" = None
         if request.cache_from:
             from builder.cache.imported import Imported
@@ -53,6 +56,29 @@ class Travel:
             from builder.cache.records import final_vertices
 
             self._exporter = Exporter(self._store, self._to, self.imported, self._sessions, final_vertices(graph))
+
+    def prefetch(self, plan: "Plan", chains: "Mapping[int, Chain]") -> None:
+        """Begin to fetch what the image will need of other machines' layers, while the steps above them run. What goes wrong is noticed later."""
+        index = plan.target
+        while plan.steps[index].state != DONE and plan.steps[index].vertex.inputs:
+            index = plan.steps[index].vertex.inputs[0].vertex
+        chain = chains.get(index, ())
+        if self.imported is None or plan.is_done() or all(layer.snapshot for layer in chain):
+            return
+        from builder.cache.bring import bring
+        from builder.worker import Forked
+
+        store, imported = self._store, self.imported
+
+        def fetch(send: "Send") -> None:
+            try:
+                bring(store, chain, imported, lambda text: None)
+            finally:
+                store.index.close()
+                store.leases.release()
+
+        self._prefetching = Forked()
+        self._prefetching.start("prefetch", fetch)
 
     def on_layer(self, index: int, layer: "BuiltLayer") -> None:
         if self._exporter is not None:
@@ -127,6 +153,8 @@ class Travel:
             raise BuildError(f"the cache is not written: {failed.error}", help="with `ignore-error=true` in --cache-to the build succeeds without it")
 
     def close(self) -> None:
+        if self._prefetching is not None:
+            self._prefetching.stop()
         if self._exporter is not None:
             self._exporter.stop()
         if self.imported is not None:

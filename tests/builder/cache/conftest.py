@@ -96,9 +96,9 @@ def _labels(done: Done, word: str) -> list[str]:
     return [labels[n] for n in sorted(last, key=int) if last[n] == word]
 
 
-def fetched(done: Done) -> int:
-    """Layers that were fetched from a cache."""
-    return sum(int(count) for count in re.findall(r"fetches (\d+) layer", done.err))
+def fetched(machine: Machine) -> int:
+    """Layers that a machine has as blobs: those that came from elsewhere, or were sent there."""
+    return sum(path.read_bytes()[:2] == b"\x1f\x8b" for path in (machine.root / "blobs/sha256").iterdir())
 
 
 def image(done: Done) -> str:
