@@ -126,6 +126,7 @@ PYUP = (
     Command("stats", "pybuild.stack.stats", "Show what containers use of the machine"),
     Command("events", "pybuild.stack.events", "Show what happens to containers"),
     Command("wait", "pybuild.stack.wait", "Wait until containers have ended"),
+    Command("watch", "pybuild.stack.watch", "Watch sources, and bring what changes into containers"),
     Command("images", "pybuild.stack.images", "List the images of containers"),
     Command("volumes", "pybuild.stack.volumes", "List the volumes of a project"),
     Command("ls", "pybuild.stack.ls", "List projects"),

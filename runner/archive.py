@@ -84,6 +84,24 @@ def pack_at(fd: int, own: str, named: str) -> "Iterator[bytes]":
     return _pack(fd, own, named)
 
 
+def pack_named(pairs: "Iterable[tuple[str, str]]") -> "Iterator[bytes]":
+    """A tar of several things: (path, name in the archive). What has gone meanwhile is left out."""
+    links: dict[tuple[int, int], bytes] = {}
+    for path, named in pairs:
+        directory, own = os.path.split(path)
+        try:
+            fd = os.open(directory or "/", _DIRECTORY)
+        except FileNotFoundError:
+            continue
+        try:
+            yield from _entry(fd, own, os.fsencode(named), links)
+        except FileNotFoundError:
+            continue
+        finally:
+            os.close(fd)
+    yield END
+
+
 def pack_directory(fd: int) -> "Iterator[bytes]":
     """A tar of everything below an open directory, which is closed at the end."""
     return _pack(fd, ".", ".")

@@ -23,7 +23,7 @@ _UNITS = {"w": 7 * _DAY, "d": _DAY, "h": 3600, "m": 60, "s": 1}
 class Policy(Value):
     """build: "always", "never" or "" (where the image is missing). pull: "" (as each service says), "always", "missing", "never" or "build".
 
-    pulled: so has been what was to be pulled. settled: everything that there is to do about images has been done. renew: builds are done without what is cached.
+    pulled: so has been what was to be pulled. settled: everything that there is to do about images has been done. renew: nothing cached is used.
     cached: (service, image ID) of builds whose result is known.
     ages: (image name, seconds since it was last looked for).
     """

@@ -3,8 +3,6 @@
 One loop from the first start to the last stop: output of what runs is shown while others still start, and while they are being stopped.
 """
 
-import sys
-
 from pybuild.stack.converging import Failed, tell
 from pybuild.stack.lines import LineWriter
 from pybuild.stack.lull import is_over
@@ -81,6 +79,10 @@ class Attached:
         self.way.run(reactor=self.reactor, attaches=lambda service: True, on_start=self._on_start, before_starts=self._greet)
         self.it.unlock()
         self.chorus.follow(self._wants)
+        if self.options.watch:
+            from pybuild.stack.watch import Watching
+
+            Watching(self.it, self.show, self.reactor, quiet=self.options.quiet_build).begin()
 
     def _greet(self) -> None:
         """Say whose output comes, and join what runs already."""
@@ -184,7 +186,4 @@ def shown_services(way: "Converging", options: "Options") -> "set[str]":
 
 
 def run_attached(it: "stack", way: "Converging", options: "Options", show: "Printer") -> int:
-    if options.watch:
-        print("error: `up --watch` is not there yet: `pyup watch` beside it does the same", file=sys.stderr)
-        return FAILED
     return Attached(it, way, options, show).run()

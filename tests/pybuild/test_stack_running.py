@@ -412,3 +412,62 @@ def test_dry_run_changes_nothing(stack: Stacks) -> None:
     for words in (("down", "--dry-run"), ("--dry-run", "stop"), ("--dry-run", "kill"), ("--dry-run", "rm", "-sf"), ("--dry-run", "restart")):
         it(*words)
     assert it.states("a") == ["running"]
+
+
+# ---------------------------------------------------------------- watching sources
+WATCHED = """services:
+  a:
+    build: {dockerfile_inline: "FROM busybox\\nRUN mkdir /app && chown 7 /app\\nCOPY lock /lock"}
+    command: sh -c 'echo began; trap "exit 0" TERM; while true; do sleep 0.1; done'
+    develop:
+      watch:
+        - {path: src, action: sync, target: /app, ignore: ["*.md"], initial_sync: true}
+        - {path: conf, action: sync+restart, target: /conf}
+        - {path: hook, action: sync+exec, target: /hook, exec: {command: [sh, -c, "echo ran >> /ran"]}}
+        - {path: lock, action: rebuild}
+"""
+
+
+def test_watch_brings_changes_into_containers(stack: Stacks) -> None:
+    it = stack(WATCHED)
+    it.write("lock", "1")
+    it.write("src/first", "first")
+    it.write("conf/c", "1")
+    it.write("hook", "1")
+    with running(it, "watch") as process:
+        assert process.stderr
+        for line in process.stderr:
+            if "Watch enabled" in line:
+                break
+        assert it.sh("a", "cat /app/first; stat -c %u /app/first") == "first7\n"
+        it.write("src/deep/new", "new")
+        it.write("src/x.md", "no")
+        (it.directory / "src" / "first").unlink()
+        it.until(lambda: it.run("exec", "-T", "a", "sh", "-c", "test ! -e /app/first -a ! -e /app/x.md && grep -q new /app/deep/new").status == 0)
+        it.write("conf/c", "2")
+        it.until(lambda: it.run("exec", "-T", "a", "grep", "-q", "2", "/conf/c").status == 0 and it.logs("a").count("began") == 2)
+        it.write("hook", "2")
+        it.until(lambda: it.run("exec", "-T", "a", "grep", "-q", "ran", "/ran").status == 0)
+        before = it.ids("a")
+        it.write("lock", "2")
+        it.until(lambda: it.ids("a") not in ([], before) and it.run("exec", "-T", "a", "grep", "-q", "2", "/lock").status == 0)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=20) == 130
+
+
+def test_watch_of_nothing(stack: Stacks) -> None:
+    it = stack(services(sleeping()))
+    assert "develop.watch" in it.fails("watch", "--no-up").err
+
+
+def test_up_watches_too(stack: Stacks) -> None:
+    it = stack(WATCHED)
+    for name in ("lock", "src/first", "conf/c", "hook"):
+        it.write(name, "1")
+    with running(it, "up", "--watch") as process:
+        it.until(lambda: it.run("exec", "-T", "a", "test", "-e", "/app/first").status == 0)
+        it.write("src/first", "2")
+        it.until(lambda: it.run("exec", "-T", "a", "grep", "-q", "2", "/app/first").status == 0)
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=20)
+    assert "a-1  | began" in out
