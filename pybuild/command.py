@@ -130,6 +130,7 @@ PYUP = (
     Command("images", "pybuild.stack.images", "List the images of containers"),
     Command("volumes", "pybuild.stack.volumes", "List the volumes of a project"),
     Command("ls", "pybuild.stack.ls", "List projects"),
+    Command("graph", "pybuild.stack.graph", "Draw a project"),
     Command("publish", "pybuild.stack.publish", "Publish a project (not there yet)"),
     Command("plan", "pybuild.stack.plan", "Say what `up` would do, and why"),
     Command("version", "pybuild.stack.version", "Show the version"),
