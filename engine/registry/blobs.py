@@ -28,15 +28,13 @@ class BlobRoutes:
 
     def answer(self, request: Request, digest: Digest, size: int) -> Response:
         """The blob, or what was asked for of it."""
-        tag = f'"{digest}"'
-        headers: "tuple[tuple[str, str], ...]" = (("Docker-Content-Digest", digest), ("ETag", tag), FOR_EVER)
-        if tag in request.header("if-none-match") or request.header("if-none-match") == "*":
-            return empty(304, *headers)
-        headers = (*headers, ("Content-Type", "application/octet-stream"), ("Accept-Ranges", "bytes"))
+        if client_has(request, digest):
+            return empty(304, *headers_of(digest))
+        headers = headers_of(digest)
         if request.method == "HEAD":
             return Response(200, headers, Empty(size))
         part = None
-        if "range" in request.headers and request.header("if-range", tag) == tag:
+        if "range" in request.headers and request.header("if-range", f'"{digest}"') == f'"{digest}"':
             try:
                 part = parse_range(request.headers["range"], size)
             except Unsatisfiable:
@@ -55,3 +53,14 @@ class BlobRoutes:
         if not self._ledger.delete_blob(name, digest):
             raise RegistryError("BLOB_UNKNOWN", "the repository has no such blob", digest)
         return empty(202)
+
+
+def headers_of(digest: Digest) -> "tuple[tuple[str, str], ...]":
+    return (("Docker-Content-Digest", digest), ("ETag", f'"{digest}"'), FOR_EVER, ("Content-Type", "application/octet-stream"),
+            ("Accept-Ranges", "bytes"))
+
+
+def client_has(request: Request, digest: Digest) -> bool:
+    """Whether the client says that it has the blob, and would be content to hear that it is still the same, which it always is."""
+    known = request.header("if-none-match")
+    return f'"{digest}"' in known or known == "*"

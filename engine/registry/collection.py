@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 
 class Keeping(Value):
     """Times in seconds. unused: of blobs that no manifest names (a push of many layers takes its time). untagged: of manifests that no tag, index or
-    subject leads to; None keeps them for ever."""
+    subject leads to; idle: of everything that nobody asks for (a mirror can get it again); None keeps them for ever."""
 
     unused_s: float = 24 * 3600.0
     untagged_s: "float | None" = None
+    idle_s: "float | None" = None
 
 
 class Collected(Value):
@@ -36,9 +37,10 @@ def collect(store: Store, ledger: Ledger, uploads: Uploads, keeping: Keeping) ->
     """One collection. Pushes and pulls go on meanwhile: what they use is leased, or in the ledger."""
     uploads.expire()
     now = time.time()
-    manifests, blobs = ledger.forget_unused(int(now - keeping.unused_s), None if keeping.untagged_s is None else int(now - keeping.untagged_s))
+    idle = ledger.forget_idle(int(now - keeping.idle_s)) if keeping.idle_s is not None else (0, 0)
+    unused = ledger.forget_unused(int(now - keeping.unused_s), None if keeping.untagged_s is None else int(now - keeping.untagged_s))
     swept = sweep(store)
-    return Collected(manifests, blobs, swept.blobs, swept.bytes)
+    return Collected(idle[0] + unused[0], idle[1] + unused[1], swept.blobs, swept.bytes)
 
 
 class Collector:

@@ -198,14 +198,20 @@ class Ledger:
     # ------------------------------------------------------------ manifests and tags
     def manifest(self, repository: str, reference: str) -> "Stored | None":
         """By digest, or by tag."""
-        fields = "m.digest, m.media_type, m.size, m.subject, m.artifact_type, m.annotations"
+        fields = "m.digest, m.media_type, m.size, m.subject, m.artifact_type, m.annotations, m.used, r.id"
         if ":" in reference:
             rows = self._query(f"SELECT {fields} FROM repository AS r, manifest AS m WHERE r.name = ? AND m.repository = r.id AND m.digest = ?",
                                repository, reference)
         else:
             rows = self._query(f"SELECT {fields} FROM repository AS r, tag AS t, manifest AS m WHERE r.name = ? AND t.repository = r.id "
                                "AND t.name = ? AND m.repository = r.id AND m.digest = t.digest", repository, reference)
-        return Stored(*rows[0]) if rows else None
+        if not rows:
+            return None
+        *values, used, number = rows[0]
+        now = int(time.time())
+        if now - used > _STALE_S:
+            self._run("UPDATE manifest SET used = ? WHERE repository = ? AND digest = ?", now, number, values[0])
+        return Stored(*values)
 
     def add_manifest(self, repository: str, stored: Stored, parts: "tuple[str, ...]", tag: str = "", *, blobs: "tuple[str, ...]" = (),
                      manifests: "tuple[str, ...]" = ()) -> None:
@@ -272,6 +278,15 @@ class Ledger:
         row = self._query("SELECT (SELECT count(*) FROM repository), (SELECT count(*) FROM tag), (SELECT count(DISTINCT digest) FROM manifest), "
                           "count(*), coalesce(sum(size), 0) FROM (SELECT digest, max(size) AS size FROM blob GROUP BY digest)")[0]
         return int(row[0]), int(row[1]), int(row[2]), int(row[3]), int(row[4])
+
+    def forget_idle(self, before: int) -> "tuple[int, int]":
+        """Forget what nobody has asked for since `before`, tags or no tags: for a mirror, which can get it again. Returns (manifests, blobs)."""
+        with self:
+            manifests = self._run("DELETE FROM manifest WHERE used < ?", before)
+            for table, digest in (("part", "manifest"), ("tag", "digest")):
+                self._run(f"DELETE FROM {table} AS t WHERE NOT EXISTS "
+                          f"(SELECT 1 FROM manifest WHERE repository = t.repository AND digest = t.{digest})")
+            return manifests, self._run("DELETE FROM blob WHERE used < ?", before)
 
     def forget_unused(self, before: int, untagged_before: "int | None" = None) -> "tuple[int, int]":
         """Forget blobs that no manifest names and nobody has asked for since `before` (seconds since 1970), and repositories with nothing in them.

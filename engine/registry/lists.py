@@ -1,5 +1,7 @@
 """Routes of lists: the repositories, their tags, what refers to a manifest. Long lists come in pages, with a Link to the next."""
 
+from collections.abc import Callable, Sequence
+
 import msgspec
 
 from engine.http.message import Request, Response
@@ -36,11 +38,14 @@ class ListRoutes:
 
     def tags(self, request: Request) -> Response:
         name = check_name(request.parameters["name"])
-        size = check_page_size(request.query["n"]) if "n" in request.query else None
         if not self._ledger.has_repository(name):
             raise RegistryError("NAME_UNKNOWN", "there is no such repository", name)
-        found = self._ledger.tags(name, request.query.get("last", ""), (_ALL if size is None else size) + 1)
-        tags, link = _page(found, size, f"/v2/{name}/tags/list")
+        return self.answer_tags(request, name, lambda after, limit: self._ledger.tags(name, after, limit))
+
+    def answer_tags(self, request: Request, name: str, read: "Callable[[str, int], list[str]]") -> Response:
+        """A page of tags. read: those after a tag ("" for the first), in order, at most so many."""
+        size = check_page_size(request.query["n"]) if "n" in request.query else None
+        tags, link = _page(read(request.query.get("last", ""), (_ALL if size is None else size) + 1), size, f"/v2/{name}/tags/list")
         return document({"name": name, "tags": tags}, *link)
 
     # ------------------------------------------------------------ referrers
@@ -58,8 +63,7 @@ class ListRoutes:
         if not after:
             known = {stored.digest for stored in found}
             entries += [entry for entry in self._fallback(name, digest, wanted) if entry["digest"] not in known]
-        body = msgspec.json.encode({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries})
-        return Response(200, (("Content-Type", OCI_INDEX), *headers), body)
+        return answer_referrers(entries, *headers)
 
     def _fallback(self, name: str, subject: Digest, wanted: str) -> "list[dict[str, object]]":
         """Entries of the index that clients of registries without this route keep under the tag `sha256-<hex>`, where they are here, but not
@@ -78,6 +82,12 @@ class ListRoutes:
             if here is not None and here.subject != subject and (not wanted or wanted in (child.artifact_type, here.artifact_type)):
                 entries.append(_entry(here))
         return entries
+
+
+def answer_referrers(entries: "Sequence[object]", *headers: "tuple[str, str]") -> Response:
+    """entries: descriptors, as they are to be in the index."""
+    body = msgspec.json.encode({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries})
+    return Response(200, (("Content-Type", OCI_INDEX), *headers), body)
 
 
 def _entry(stored: Stored) -> "dict[str, object]":

@@ -14,20 +14,32 @@ from engine.registry.pushes import PushRoutes
 from engine.registry.uploads import Place, Uploads
 from store.store import Store
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from engine.registry.upstream import Upstream
+
 
 class Registry:
     """One registry over one store. Close it when the server has ended."""
 
-    def __init__(self, store: Store, access: "Access | None" = None, keeping: "Keeping | None" = None) -> None:
+    def __init__(self, store: Store, access: "Access | None" = None, keeping: "Keeping | None" = None, upstream: "Upstream | None" = None) -> None:
+        """upstream: be a mirror of it, which nobody pushes to."""
         self._store, self._keeping = store, keeping or Keeping()
-        self._access = access or Access()
+        self._access = access or Access(read_only=upstream is not None)
         self.ledger = Ledger(f"{store.root.path}/registry.db")
         place = Place(store.root)
         self.uploads = Uploads(place)
         self.metrics = Metrics()
-        self._router = Router((*ListRoutes(self.ledger, store.blobs).routes(), *PushRoutes(self.ledger, self.uploads).routes(),
-                               *BlobRoutes(self.ledger, store.blobs).routes(), *ManifestRoutes(self.ledger, store.blobs, place).routes(),
-                               *self._access.routes(), Route("GET", "/metrics", self.show_metrics, "metrics")))
+        lists, blobs, manifests = ListRoutes(self.ledger, store.blobs), BlobRoutes(self.ledger, store.blobs), ManifestRoutes(
+            self.ledger, store.blobs, place)
+        pushes = PushRoutes(self.ledger, self.uploads)
+        mirrored: "tuple[Route, ...]" = ()
+        if upstream is not None:
+            from engine.registry.mirror import Mirror
+
+            mirrored = Mirror(upstream, self.ledger, place, blobs, manifests, lists, self.metrics).routes()
+        self._router = Router((*pushes.routes(), *mirrored, *lists.routes(), *blobs.routes(), *manifests.routes(), *self._access.routes(),
+                               Route("GET", "/metrics", self.show_metrics, "metrics")))
         self._add_gauges()
 
     def handle(self, request: Request) -> Response:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from engine.registry.access import Access
     from engine.registry.collection import Keeping
     from engine.registry.registry import Registry
+    from engine.registry.upstream import Upstream
 
 USAGE = Usage(
     "Serve a private registry (OCI distribution spec 1.1) from this store, until it is told to stop.",
@@ -28,6 +29,8 @@ USAGE = Usage(
      Option("--htpasswd", VALUE, "users who may push and pull, as `htpasswd -B` writes them; read again when it changes", "FILE"),
      Option("--anonymous-read", FLAG, "let everybody pull; pushing needs a user of --htpasswd"),
      Option("--read-only", FLAG, "refuse pushes and deletes"),
+     Option("--mirror", VALUE, "have what this registry has: fetch it when it is asked for, and keep it; nobody can push then", "REGISTRY"),
+     Option("--keep-mirrored", VALUE, "how long a mirror keeps what nobody asks for", "DURATION", "168h"),
      Option("--url", VALUE, "what clients call this registry, where a proxy stands before it", "URL"),
      Option("--realm", VALUE, "what password prompts name", "TEXT", "pybuild registry"),
      Option("--gc-interval", VALUE, "time between collections while serving; 0 for none", "DURATION", "1h"),
@@ -58,7 +61,7 @@ def _serve(options: Options) -> int:
     access, keeping, tls = _access(options), _keeping(options), _tls(options)
     grace, interval = _seconds("--grace", options.grace), _seconds("--gc-interval", options.gc_interval)
     with open_store(options) as store:
-        registry = Registry(store, access, keeping)
+        registry = Registry(store, access, keeping, _upstream(options))
         log = _logger(options)
 
         def done(done: "Done") -> None:
@@ -85,14 +88,37 @@ def _access(options: Options) -> "Access":
     if options.anonymous_read and not options.htpasswd:
         raise Misuse("`--anonymous-read` is of use with `--htpasswd` only", "without users everybody may read and write")
     users = Users(options.htpasswd) if options.htpasswd else None
-    return Access(users, anonymous_read=options.anonymous_read, read_only=options.read_only, realm=options.realm, url=options.url or "")
+    read_only = options.read_only or bool(options.mirror)
+    return Access(users, anonymous_read=options.anonymous_read, read_only=read_only, realm=options.realm, url=options.url or "")
 
 
 def _keeping(options: Options) -> "Keeping":
     from engine.registry.collection import Keeping
 
     untagged = _seconds("--keep-untagged", options.keep_untagged) if options.keep_untagged else None
-    return Keeping(_seconds("--keep-unused", options.keep_unused), untagged)
+    idle = _seconds("--keep-mirrored", options.keep_mirrored) if options.mirror else None
+    return Keeping(_seconds("--keep-unused", options.keep_unused), untagged, idle)
+
+
+def _upstream(options: Options) -> "Upstream | None":
+    """The registry to mirror, asked with little patience: whoever pulls waits for it."""
+    if not options.mirror:
+        return None
+    from engine.registry.upstream import Client
+    from store.config import load_config
+    from store.errors import InvalidReference
+    from store.reference import parse_reference
+    from store.registry.connection import Patience
+    from store.registry.session import Session
+
+    domain = options.mirror.removeprefix("https://").rstrip("/")
+    try:
+        known = parse_reference(f"{domain}/name").domain
+    except InvalidReference:
+        known = ""
+    if known != domain:
+        raise Misuse(f"`{domain}` is no registry", "such as `docker.io` or `registry.example.com:5000`; config.toml says how to reach it")
+    return Client(Session(load_config(options.config), patience=Patience(attempts=2, pause=0.2, longest=2.0, connect=5.0, idle=30.0)), domain)
 
 
 def _seconds(name: str, value: str) -> float:
@@ -127,7 +153,7 @@ def _listen(server: "Server", options: Options, tls: "ssl.SSLContext | None") ->
         asked = parse_address(text)
         address = server.listen(asked, None if asked.path else tls)
         print(f"serving on {address}{' with TLS' if tls and not asked.path else ''}", file=sys.stderr, flush=True)
-        if not (address.is_local or options.htpasswd or options.tls_client_ca or options.read_only):
+        if not (address.is_local or options.htpasswd or options.tls_client_ca or options.read_only or options.mirror):
             print(f"warning: whoever can reach {address} can push and delete\n  = help: name users with --htpasswd", file=sys.stderr, flush=True)
 
 

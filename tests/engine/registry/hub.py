@@ -7,6 +7,7 @@ from typing import Any
 from engine.registry.access import Access
 from engine.registry.collection import Keeping
 from engine.registry.registry import Registry
+from engine.registry.upstream import Upstream
 from store.digest import digest_of
 from store.oci import DOCKER_MANIFEST, OCI_CONFIG, OCI_EMPTY, OCI_INDEX, OCI_MANIFEST
 from store.root import open_root
@@ -19,9 +20,9 @@ __all__ = ["DOCKER_MANIFEST", "OCI_INDEX", "OCI_MANIFEST", "Hub", "index", "mani
 class Hub:
     """`with Hub(tmp_path) as hub:`."""
 
-    def __init__(self, root: Path, access: Access | None = None, keeping: Keeping | None = None) -> None:
+    def __init__(self, root: Path, access: Access | None = None, keeping: Keeping | None = None, upstream: Upstream | None = None) -> None:
         self.store = Store(open_root(str(root), str(root / "run")))
-        self.registry = Registry(self.store, access, keeping)
+        self.registry = Registry(self.store, access, keeping, upstream)
         self.serving = Serving(self.registry.handle, on_error=self.registry.on_error, on_done=self.registry.note)
 
     def __enter__(self) -> "Hub":
