@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 IDLE_S = 60.0
 _SOCKET_PATH_MAX = 107
 _TRIES = 3                                                # an agent may leave between two words
-_PACKAGES = ("kernel", "store", "sandbox", "runner", "runner/agent")
+_CODE = ("kernel", "runner/agent", "runner/endpoint.py", "runner/network.py", "runner/errors.py", "sandbox/wire.py", "store/index.py")
 
 
 class Agent:
@@ -52,12 +52,15 @@ class Agent:
 
     def detach(self, container: str) -> None:
         """Starts no agent."""
-        if self._socket is None and not self._is_alive():
+        if self._socket is None or self._process != os.getpid():
+            self.close()
+            self._socket, self._process = _dial(self._path()), os.getpid()
+        if self._socket:
+            self._ask("detach", container)
+        else:
             from runner.agent.members import Members
 
             Members(self._run_directory).remove(container)
-            return
-        self._ask("detach", container)
 
     def connect(self, container: str, endpoint: Endpoint, namespace: int = -1) -> Connection:
         """namespace: not needed; the agent has it."""
@@ -265,10 +268,12 @@ def fingerprint() -> int:
     """A number that changes with the code the agent would run."""
     home = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     found = [sys.hexversion]
-    for directory in _PACKAGES:
-        with os.scandir(f"{home}/{directory}") as entries:
-            for _, status in sorted((entry.name, entry.stat()) for entry in entries if entry.name.endswith(".py")):
-                found += [status.st_size, status.st_mtime_ns]
+    for part in _CODE:
+        path = f"{home}/{part}"
+        names = [path] if part.endswith(".py") else [f"{path}/{name}" for name in sorted(os.listdir(path)) if name.endswith(".py")]
+        for name in names:
+            status = os.stat(name)
+            found += [status.st_size, status.st_mtime_ns]
     return hash(tuple(found))                             # a tuple of ints hashes alike in every process
 
 

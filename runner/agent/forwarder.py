@@ -5,9 +5,9 @@ sockets that catch what goes out, and says ("done",) to each.
 """
 
 import _socket
+import gc
 import os
 import select
-import signal
 import sys
 import time
 
@@ -83,7 +83,7 @@ def _fork(outside: "Outpost | None", kept: int) -> "_socket.socket":
     agent = os.getpid()
     if not os.fork():
         try:
-            prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+            prctl(PR_SET_PDEATHSIG, process.SIGKILL)
             if os.getppid() != agent:
                 os._exit(0)
             _become(theirs, outside, kept)
@@ -99,6 +99,7 @@ def _become(control: "_socket.socket", outside: "Outpost | None", kept: int) -> 
         if high > low + 1:
             close_range(low + 1, high - 1)
     process.rename("pyup-ports")
+    gc.disable()                                          # it would write to pages that are the agent's too
     Carrier(control, outside).run()
 
 

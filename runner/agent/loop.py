@@ -3,7 +3,6 @@
 import select
 import sys
 import time
-from functools import partial
 from heapq import heappop, heappush
 
 TYPE_CHECKING = False
@@ -25,6 +24,10 @@ class Timer:
 
     def cancel(self) -> None:
         self.call = None
+
+    def fire(self, _: int) -> None:
+        if self.call:
+            self.call()
 
     def __lt__(self, other: "Timer") -> bool:
         return self.due < other.due
@@ -64,11 +67,11 @@ class Loop:
             for fd, events in self._epoll.poll(self._patience()):
                 handler = self._handlers.get(fd)          # an earlier event of this round may have forgotten it
                 if handler:
-                    _guarded(partial(handler, events))
+                    _guarded(handler, events)
             while self._timers and self._timers[0].due <= time.monotonic():
-                call = heappop(self._timers).call
-                if call:
-                    _guarded(call)
+                timer = heappop(self._timers)
+                if timer.call:
+                    _guarded(timer.fire, 0)
 
     def _patience(self) -> "float | None":
         while self._timers and self._timers[0].call is None:
@@ -76,10 +79,10 @@ class Loop:
         return max(0.0, self._timers[0].due - time.monotonic()) if self._timers else None
 
 
-def _guarded(call: "Callable[[], None]") -> None:
+def _guarded(call: "Callable[[int], None]", events: int) -> None:
     """One faulty client or packet must not take the networks of the others away: what happened goes to the agent's log."""
     try:
-        call()
+        call(events)
     except Exception:
         sys.excepthook(*sys.exc_info())
         sys.stderr.flush()

@@ -2,7 +2,6 @@
 
 import _socket
 import struct
-from functools import partial
 
 from runner.agent.answer import Query, answer
 from runner.agent.cell import Cell
@@ -66,7 +65,7 @@ class Nameserver:
                 data, sender = desk.cell.udp.recvfrom(_RECEIVE_MAX)
             except OSError:
                 return                                    # no more, or an ICMP error of an earlier answer
-            self._settle(desk, data, partial(_send, desk.cell.udp, sender), udp=True)
+            self._settle(desk, data, _replier(desk.cell.udp, sender), udp=True)
 
     def _settle(self, desk: _Desk, data: bytes, reply: "Callable[[bytes], None]", *, udp: bool) -> None:
         own = answer(data, desk.query, self._names, udp=udp)
@@ -171,9 +170,12 @@ class _Connection:
             self._done(self)
 
 
-def _send(socket: "_socket.socket", receiver: "Any", data: bytes) -> None:
-    try:
-        if data:
-            socket.sendto(data, receiver)
-    except (OSError, ValueError):
-        pass                                              # gone with its container, or slow to take answers
+def _replier(socket: "_socket.socket", receiver: "Any") -> "Callable[[bytes], None]":
+    def send(data: bytes) -> None:
+        try:
+            if data:
+                socket.sendto(data, receiver)
+        except (OSError, ValueError):
+            pass                                          # gone with its container, or slow to take answers
+
+    return send

@@ -7,7 +7,6 @@ namespace that the user's bridges are in. It holds that namespace, and goes on h
 import _socket
 import os
 import select
-import signal
 
 from kernel.syscalls import close_range
 from runner.agent import namespace, process
@@ -129,7 +128,7 @@ class _Stay:
             for fd in ready:
                 self._on_request(self._doors[fd])
         if self._held:
-            signal.pause()                                # the agent was killed: another one comes for what is held, and ends us
+            select.select([], [], [])                     # the agent was killed: another one comes for what is held, and ends us
         os._exit(0)
 
     def _on_request(self, door: "_socket.socket") -> None:

@@ -2,9 +2,10 @@
 
 import ctypes
 import os
-import signal
 
 from kernel.syscalls import PR_SET_NAME, prctl
+
+SIGKILL = 9                                               # the module `signal` is made of enums: half a megabyte for a process that stays
 
 
 def rename(name: str) -> None:
@@ -26,6 +27,6 @@ def end(pid: int, *names: str) -> None:
     """Kill it if it has one of these names. Fine if it has not, or is gone."""
     if pid > 0 and name_of(pid) in names:
         try:
-            os.kill(pid, signal.SIGKILL)
+            os.kill(pid, SIGKILL)
         except ProcessLookupError:
             pass
