@@ -1,8 +1,10 @@
 """What a client of the registry is told: a code of the distribution spec, its status, and one line of prose."""
 
+import errno
+import sqlite3
+
 from engine.errors import EngineError, RequestFault
 from kernel.value import Value
-from store.errors import StoreError
 
 # code -> status, where there is one usual one
 STATUS = {
@@ -36,6 +38,16 @@ class RegistryError(EngineError):
         return (Fault(self.code, self.message, self.detail), *self.more)
 
 
+def _is_full(error: "BaseException | None") -> bool:
+    """Whether the disk is full, or a quota, whoever noticed it."""
+    while error is not None:
+        if (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)) or (
+                isinstance(error, sqlite3.Error) and error.sqlite_errorname == "SQLITE_FULL"):
+            return True
+        error = error.__cause__
+    return False
+
+
 def refusal(error: Exception) -> RegistryError:
     """Any exception as what the client is told: its own fault in full, ours without what is nobody's business."""
     if isinstance(error, RegistryError):
@@ -43,6 +55,6 @@ def refusal(error: Exception) -> RegistryError:
     if isinstance(error, RequestFault):
         code = {413: "SIZE_INVALID", 408: "BLOB_UPLOAD_INVALID"}.get(error.status, "UNSUPPORTED")
         return RegistryError(code, str(error), status=error.status)
-    if isinstance(error, StoreError) and isinstance(error.__cause__, OSError) and error.__cause__.errno in (28, 122):
+    if _is_full(error):
         return RegistryError("UNAVAILABLE", "the registry has no space left", status=507)
     return RegistryError("UNKNOWN", "something went wrong in the registry; its log says what")

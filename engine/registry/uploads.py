@@ -15,7 +15,7 @@ from engine.registry.errors import RegistryError
 from engine.registry.ledger import Ledger
 from store.blobs import BlobWriter
 from store.digest import Digest, digest_of
-from store.errors import DigestMismatch
+from store.errors import DigestMismatch, StoreError
 from store.root import Root
 from store.store import Store
 
@@ -74,6 +74,10 @@ class Upload:
         self._over = False
 
     @property
+    def is_over(self) -> bool:
+        return self._over
+
+    @property
     def offset(self) -> int:
         """Bytes that have come so far."""
         return self._writer.size if self._writer else 0
@@ -105,7 +109,11 @@ class Upload:
         if self._writer is None:
             self._store = self._place.leased()
             self._writer = self._store.blobs.writer()
-        self._writer.write(piece)
+        try:
+            self._writer.write(piece)
+        except StoreError:                             # the disk is full: how much of it was written nobody knows
+            self._end()
+            raise
         self.used = time.monotonic()
 
     def commit(self, want: Digest, ledger: Ledger) -> int:
@@ -179,6 +187,9 @@ class Uploads:
         """Raises BLOB_UPLOAD_UNKNOWN."""
         upload = self._sessions.get(id)
         if upload is None or upload.repository != repository:
+            raise unknown(id)
+        if upload.is_over:
+            self.forget(upload)
             raise unknown(id)
         return upload
 

@@ -49,13 +49,13 @@ class Running:
 
 
 @contextmanager
-def serving(root: Path, *words: str) -> Iterator[Running]:
-    """The command with a unix socket beside whatever else it listens on."""
+def serving(root: Path, *words: str, within: tuple[str, ...] = ()) -> Iterator[Running]:
+    """The command with a unix socket beside whatever else it listens on. within: a command that runs it."""
     root.mkdir(exist_ok=True)
     path = f"{root.parent}/registry.sock"
     tool = Tool(root)
-    process = subprocess.Popen(tool.argv("pybuild", "registry", "serve", "--listen", f"unix://{path}", *words), env=tool.env, text=True,
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    argv = [*within, *tool.argv("pybuild", "registry", "serve", "--listen", f"unix://{path}", *words)]
+    process = subprocess.Popen(argv, env=tool.env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stderr is not None
     try:
         line = process.stderr.readline()
@@ -169,6 +169,21 @@ def test_certificate_is_renewed_by_a_signal(tmp_path: Path, tmp_path_factory: py
         until = time.monotonic() + 20
         while name() != "second":
             assert time.monotonic() < until
+
+
+@pytest.mark.userns
+def test_full_disk_is_said_and_survived(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    script = f'mount -t tmpfs -o size=3m none {root} && exec "$@"'
+    with serving(root, "--access-log", "none", within=("unshare", "-m" if os.geteuid() == 0 else "-Urm", "sh", "-c", script, "sh")) as running:
+        data = os.urandom(6_000_000)
+        for _ in range(2):
+            location = running.ask("POST", "/v2/a/blobs/uploads/").headers["location"]
+            found = running.ask("PUT", f"{location}?digest={digest_of(data)}", data)
+            assert (found.status, json.loads(found.body)["errors"][0]["message"]) == (507, "the registry has no space left")
+            assert running.ask("GET", location).status == 404
+        location = running.ask("POST", "/v2/a/blobs/uploads/").headers["location"]
+        assert running.ask("PUT", f"{location}?digest={digest_of(data[:1000])}", data[:1000]).status == 201
 
 
 # ---------------------------------------------------------------- kill -9
