@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from engine.errors import EngineError
 from kernel.value import Value
@@ -17,11 +17,7 @@ from store.registry.errors import NotInRegistry, RegistryBroken
 from store.registry.repository import Repository
 from store.registry.session import Session
 
-if TYPE_CHECKING:
-    from urllib3 import BaseHTTPResponse
-
 T = TypeVar("T")
-
 _HUB = "docker.io"
 
 
@@ -144,8 +140,8 @@ def _length(domain: str, header: "str | None") -> int:
     return int(header)
 
 
-def _skipping(connection: Connection, response: "BaseHTTPResponse", length: int, skip: int) -> "Iterator[bytes]":
-    """The body's bytes without the first `skip`, which a registry that knows no ranges sends again. Raises Unreachable where it breaks off."""
+def _skipping(connection: Connection, response: Any, length: int, skip: int) -> "Iterator[bytes]":
+    """The body's bytes of urllib3's response without the first `skip`, which a registry that knows no ranges sends again. Raises Unreachable where it breaks off."""
     done = 0
     try:
         for chunk in connection.chunks(response, length):
