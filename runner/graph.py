@@ -131,7 +131,7 @@ def _boxes(found: "Iterable[Node]") -> "dict[str, tuple[float, float, float, flo
     rows: dict[int, list[Node]] = {}
     for node in found:
         rows.setdefault(node.level, []).append(node)
-    boxes = {}
+    boxes: dict[str, tuple[float, float, float, float]] = {}
     y = 20.0
     for level in sorted(rows, reverse=True):
         x, tallest = 20.0, 0.0

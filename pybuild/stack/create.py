@@ -15,7 +15,7 @@ def main(options: Options) -> int:
     with stack(options, options.services, files=True, locked=True) as it:
         show = printer(options, it.environment)
         try:
-            way = converging(it, options, show)
+            way = converging(it, options, show, planning=it.said.dry_run)
             if it.said.dry_run:
                 from pybuild.stack.plan import show as show_plan
 

@@ -5,6 +5,11 @@ from pybuild.scanner import Options
 from pybuild.stack.project import is_set, printer, stack
 from pybuild.stack.steps import carry_out
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pybuild.stack.showing import Printer
+    from runner.model.service import Service
+
 USAGE = Usage(
     "Stop and remove containers and networks.", "pyup down -v --remove-orphans\npyup -p shop down",
     (Operand("services", "*", "only these"),),
@@ -30,7 +35,21 @@ def main(options: Options) -> int:
         plan = down(project, present, wanted, it.services)
         if not plan.steps and not options.dry_run:
             show.warn(f"no resource found to remove for project `{it.name}`")
-        return carry_out(it, plan, show, timeout_s=options.timeout, dry_run=options.dry_run)
+        status = carry_out(it, plan, show, timeout_s=options.timeout, dry_run=options.dry_run)
+        if not options.dry_run and not it.said.dry_run:
+            _unprovide(it, project.services, show)
+        return status
+
+
+def _unprovide(it: stack, services: "tuple[Service, ...]", show: "Printer") -> None:
+    """Have those programs take services down that provide them, where that is allowed."""
+    from pybuild.stack.project import allowed
+
+    for service in services:
+        if service.provider is not None and "provider" in allowed(it.options):
+            from runner.provider import run
+
+            run(service, it.project, "down", show)
 
 
 def _images(it: stack) -> "list[str]":

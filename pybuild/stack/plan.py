@@ -33,7 +33,7 @@ _ABOUT_THE_PROJECT = ("file", "project_name", "project_directory", "profile", "e
 
 def main(options: Options) -> int:
     with stack(options, options.services, files=True) as it:
-        way = converging(it, options, printer(options, it.environment))
+        way = converging(it, options, printer(options, it.environment), planning=True)
         plan = way.plan()
         if options.format == "json":
             return _show_json(plan, way.identity(), options)

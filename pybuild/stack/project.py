@@ -31,7 +31,25 @@ def load_options(options: "Options", services: "tuple[str, ...]" = (), **more: "
     said = options.project
     return LoadOptions(
         os.getcwd(), os.environ, tuple(said.file), said.project_name or "", said.project_directory or said.workdir or "", tuple(said.profile),
-        tuple(said.env_file), services, all_resources=said.all_resources, stdin=lambda: sys.stdin.buffer.read(), **more)
+        tuple(said.env_file), services, all_resources=said.all_resources, stdin=lambda: sys.stdin.buffer.read(), fetch=_fetcher(options), **more)
+
+
+def _fetcher(options: "Options") -> "Callable[[str], str] | None":
+    if "remote" not in allowed(options):
+        return None
+    from pybuild.stack.elsewhere import fetcher
+
+    return fetcher(options)
+
+
+def allowed(options: "Options") -> "set[str]":
+    """What `--allow` says. Raises Misuse."""
+    from pybuild.scanner import Misuse
+
+    found = {word for words in options.project.allow for word in words.split(",") if word}
+    for word in found - {"remote", "provider"}:
+        raise Misuse(f"`--allow {word}`: there is nothing of that name to allow", "there are remote and provider")
+    return found
 
 
 def load(options: "Options", services: "tuple[str, ...]" = (), **more: "Any") -> "Loaded":

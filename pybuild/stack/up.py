@@ -14,6 +14,7 @@ from runner.plan_images import Policy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from pybuild.stack.showing import Printer
     from runner.model.project import Project
 
 PULL = ("always", "missing", "never", "build", "policy", "if_not_present")
@@ -61,7 +62,7 @@ def main(options: Options) -> int:
     with stack(options, options.services, files=True, locked=True) as it:
         show = printer(options, it.environment)
         try:
-            way = converging(it, options, show)
+            way = converging(it, options, show, planning=options.dry_run or it.said.dry_run)
             if options.dry_run or it.said.dry_run:
                 from pybuild.stack.plan import show as show_plan
 
@@ -98,15 +99,15 @@ def _check(options: Options) -> None:
         raise Misuse("`--wait-timeout` needs `--wait`")
 
 
-def converging(it: stack, options: Options, show: "object") -> Converging:
-    """What up and create mean by their options."""
+def converging(it: stack, options: Options, show: "Printer", *, planning: bool = False) -> Converging:
+    """What up and create mean by their options. planning: nothing is done, not even by providers of services."""
     remove, ignore = orphan_policy(it, options.remove_orphans)
     if options.build and options.no_build:
         raise Misuse("`--build` and `--no-build` contradict each other")
     if options.force_recreate and options.no_recreate:
         raise Misuse("`--force-recreate` and `--no-recreate` contradict each other")
     full = vars(options)
-    project = chosen(it, dependencies=not full.get("no_deps"))
+    project = provided(it, chosen(it, dependencies=not full.get("no_deps")), show, asking=not planning)
     scale = scales(options.scale)
     for name in scale:
         if project.service(name) is None:
@@ -118,7 +119,7 @@ def converging(it: stack, options: Options, show: "object") -> Converging:
         not full.get("renew_anon_volumes"), not full.get("no_start"), remove, ignore, separator=separator(it),
         images=Policy("always" if options.build else "never" if options.no_build else "", pull_policy(options.pull)))
     images = Images(it.engine.store, options, project, quiet_build=bool(full.get("quiet_build")), quiet_pull=options.quiet_pull)
-    way = Converging(it, project, plan, show, images, scale=scale, timeout_s=full.get("timeout"))  # type: ignore[arg-type]  # a Printer
+    way = Converging(it, project, plan, show, images, scale=scale, timeout_s=full.get("timeout"))
     way.options = plan._replace(renew_volumes=_renewed(way, yes=options.yes))
     return way
 
@@ -127,6 +128,21 @@ def chosen(it: stack, *, dependencies: bool) -> "Project":
     """The project with the services that the command is about."""
     project = it.project
     return project if dependencies or not it.services else select(project, it.services, dependencies=False)
+
+
+def provided(it: stack, project: "Project", show: "Printer", *, asking: bool) -> "Project":
+    """The project without services that other programs provide, which have been asked to, where that is allowed."""
+    from pybuild.stack.project import allowed
+
+    names = [one.name for one in project.services if one.provider is not None]
+    if not names or "provider" not in allowed(it.options):
+        return project
+    from runner import provider
+
+    if not asking:
+        show.warn(f"{', '.join(f'`{name}`' for name in names)}: provided by other programs, which are not asked now; what they give is not known")
+        return provider.without(project)
+    return provider.provided(project, show)
 
 
 def pull_policy(word: "str | None") -> str:

@@ -62,7 +62,7 @@ def present_of(project: Project, said: Mapping[str, Any]) -> Present:
 
 
 def options_of(said: Mapping[str, Any]) -> Options:
-    given = {key: tuple(value) if isinstance(value, list) else value for key, value in said.items() if key not in ("images", "scale")}
+    given: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in said.items() if key not in ("images", "scale")}
     return Options(**given)._replace(images=Policy(**said.get("images", {})))
 
 

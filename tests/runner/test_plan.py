@@ -69,8 +69,8 @@ def files(draw: st.DrawFn) -> str:
         if draw(st.booleans()):
             lines.append("    healthcheck: {test: x}")
         if earlier and draw(st.booleans()):
-            other = draw(st.sampled_from(earlier))
-            lines.append(f"    depends_on: {{{other}: {{condition: {draw(st.sampled_from(CONDITIONS))}, restart: {str(draw(st.booleans())).lower()}}}}}")
+            other, condition, restart = draw(st.sampled_from(earlier)), draw(st.sampled_from(CONDITIONS)), draw(st.sampled_from(("true", "false")))
+            lines.append(f"    depends_on: {{{other}: {{condition: {condition}, restart: {restart}}}}}")
         if draw(st.booleans()):
             lines.append(f"    volumes: ['v{index % 2}:/v', /anonymous]")
         if draw(st.booleans()):

@@ -1,0 +1,61 @@
+"""Compose files from elsewhere (`--allow remote`): git repositories and URLs, fetched into directories of this root."""
+
+import os
+import shutil
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pybuild.scanner import Options
+
+
+def fetcher(options: "Options") -> "Callable[[str], str]":
+    """What a load asks for a remote reference: the path of the compose file that it names. Raises FileUnreadable."""
+    def fetch(reference: str) -> str:
+        from builder.errors import BuildError
+        from pybuild.place import open_store
+        from pybuild.user import enter
+        from runner.errors import FileUnreadable
+        from store.errors import StoreError
+
+        with open_store(options) as store:
+            enter(store)
+            try:
+                directory = _directory(store, reference)
+            except (BuildError, StoreError, ValueError) as error:
+                raise FileUnreadable(reference, str(error), getattr(error, "help", "")) from error
+        from runner.load.surroundings import NAMES
+
+        names = [name for name in (*NAMES, *sorted(os.listdir(directory))) if name.endswith((".yaml", ".yml"))]
+        found = next((name for name in names if os.path.isfile(f"{directory}/{name}")), "")
+        if not found:
+            raise FileUnreadable(reference, "it has no compose file")
+        return f"{directory}/{found}"
+
+    return fetch
+
+
+def _directory(store: "object", reference: str) -> str:
+    """A copy of what the reference names: files of the store are never given away."""
+    from builder.remote.fetch import access, fetch
+    from builder.remote.named import git_source, http_source, is_git
+    from lang.gitref import parse_git_ref
+    from store.snapshots import SnapshotId
+    from store.store import Store
+
+    assert isinstance(store, Store)
+    ssh = (("default", os.environ["SSH_AUTH_SOCK"]),) if os.environ.get("SSH_AUTH_SOCK") else ()
+    ref = parse_git_ref(reference) if is_git(reference) else None
+    source = git_source(ref) if ref is not None else http_source(reference, "compose.yaml")
+    record = fetch(store, source, access(store, (), ssh), lambda text: None).record
+    target = f"{store.root.path}/elsewhere/{record.tree.removeprefix('sha256:')[:32]}"
+    if not os.path.isdir(target):
+        os.makedirs(os.path.dirname(target), 0o700, exist_ok=True)
+        draft = f"{target}.{os.getpid()}"
+        shutil.copytree(store.snapshots.path(SnapshotId(record.snapshot)), draft, symlinks=True)
+        try:
+            os.rename(draft, target)
+        except OSError:
+            shutil.rmtree(draft, ignore_errors=True)      # somebody was faster
+    return target
