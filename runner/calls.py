@@ -28,17 +28,17 @@ _BACKLOG = 64
 class Caller:
     """A connection. hungry: wants to be told of output; generation, offset: how far it has read the log, generation -1 if it does not.
 
-    waits: for the end of the container; stops: its "stop" is not answered yet; reaper: it will remove the container.
+    waits: for the end of the container; starts: for its start; stops: its "stop" is not answered yet; reaper: it will remove the container.
     """
 
-    __slots__ = ("generation", "hungry", "offset", "reaper", "socket", "stops", "waits")
+    __slots__ = ("generation", "hungry", "offset", "reaper", "socket", "starts", "stops", "waits")
 
     def __init__(self, socket: "_socket.socket") -> None:
         socket.setblocking(False)
         self.socket = socket
         self.hungry = False
         self.generation, self.offset = -1, 0
-        self.reaper = self.stops = self.waits = False
+        self.reaper = self.starts = self.stops = self.waits = False
 
     def say(self, *message: "Any", fds: "tuple[int, ...]" = ()) -> None:
         try:
@@ -182,6 +182,19 @@ class Calls:
         else:
             caller.say("data")
         self._shim.output.resume()
+
+    def on_started(self, caller: Caller, _: list[int]) -> None:
+        """Answered once it runs."""
+        if self._shim.state.is_running:
+            caller.say("ok")
+        else:
+            caller.starts = True
+
+    def tell_started(self) -> None:
+        for caller in self._callers.values():
+            if caller.starts:
+                caller.starts = False
+                caller.say("ok")
 
     def on_wait(self, caller: Caller, _: list[int]) -> None:
         """Answered ("exit", code, error, oom, restarting) when the container ends the next time."""

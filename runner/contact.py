@@ -13,8 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_PATIENCE_S = 10.0                                        # for a shim that is just being started
-_PAUSE_S = 0.004
+_PAUSE_S, _PAUSE_MAX_S = 0.002, 0.05
 
 
 class Contact:
@@ -71,8 +70,8 @@ class Contact:
 
 
 def reach(place: Place, name: str) -> "Contact | None":
-    """A connection to the shim of the container; None if it has none. Waits for one that is being started."""
-    deadline = time.monotonic() + _PATIENCE_S
+    """A connection to the shim of the container; None if it has none. Waits while somebody holds its lock who is no shim, or not yet."""
+    pause = _PAUSE_S
     while True:
         socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
         try:
@@ -86,9 +85,8 @@ def reach(place: Place, name: str) -> "Contact | None":
             raise
         if not place.is_locked():
             return None
-        if time.monotonic() > deadline:
-            raise ShimLost(name, "somebody holds its lock, and nobody answers")
-        time.sleep(_PAUSE_S)
+        time.sleep(pause)
+        pause = min(2 * pause, _PAUSE_MAX_S)
 
 
 def taken_over(contact: Contact) -> None:

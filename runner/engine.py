@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _HEX = "0123456789abcdef"
 _SIGKILL = 9
+_GONE = ".gone"
 
 
 class Engine:
@@ -123,25 +124,32 @@ class Engine:
         if not process.argv:
             raise InvalidOption("command", "", "is missing: none was given, and the image has none")
         parse_signal(process.stop_signal)
+        # what has no record is debris of a killed command, unless somebody holds its lock: so the record comes last
+        lock = self.place(id).make(runtime.lowerdirs[0] if runtime.lowerdirs else "")
+        try:
+            for one in (image.id, *used_images(self, spec)):
+                self.store.images.hold(one, owner_of(id))
+            self._record(container)
+        except BaseException:
+            self._forget(container)
+            raise
+        finally:
+            os.close(lock)
+        self._emit(container, "create")
+        return container
+
+    def _record(self, container: Container) -> None:
+        spec = container.spec
         with self.records:
-            taken = self.records.named(name)
+            taken = self.records.named(container.name)
             if taken is not None:
-                raise NameInUse("container", name, taken.id)
+                raise NameInUse("container", container.name, taken.id)
             for mount in spec.mounts:
                 if mount.kind == "volume":
                     self.volumes.create(mount.source, driver=mount.driver or spec.volume_driver or "local", options=mount.driver_options,
                                         labels=mount.labels, anonymous=mount.anonymous)
-                    self.records.use_volume(mount.source, id)
+                    self.records.use_volume(mount.source, container.id)
             self.records.add(container)
-        try:
-            for one in (image.id, *used_images(self, spec)):
-                self.store.images.hold(one, owner_of(id))
-            self.place(id).make(runtime.lowerdirs[0] if runtime.lowerdirs else "")
-        except BaseException:
-            self._forget(container)
-            raise
-        self._emit(container, "create")
-        return container
 
     def rename(self, container: Container, name: str) -> Container:
         name = self.checked_name(name)
@@ -183,15 +191,28 @@ class Engine:
         """As `start`, but its shim has not answered yet: wait until the connection is readable, then call `finish_start`."""
         from runner.launch import begin
 
-        place = self.place(container.id)
-        while (lock := place.lock(wait=False)) < 0:
-            if place.read().is_running:
-                return None
-            os.close(place.lock(wait=True))               # it ends, or somebody's start has failed, just now
+        lock = self.idle_lock(container)
+        if lock < 0:
+            return None
         try:
             return begin(self, container, lock, attached=attached, reaper=reaper, console_size=console_size)
         finally:
             os.close(lock)
+
+    def idle_lock(self, container: Container) -> int:
+        """The lock of a container that does not run, held; -1 if it runs. Waits for one that just starts, ends, or is copied from."""
+        place = self.place(container.id)
+        while (lock := place.lock(wait=False)) < 0:
+            if place.read().is_running:
+                return -1
+            contact = reach(place, container.name)
+            if contact:
+                with contact:
+                    try:
+                        contact.ask("started")
+                    except ShimLost:
+                        pass                              # it has not come to that, or it has ended
+        return lock
 
     def finish_start(self, container: Container, contact: Contact) -> Contact:
         """The connection, once the container runs. Raises what its shim says."""
@@ -316,25 +337,19 @@ class Engine:
     def _stopped(self, container: Container, place: Place, *, force: bool) -> int:
         """The lock of the container, which does not run then; -1 if it has no directory."""
         try:
-            lock = place.lock(wait=False)
+            while (lock := self.idle_lock(container)) < 0:
+                if not force:
+                    raise Conflict("container", container.name, f"is {place.read().status}", "stop it first, or use --force")
+                contact = reach(place, container.name)
+                if contact:
+                    with contact:
+                        try:
+                            contact.ask("stop", _SIGKILL, 0.0)
+                        except ShimLost:
+                            pass
         except FileNotFoundError:
             return -1
-        if lock >= 0:
-            return lock
-        state = place.read()
-        if state.is_running and not force:
-            raise Conflict("container", container.name, f"is {state.status}", "stop it first, or use --force")
-        contact = reach(place, container.name)
-        if contact:
-            with contact:
-                try:
-                    contact.ask("stop", _SIGKILL, 0.0)
-                except ShimLost:
-                    pass
-        try:
-            return place.lock(wait=True)
-        except FileNotFoundError:
-            return -1
+        return lock
 
     def _anonymous(self, container: Container) -> "tuple[str, ...]":
         """Take the anonymous volumes that nobody else uses out of the records."""
@@ -355,13 +370,18 @@ class Engine:
         return there
 
     def discard(self, id: str) -> None:
-        """Remove the directory of a container that has no record."""
+        """Remove the directory of a container that has no record. By another name first: half removed it must not look like half made."""
         try:
             fd = os.open(f"{self.store.root.path}/containers", DIRECTORY)
         except FileNotFoundError:
             return
         try:
-            remove_tree(fd, id)
+            gone = f"{id.removesuffix(_GONE)}{_GONE}"
+            if id != gone:
+                os.rename(id, gone, src_dir_fd=fd, dst_dir_fd=fd)
+            remove_tree(fd, gone)
+        except FileNotFoundError:
+            pass                                          # somebody else has removed it
         finally:
             os.close(fd)
 
@@ -380,11 +400,13 @@ class Engine:
             there = os.listdir(f"{self.store.root.path}/containers")
         except FileNotFoundError:
             return 0
-        stale = [id for id in there if id not in known and self.records.container(id) is None]
-        for id in stale:
-            self.store.images.let_go(owner_of(id))
-            self.discard(id)
-        return len(stale)
+        count = 0
+        for id in there:
+            if id not in known and self.records.container(id) is None and self.place(id).is_abandoned(removed=id.endswith(_GONE)):
+                self.store.images.let_go(owner_of(id.removesuffix(_GONE)))
+                self.discard(id)
+                count += 1
+        return count
 
 
 def owner_of(id: str) -> str:

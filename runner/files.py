@@ -10,6 +10,7 @@ from kernel.paths import open_in_root, resolve
 from runner.container import Mount
 from runner.errors import Conflict, InvalidOption
 from runner.state import Place
+from runner.upkeep import RESTARTING
 from sandbox.overlay import open_root
 from sandbox.spec import Overlay
 
@@ -56,6 +57,8 @@ class Files:
 
     def _open_running(self) -> bool:
         state = self._engine.state(self._container)
+        if state.status == RESTARTING:
+            raise Conflict("container", self._container.name, "is restarting")
         if not state.pid:
             return False
         try:
@@ -65,11 +68,9 @@ class Files:
         return True
 
     def _open_stopped(self, place: Place) -> bool:
-        self._lock = place.lock(wait=False)
+        self._lock = self._engine.idle_lock(self._container)
         if self._lock < 0:
-            if place.read().pid:
-                return False
-            self._lock = place.lock(wait=True)            # somebody else copies, or it is between two runs
+            return False
         lower = self._engine.store.images.runtime(self._container.image_id).lowerdirs
         mount = open_root(Overlay(lower or (place.work,), place.fs, place.work, volatile=False), self._engine.store.root.userxattr)
         self._fds.append(os.open(".", _DIRECTORY | os.O_CLOEXEC, dir_fd=mount))

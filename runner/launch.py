@@ -45,8 +45,6 @@ def begin(engine: "Engine", container: Container, lock: int, *, attached: bool, 
     fds: list[int] = []
     before = place.read()
     try:
-        if not os.path.isdir(place.fs):
-            place.make(container.runtime.lowerdirs[0] if container.runtime.lowerdirs else "")
         runtime = engine.store.images.runtime(container.image_id)
         sources, images, contents = _sources(engine, container, runtime.lowerdirs)
         pid, ipc, uts = (_namespace(engine, getattr(spec, f"{kind}_mode"), kind, fds) for kind in ("pid", "ipc", "uts"))

@@ -172,6 +172,7 @@ class Shim:
         self.emit("start")
         if self.order.check and self.order.probe:
             self._checkup = Checkup(self, self.order.check, self.order.probe, now)
+        self.calls.tell_started()
         connection, self._requester = self._requester, None
         if connection:
             self.calls.welcome(connection, attached=self.order.attached, reaper=self.order.reaper)

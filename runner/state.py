@@ -7,6 +7,7 @@ state behind that says "running" and a lock that nobody holds: `settled` says wh
 import _json
 import fcntl
 import os
+import time
 
 from kernel.value import Value
 from runner.endpoint import Connection, PortMapping
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 STARTING, HEALTHY, UNHEALTHY = "starting", "healthy", "unhealthy"
 _SOCKET_PATH_MAX = 107
+_MAKING_S = 60                                            # nobody takes that long between making a directory and locking it
 KILLED = 137                                              # exit status of a container whose shim was killed
 
 
@@ -89,9 +91,10 @@ class Place:
         self.run = f"{run}/c"
         self.short = id[:16]
 
-    def make(self, like: str) -> None:
-        """New and empty; the root of the container looks like the directory `like`, on which it will be stacked (like /, if that is "")."""
+    def make(self, like: str) -> int:
+        """New and empty; the fd of its lock, held. Its root looks like the directory `like`, on which it will be stacked (like /, if that is "")."""
         os.makedirs(self.path, 0o700)
+        lock = self.lock(wait=True)
         os.mkdir(self.fs, 0o700)
         status = os.stat(like or "/")
         if (status.st_uid, status.st_gid) != (os.geteuid(), os.getegid()):
@@ -99,6 +102,16 @@ class Place:
         os.chmod(self.fs, status.st_mode & 0o7777)
         os.utime(self.fs, ns=(status.st_atime_ns, status.st_mtime_ns))
         os.mkdir(self.work, 0o700)
+        return lock
+
+    def is_abandoned(self, *, removed: bool = False) -> bool:
+        """Of a container without a record: whether nobody is just making it, or removing it. removed: its removal had begun."""
+        if self.is_locked():
+            return False
+        try:
+            return removed or os.path.exists(f"{self.path}/lock") or os.stat(self.path).st_mtime < time.time() - _MAKING_S
+        except FileNotFoundError:
+            return False
 
     def exists(self) -> bool:
         return os.path.isdir(self.path)
@@ -123,9 +136,15 @@ class Place:
             except BaseException:
                 os.close(fd)
                 raise
-            if os.fstat(fd).st_nlink:
+            if self._leads_to(fd):
                 return fd
             os.close(fd)                                  # removed while we waited
+
+    def _leads_to(self, fd: int) -> bool:
+        try:
+            return os.stat(f"{self.path}/lock").st_ino == os.fstat(fd).st_ino
+        except FileNotFoundError:
+            return False
 
     def is_locked(self) -> bool:
         """Whether somebody holds the lock. Two that ask at once do not see each other."""

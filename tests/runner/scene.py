@@ -3,6 +3,7 @@
 As a user a scene runs in a fork, so it returns what can be pickled.
 """
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -62,8 +63,6 @@ def prepare(engine: Engine) -> None:
 
 def clean(engine: Engine) -> "list[str]":
     """Remove every container and volume; what is left in the directory of containers."""
-    import os
-
     for container in engine.records.containers():
         try:
             engine.remove(container, force=True, volumes=True)
@@ -71,7 +70,13 @@ def clean(engine: Engine) -> "list[str]":
             pass
     for volume in engine.records.volumes():
         engine.volumes.remove(volume.name)
-    return os.listdir(f"{engine.store.root.path}/containers")
+    return leftovers(engine)
+
+
+def leftovers(engine: Engine) -> "list[str]":
+    """Names in the directory of containers."""
+    path = f"{engine.store.root.path}/containers"
+    return os.listdir(path) if os.path.exists(path) else []
 
 
 # ---------------------------------------------------------------- what scenes are made of

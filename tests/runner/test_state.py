@@ -56,7 +56,7 @@ def test_settled_says_why_a_container_is_gone(status: str) -> None:
 
 def test_place_reads_what_it_wrote(tmp_path: Path) -> None:
     place = Place(str(tmp_path), str(tmp_path), "a" * 64)
-    place.make(str(tmp_path))
+    os.close(place.make(str(tmp_path)))
     assert place.read() == State()
     place.write(State(RUNNING, pid=5))
     assert place.read().pid == 5
@@ -68,14 +68,14 @@ def test_root_looks_like_what_it_is_stacked_on(tmp_path: Path) -> None:
     os.chmod(lower, 0o1751)
     os.utime(lower, (1000, 2000))
     place = Place(str(tmp_path), str(tmp_path), "a" * 64)
-    place.make(str(lower))
+    os.close(place.make(str(lower)))
     status = os.stat(place.fs)
     assert (status.st_mode & 0o7777, status.st_mtime) == (0o1751, 2000)
 
 
 def test_lock_has_one_holder_and_moves_with_its_descriptor(tmp_path: Path) -> None:
     place = Place(str(tmp_path), str(tmp_path), "a" * 64)
-    place.make("")
+    os.close(place.make(""))
     assert not place.is_locked()
     fd = place.lock(wait=False)
     assert place.is_locked() and place.lock(wait=False) == -1
@@ -84,6 +84,19 @@ def test_lock_has_one_holder_and_moves_with_its_descriptor(tmp_path: Path) -> No
     assert place.is_locked()
     os.close(copy)
     assert not place.is_locked()
+
+
+def test_what_is_being_made_is_not_abandoned(tmp_path: Path) -> None:
+    place = Place(str(tmp_path), str(tmp_path), "a" * 64)
+    lock = place.make("")
+    assert not place.is_abandoned()
+    os.close(lock)
+    assert place.is_abandoned()
+    young = Place(str(tmp_path), str(tmp_path), "b" * 64)
+    os.mkdir(young.path)
+    assert not young.is_abandoned()
+    os.utime(young.path, (0, 0))
+    assert young.is_abandoned()
 
 
 def test_lock_of_a_removed_container_is_none(tmp_path: Path) -> None:
