@@ -68,7 +68,7 @@ def files(draw: st.DrawFn) -> str:
         lines += [f"  {name}:", "    image: i", f"    command: {draw(st.sampled_from(['x', 'y']))}", f"    scale: {draw(st.integers(0, 3))}"]
         if draw(st.booleans()):
             lines.append("    healthcheck: {test: x}")
-        if earlier and draw(st.booleans()):
+        if draw(st.booleans()) and earlier:
             other, condition, restart = draw(st.sampled_from(earlier)), draw(st.sampled_from(CONDITIONS)), draw(st.sampled_from(("true", "false")))
             lines.append(f"    depends_on: {{{other}: {{condition: {condition}, restart: {restart}}}}}")
         if draw(st.booleans()):
