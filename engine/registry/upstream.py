@@ -141,7 +141,7 @@ def _length(domain: str, header: "str | None") -> int:
 
 
 def _skipping(connection: Connection, response: Any, length: int, skip: int) -> "Iterator[bytes]":
-    """The body's bytes of urllib3's response without the first `skip`, which a registry that knows no ranges sends again. Raises Unreachable where it breaks off."""
+    """The bytes of urllib3's response without the first `skip`, which are sent again where no ranges are known. Raises Unreachable."""
     done = 0
     try:
         for chunk in connection.chunks(response, length):
