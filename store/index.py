@@ -115,19 +115,28 @@ class Index:
 
     # ------------------------------------------------------------ use times
     def touch(self, table: str, key: str, used: int) -> None:
-        """Note that `key` of `table` was used now; `used` is what its row says. Written by close(), all at once."""
+        """Note that `key` of `table` was used now; `used` is what its row says. Written by write_uses() and close(), all at once."""
         now = int(time.time())
         if now - used > _STALE_S:
             self._used[table, key] = now
 
-    def close(self) -> None:
-        """Write the use times and let go of the file. The index opens again when it is asked again."""
+    def write_uses(self) -> None:
+        """Write the use times that were noted so far."""
         with self._lock:
             if self._used:
                 used, self._used = self._used, {}
                 with self:
                     for (table, key), now in used.items():
                         self.run(f"UPDATE {table} SET used = ? WHERE {_TABLES[table]} = ?", now, key)
+
+    def close(self) -> None:
+        """Write the use times and let go of the file. The index opens again when it is asked again.
+
+        Not while a fork of this process may have it open: its connection counts on the lock that this one holds (SQLite knows nothing of forks, and
+        whoever closes last removes the log of what was written).
+        """
+        with self._lock:
+            self.write_uses()
             if self._db is not None and self._pid == os.getpid():
                 self._db.close()
             self._db = None

@@ -25,5 +25,5 @@ class Keeper:
         self._added += size
         if self._added >= self._step:
             self._added = 0
-            self._store.index.close()    # so that what this build has found is known to have been used
+            self._store.index.write_uses()           # so that what this build has found is known to have been used
             after_build(self._store, self._config)

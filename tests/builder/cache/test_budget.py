@@ -1,5 +1,6 @@
 """The budget holds while a build runs."""
 
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,9 @@ def test_a_build_larger_than_the_budget_drops_what_it_does_not_use(machines: Mac
     machine.ok("FROM busybox\nRUN head -c 100000000 /dev/zero > /old && rm -f /etc/old\n", "--config", str(config))
     machine.tool.pybuild("rmi", "-f", "it")
     seen = "RUN head -c 80000000 /dev/zero > /a\nRUN head -c 80000000 /dev/zero > /b\n"
-    machine.ok(f"FROM busybox\n{seen}", "--config", str(config))
+    machine.ok(f"FROM busybox\n{seen}", "--config", str(config), f"--cache-to=type=local,dest={tmp_path}/cache,mode=max")
     sizes = sum(p.stat().st_size for p in (machine.root / "snapshots").rglob("*") if p.is_file() and not p.is_symlink())
     assert sizes < 200_000_000           # the two layers of the image, which it holds, and not the first build's
+    with sqlite3.connect(machine.root / "index.db") as index:        # the exporter had it open while the build collected
+        assert index.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    assert "busybox" in machine.tool.pybuild("images").out
