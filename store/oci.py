@@ -10,26 +10,26 @@ from msgspec import UNSET, Struct, UnsetType, field
 from store.digest import Digest, is_digest
 from store.errors import InvalidImage
 
+# these names are this module's too: who needs the documents needs them as well
+from store.mediatype import CONFIG_LIMIT as CONFIG_LIMIT
+from store.mediatype import DOCKER_CONFIG as DOCKER_CONFIG
+from store.mediatype import DOCKER_INDEX as DOCKER_INDEX
+from store.mediatype import DOCKER_LAYER as DOCKER_LAYER
+from store.mediatype import DOCKER_MANIFEST as DOCKER_MANIFEST
+from store.mediatype import INDEXES as INDEXES
+from store.mediatype import MANIFEST_LIMIT as MANIFEST_LIMIT
+from store.mediatype import MANIFESTS as MANIFESTS
+from store.mediatype import OCI_CONFIG as OCI_CONFIG
+from store.mediatype import OCI_EMPTY as OCI_EMPTY
+from store.mediatype import OCI_INDEX as OCI_INDEX
+from store.mediatype import OCI_LAYER as OCI_LAYER
+from store.mediatype import OCI_MANIFEST as OCI_MANIFEST
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, TypeVar
 
     T = TypeVar("T", bound="Struct")
-
-MANIFEST_LIMIT = 4 << 20                 # bytes
-CONFIG_LIMIT = 8 << 20
-
-OCI_INDEX = "application/vnd.oci.image.index.v1+json"
-OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
-OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
-OCI_EMPTY = "application/vnd.oci.empty.v1+json"
-OCI_LAYER = "application/vnd.oci.image.layer.v1.tar"
-DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
-DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
-DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
-DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar"
-INDEXES = (OCI_INDEX, DOCKER_INDEX)
-MANIFESTS = (OCI_MANIFEST, DOCKER_MANIFEST)
 
 _SUFFIX = {"uncompressed": "", "gzip": "+gzip", "zstd": "+zstd"}
 

@@ -1,8 +1,7 @@
 """Which of an index's manifests is for this machine. In: descriptors with platforms; out: those that fit, the best first."""
 
-import os
-
 from store.errors import InvalidPlatform
+from store.machine import local_platform_words
 from store.oci import Platform
 
 TYPE_CHECKING = False
@@ -11,17 +10,14 @@ if TYPE_CHECKING:
 
     from store.oci import Descriptor
 
-_MACHINES = {"x86_64": ("amd64", ""), "aarch64": ("arm64", "v8"), "armv7l": ("arm", "v7"), "armv6l": ("arm", "v6"), "i686": ("386", ""),
-             "ppc64le": ("ppc64le", ""), "s390x": ("s390x", ""), "riscv64": ("riscv64", "")}
 _ALIASES = {"x86_64": "amd64", "x86-64": "amd64", "aarch64": "arm64", "armhf": "arm", "i386": "386"}
 _DEFAULT_VARIANT = {"arm64": "v8", "arm": "v7", "amd64": ""}
 
 
 def local_platform() -> Platform:
     """This machine's, as images are labelled."""
-    machine = os.uname().machine
-    architecture, variant = _MACHINES.get(machine, (machine, ""))
-    return Platform(architecture, "linux", variant=variant if architecture != "arm64" else "")
+    _, architecture, *variant = local_platform_words().split("/")
+    return Platform(architecture, "linux", variant=variant[0] if variant else "")
 
 
 def parse_platform(text: str) -> Platform:

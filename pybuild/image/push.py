@@ -69,7 +69,10 @@ def _push(store: "Store", session: "Session", name: str, options: Options) -> st
     return pushed.digest
 
 
-def _packing(options: Options) -> "Packing":
+def _packing(options: Options) -> "Packing | None":
+    """None where nothing was asked for."""
+    if not (options.compression or options.compression_level is not None or options.force_compression or options.format == "docker"):
+        return None
     from store.document import Packing
 
     return Packing(options.compression or "", options.compression_level, options.force_compression, options.format == "docker")

@@ -4,14 +4,13 @@ Reading asks the endpoints in their order (mirrors first) and goes on to the nex
 registry itself. Uploads are in store.registry.upload.
 """
 
+import json
 from urllib.parse import urlencode
-
-import msgspec
 
 from kernel.value import Value
 from store.digest import Digest, digest_of, is_digest
 from store.errors import DigestMismatch, SizeMismatch
-from store.oci import DOCKER_INDEX, DOCKER_MANIFEST, MANIFEST_LIMIT, OCI_INDEX, OCI_MANIFEST, Descriptor, Index, from_json
+from store.mediatype import DOCKER_INDEX, DOCKER_MANIFEST, MANIFEST_LIMIT, OCI_INDEX, OCI_MANIFEST
 from store.registry.connection import Connection, Trouble
 from store.registry.errors import AccessDenied, NotInRegistry, RegistryBroken, RegistryError, RegistryRefused
 from store.registry.refusal import parse_refusal
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
     from typing import TypeVar
 
     from urllib3 import BaseHTTPResponse
+
+    from store.oci import Descriptor
 
     T = TypeVar("T")
 
@@ -119,7 +120,7 @@ class Repository:
             return False
         raise self.refused(self.home, response)
 
-    def blob(self, descriptor: Descriptor, limit: int) -> bytes:
+    def blob(self, descriptor: "Descriptor", limit: int) -> bytes:
         """A small blob, verified. Raises NotInRegistry, RegistryError, DigestMismatch, SizeMismatch."""
         if descriptor.size > limit:
             raise SizeMismatch(descriptor.digest, limit, descriptor.size)
@@ -161,9 +162,9 @@ class Repository:
             if response.status != 200:
                 raise self.refused(self.home, response)
             try:
-                page = msgspec.json.decode(self.home.read(response, MANIFEST_LIMIT))
+                page = json.loads(self.home.read(response, MANIFEST_LIMIT))
                 names = page.get("tags") or []
-            except (msgspec.MsgspecError, AttributeError, UnicodeDecodeError) as error:
+            except (ValueError, RecursionError, AttributeError) as error:
                 raise RegistryBroken(self.domain, "answers with a list of tags that is none") from error
             yield from (name for name in names if isinstance(name, str))
             following = _next(response.headers.get("Link") or "")
@@ -183,6 +184,8 @@ class Repository:
                 data = self.manifest(referrers_tag(digest)).data
             except NotInRegistry:
                 return ()
+        from store.oci import Index, from_json
+
         found = from_json(Index, data, f"the list of what refers to `{digest}`").manifests
         return tuple(d for d in found if not artifact_type or d.artifact_type == artifact_type)
 

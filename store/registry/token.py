@@ -4,11 +4,10 @@ A token service may be on another host than the registry; it gets the credential
 never over plain http when the registry itself is asked by https.
 """
 
+import json
 import threading
 import time
 from urllib.parse import urlencode, urlsplit
-
-import msgspec
 
 from kernel.value import Value
 from store.registry.errors import AccessDenied, RegistryBroken, printable
@@ -30,13 +29,6 @@ class Answer(Value):
 
     status: int
     data: bytes
-
-
-class _Token(msgspec.Struct, frozen=True):
-    token: str = ""
-    access_token: str = ""
-    refresh_token: str = ""
-    expires_in: "int | None" = None
 
 
 class Authority:
@@ -131,11 +123,15 @@ class Authority:
         if answer.status != 200:
             raise RegistryBroken(self._registry, f"has a token service that says {answer.status}")
         try:
-            token = msgspec.json.decode(answer.data, type=_Token)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise RegistryBroken(self._registry, f"has a token service that does not answer with a token ({error})") from error
-        text = token.token or token.access_token
-        if not text or not text.isascii() or not text.isprintable():
+            document = json.loads(answer.data)
+        except (ValueError, RecursionError) as error:
+            raise RegistryBroken(self._registry, "has a token service that does not answer with JSON") from error
+        found = document if isinstance(document, dict) else {}
+        text = found.get("token") or found.get("access_token")
+        if not isinstance(text, str) or not text.isascii() or not text.isprintable():
             raise RegistryBroken(self._registry, "has a token service that gives no token")
-        self.refresh_token = token.refresh_token or self.refresh_token
-        return text, self._clock() + max(token.expires_in or _LIFETIME_S, _LIFETIME_S) - _EARLY_S
+        refresh, lifetime = found.get("refresh_token"), found.get("expires_in")
+        if isinstance(refresh, str) and refresh:
+            self.refresh_token = refresh
+        seconds = lifetime if isinstance(lifetime, int) else _LIFETIME_S
+        return text, self._clock() + max(seconds, _LIFETIME_S) - _EARLY_S

@@ -384,11 +384,12 @@ def test_words_of_a_registry_are_harmless(store: Store, session: Session, regist
 
 def test_spoilt_manifest_in_the_store_is_fetched_again(store: Store, session: Session, registry: FakeRegistry) -> None:
     digest = registry.image("app", "1", ONE)
-    pull(store, session, f"{registry.host}/app:1")
+    name = f"{registry.host}/app@{digest}"
+    pull(store, session, name)
     path = store.blobs.path(Digest(digest))
     os.chmod(path, 0o600)
     Path(path).write_bytes(b"{}")
-    pull(store, session, f"{registry.host}/app:1")
+    pull(store, session, name)
     assert store.blobs.read(Digest(digest), 1 << 20) == registry.manifests["app"]["1"][1]
 
 
