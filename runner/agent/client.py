@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 IDLE_S = 60.0
 _SOCKET_PATH_MAX = 107
+_LOG_MAX = 1 << 20
 _TRIES = 3                                                # an agent may leave between two words
 _CODE = ("kernel", "runner/agent", "runner/endpoint.py", "runner/network.py", "runner/errors.py", "sandbox/wire.py", "store/index.py")
 
@@ -246,6 +247,8 @@ def _launch(listener: int, arguments: list[str]) -> int:
     program = f"import sys\nsys.path += {[home, *packages]!r}\nfrom runner.agent.main import main\nmain()"
     command = [sys.executable, "-I", "-S", "-X", "utf8", "-c", program, *arguments]
     log = os.open(f"{arguments[0]}/agent.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+    if os.fstat(log).st_size > _LOG_MAX:
+        os.ftruncate(log, 0)
     null = os.open("/dev/null", os.O_RDWR)
     actions = [(os.POSIX_SPAWN_DUP2, null, 0), (os.POSIX_SPAWN_DUP2, null, 1), (os.POSIX_SPAWN_DUP2, log, 2), (os.POSIX_SPAWN_DUP2, listener, 3)]
     try:

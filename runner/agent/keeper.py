@@ -38,7 +38,7 @@ BUILD = NetworkSpec(".build", options=((ICC, "false"),))  # steps reach the outs
 
 
 class Parts(Value):
-    """What a keeper works with. emit(action, network ID, attributes): to the event log."""
+    """What a keeper works with. emit(action, network ID, attributes): to the event log. gateway: that `host-gateway` means, "": each one's own."""
 
     live: LiveNetworks
     bridges: Bridges
@@ -50,6 +50,7 @@ class Parts(Value):
     members: Members
     resolv_conf: ResolvConf
     emit: "Emit"
+    gateway: str
 
 
 class _Joint:
@@ -163,6 +164,8 @@ class Keeper:
 
     def _host_gateway(self, attached: _Attached) -> str:
         four, six = attached.ways
+        if self._parts.gateway:
+            return self._parts.gateway
         return four.ipv4_gateway if four else six.ipv6_gateway if six else ""
 
     # ---------------------------------------------------------------- one network

@@ -17,17 +17,22 @@ if TYPE_CHECKING:
     from typing import Any, Protocol
 
     class Outside(Protocol):
-        """process: its /proc entry shows the machine's network. first_port: the lowest that may be bound. mtu: of the way out, 0: of its link."""
+        """process: its /proc entry shows the machine's network. first_port: the lowest that may be bound. mtu: of the way out, 0: of its link.
+
+        gateway: the address by which containers reach the machine, "": that of their own gateway.
+        """
 
         process: str
         first_port: int
         mtu: int
+        gateway: str
 
         def socket(self, family: int, kind: int) -> "_socket.socket":
             """Not blocking, not bound. Raises OSError."""
             ...
 
 NAME = "pyup-outpost"
+_SOMEWHERE = ("192.0.2.1", 9)
 
 
 class Here:
@@ -36,6 +41,7 @@ class Here:
     process = "self"
     first_port = 0
     mtu = 0
+    gateway = ""
 
     def socket(self, family: int, kind: int) -> "_socket.socket":
         return _socket.socket(family, kind | _socket.SOCK_NONBLOCK)
@@ -45,6 +51,7 @@ class Outpost:
     """The agent's end, or the forwarder's, of the process that has stayed."""
 
     mtu = 0
+    gateway = ""
 
     def __init__(self, socket: "_socket.socket", pid: int, first_port: int) -> None:
         self._socket = socket
@@ -55,6 +62,17 @@ class Outpost:
     def socket(self, family: int, kind: int) -> "_socket.socket":
         _, fds = self._ask(("socket", family, kind))
         return wire.socket_of(fds[0])
+
+    def address(self) -> str:
+        """The machine's own, as far hosts see it; "" if it has no way out."""
+        socket = self.socket(_socket.AF_INET, _socket.SOCK_DGRAM)
+        try:
+            socket.connect(_SOMEWHERE)                    # sends nothing
+            return str(socket.getsockname()[0])
+        except OSError:
+            return ""
+        finally:
+            socket.close()
 
     def fileno(self) -> int:
         return self._socket.fileno()

@@ -61,7 +61,7 @@ class Service:
         nameserver = Nameserver(loop, names, Resolver(loop, outside.socket))
         self._events = Events(root)
         self.keeper = Keeper(Parts(self.live, self._bridges, self._firewall, ports, names, nameserver, nft, self._members, ResolvConf(),
-                                   self._emit))
+                                   self._emit, outside.gateway))
 
     def _prepare(self, record: NetworkRecord) -> None:
         """What the machine has to do before this network becomes real."""

@@ -59,6 +59,8 @@ class Shared:
         self.relay = not self._state.program
         if self.relay:
             self.outpost.mtu = _RELAY_MTU
+        if not self._state.program.startswith(("pasta", "passt")):      # there the machine's addresses are the namespace's own
+            self.outpost.gateway = self.outpost.address()
 
     def _make(self, run_directory: str, helper: "Uplink") -> tuple[int, _State]:
         unshare(CLONE_NEWNET)

@@ -73,6 +73,14 @@ def test_an_internal_network_stays_inside(ground: Ground, agent: Agent) -> None:
     assert ground.call(two.namespace, ask, SERVER, 80, SHORT_S) == "TimeoutError"
 
 
+def test_host_gateway_is_the_machine(ground: Ground, agent: Agent) -> None:
+    agent.create(NetworkSpec("web", pools=(Pool("10.5.0.0/24"),)))
+    ground.serve(ground.machine, tell_peer, 9001)
+    attached = ground.attach(agent, member(1, "web", extra_hosts=(("gate", "host-gateway"),)))
+    assert "10.5.0.1\tgate\n" in attached.hosts
+    assert ground.call(attached.namespace, ask, "10.5.0.1", 9001) == "10.5.0.2"
+
+
 def test_without_icc_neighbours_do_not_reach_each_other(ground: Ground, agent: Agent) -> None:
     agent.create(NetworkSpec("apart", pools=(Pool("10.5.0.0/24"),), options=((ICC, "false"),)))
     one, two = ground.attach(agent, member(1, "apart")), ground.attach(agent, member(2, "apart"))

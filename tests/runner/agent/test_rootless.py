@@ -102,7 +102,8 @@ def reaching(root: Path) -> dict[str, object]:
     inside = Inside(root)
     inside.agent.create(NetworkSpec("web", pools=(Pool("10.5.0.0/24"),)))
     inside.attach(1, "web", ports=(published(80, 8080), published(53, 5353, protocol="udp")))
-    inside.attach(2, "web")
+    second = inside.attach(2, "web", extra_hosts=(("gate", "host-gateway"),))
+    gateway = next(line.split()[0] for line in second.hosts.splitlines() if line.endswith("\tgate"))
     servers = [inside.serve(1, tell_peer, 80), inside.serve(1, tell_peer_udp, 53)]
     try:
         return {
@@ -116,6 +117,7 @@ def reaching(root: Path) -> dict[str, object]:
             "localhost by ipv6": ask("::1", 8080),
             "own address": ask(MACHINE, 8080),
             "udp": ask_udp("127.0.0.1", 5353),
+            "machine by host-gateway": inside.call(2, ask, gateway, 9001),
             "machine's loopback": inside.call(2, ask, "127.0.0.1", 9000),
             "notices": inside.agent.notices,
         }
@@ -128,8 +130,10 @@ def test_what_a_users_containers_reach(ground: Ground, unprivileged: User, root:
     ground.serve(ground.world, tell_peer_udp, 90, SERVER)
     ground.serve(ground.world, name_server, SERVER, {"example.org": "192.0.2.80"})
     ground.serve(ground.machine, tell_peer, 9000, "127.0.0.1")
+    ground.serve(ground.machine, tell_peer, 9001)
     found = unprivileged.call(reaching, root)
     notices = found.pop("notices")
+    assert found.pop("machine by host-gateway") == ("ConnectionRefusedError" if helper == "pasta" else MACHINE)
     assert found == {
         "neighbour": "10.5.0.3", "outside": MACHINE, "outside by udp": MACHINE, "name": ("NOERROR", ("10.5.0.2",)),
         "world's name": ("NOERROR", ("192.0.2.80",)), "world's name by tcp": ("NOERROR", ("192.0.2.80",)),
