@@ -105,7 +105,7 @@ class Attachment:
             try:
                 view = view[os.write(fd, view):]
             except BlockingIOError:
-                select.select((), (fd,), ())
+                _takes_more(fd, None)
             except BrokenPipeError:                       # nobody reads it any more; the container need not know
                 fd = self._outputs[stream] = -1
 
@@ -145,7 +145,7 @@ class Attachment:
         """Write what is pending as far as it is taken; while it is not, nothing more is read."""
         console = self._stream.console
         try:
-            while self._pending and select.select((), (console,), (), 0)[1]:
+            while self._pending and _takes_more(console, 0):
                 self._pending = self._pending[os.write(console, self._pending[:select.PIPE_BUF]):]
         except (BlockingIOError, InterruptedError):
             pass
@@ -209,6 +209,12 @@ class Attachment:
 
     def _window(self) -> "tuple[int, int] | None":
         return window_of(self._outputs[1])
+
+
+def _takes_more(fd: int, timeout_ms: "int | None") -> bool:
+    poll = select.poll()
+    poll.register(fd, select.POLLOUT)
+    return bool(poll.poll(timeout_ms))
 
 
 def window_of(fd: int) -> "tuple[int, int] | None":

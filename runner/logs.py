@@ -92,8 +92,9 @@ class _Log:
         except ShimLost:
             pass                                          # what it said last is still to be heard
         if self._wanted.until:
-            left = max(0, self._wanted.until - time.time_ns()) / 1e9
-            if not select.select((contact,), (), (), left)[0]:
+            poll = select.poll()
+            poll.register(contact, select.POLLIN)
+            if not poll.poll(max(0, self._wanted.until - time.time_ns()) / 1e6):
                 return False
         message, _ = contact.hear()
         return message is not None and (message[0] != "exit" or bool(message[4]))

@@ -58,5 +58,7 @@ def _until_removed(engine: "Engine", container: "Container", follower: "Follower
 def _next_event(follower: "Follower", id: str) -> None:
     """Block until something has happened to this container."""
     wanted = os.fsencode(f'"id":"{id}"')
+    poll = select.poll()
+    poll.register(follower, select.POLLIN)
     while not any(wanted in line for line in follower.read()):
-        select.select([follower], [], [])
+        poll.poll()

@@ -99,7 +99,10 @@ def start(engine: Engine, container: Container) -> None:
 
 
 def output(engine: Engine, container: Container) -> str:
-    return b"".join(record.data for record in LogReader(engine.place(container.id).log).read()).decode(errors="replace")
+    reader = LogReader(engine.place(container.id).log)
+    found = b"".join(record.data for record in reader.read()).decode(errors="replace")
+    reader.close()
+    return found
 
 
 def finish(engine: Engine, *command: str, **fields: Any) -> "tuple[int, str]":
@@ -121,7 +124,9 @@ def await_state(engine: Engine, container: Container, test: Callable[[State], bo
 
     with Follower(engine.store.events) as follower:
         while not test(state := engine.state(container)):
-            assert select.select([follower], [], [], 20)[0], f"nothing happens to it: {state}"
+            poll = select.poll()
+            poll.register(follower, select.POLLIN)
+            assert poll.poll(20_000), f"nothing happens to it: {state}"
             follower.read()
         return state
 
@@ -129,12 +134,13 @@ def await_state(engine: Engine, container: Container, test: Callable[[State], bo
 def await_output(engine: Engine, container: Container, text: str) -> str:
     """Its output as soon as `text` is in it."""
     contact = reach(engine.place(container.id), container.name)
-    assert contact, "it does not run"
+    assert contact, f"it does not run, and has written {output(engine, container)!r}"
+    reader, found = LogReader(engine.place(container.id).log), ""
     with contact:
         contact.ask("attach", False)
-        while text not in (found := output(engine, container)):
-            generation, offset = 1, len(found)            # where we are said to be does not matter: less than there is brings word at once
-            contact.tell("more", generation, -1 if not offset else 0)
+        while text not in (found := found + "".join(record.data.decode(errors="replace") for record in reader.read())):
+            contact.tell("more", reader.generation, reader.offset)
             message, _ = contact.hear()
-            assert message, f"it has ended with {output(engine, container)!r}"
-        return found
+            assert message and message[0] == "data", f"it has ended, and has written {output(engine, container)!r}"
+    reader.close()
+    return found

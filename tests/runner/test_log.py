@@ -21,7 +21,10 @@ def write(directory: Path, records: "list[tuple[int, bytes]]", max_size: int = 0
 
 
 def read(directory: Path, generation: int = 0, offset: int = 0) -> list[Record]:
-    return list(LogReader(str(directory), generation, offset).read())
+    reader = LogReader(str(directory), generation, offset)
+    found = list(reader.read())
+    reader.close()
+    return found
 
 
 def lines_of(records: "list[tuple[int, bytes]]") -> list[Line]:
@@ -37,15 +40,16 @@ def lines_of(records: "list[tuple[int, bytes]]") -> list[Line]:
 @given(records=RECORDS)
 def test_what_is_read_is_what_was_written(tmp_path_factory: pytest.TempPathFactory, records: "list[tuple[int, bytes]]") -> None:
     directory = tmp_path_factory.mktemp("log")
-    write(directory, records)
+    write(directory, records).close()
     assert [(one.stream, one.data) for one in read(directory)] == records
 
 
 @given(records=RECORDS, count=st.integers(0, 12))
 def test_tail_is_the_end_of_all_lines(tmp_path_factory: pytest.TempPathFactory, records: "list[tuple[int, bytes]]", count: int) -> None:
     directory = tmp_path_factory.mktemp("log")
-    write(directory, records)
-    lines, _, cutter = tail(str(directory), count)
+    write(directory, records).close()
+    lines, reader, cutter = tail(str(directory), count)
+    reader.close()
     unfinished = [line.text for line in cutter.rest()]
     wanted = max(0, count - len(unfinished)) if count else 0
     whole = lines_of(records)
@@ -55,8 +59,9 @@ def test_tail_is_the_end_of_all_lines(tmp_path_factory: pytest.TempPathFactory, 
 @given(records=RECORDS, size=st.integers(30, 200))
 def test_tail_across_files(tmp_path_factory: pytest.TempPathFactory, records: "list[tuple[int, bytes]]", size: int) -> None:
     directory = tmp_path_factory.mktemp("log")
-    write(directory, records, max_size=size, max_file=1000)
-    lines, _, cutter = tail(str(directory), 1000)
+    write(directory, records, max_size=size, max_file=1000).close()
+    lines, reader, cutter = tail(str(directory), 1000)
+    reader.close()
     assert lines == lines_of(records)
     assert sorted(cutter.unfinished) == sorted(line.stream for line in cutter.rest())
 
@@ -68,7 +73,9 @@ def test_a_torn_end_is_cut_off_and_no_more(tmp_path_factory: pytest.TempPathFact
     path = directory / "1"
     size = path.stat().st_size
     os.truncate(path, max(0, size - cut))
-    LogWriter(str(directory)).append(2, b"new", 5)
+    writer = LogWriter(str(directory))
+    writer.append(2, b"new", 5)
+    writer.close()
     kept = [(one.stream, one.data) for one in read(directory)]
     assert kept[-1] == (2, b"new")
     assert kept[:-1] == [*records, (1, b"last")][:len(kept) - 1]
