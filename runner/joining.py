@@ -26,9 +26,12 @@ def connect(engine: "Engine", agent: "Agent", records: "Networks", container: "C
         raise AlreadyConnected(container.name, record.name)
     endpoint = endpoint._replace(network=record.name)
     if engine.state(container).is_running:
-        if container.spec.network_mode == _NONE:
-            raise Conflict("container", container.name, "runs without any network", "stop it first; it has the network when it is started again")
-        _add_host(engine, container, agent.connect(container.id, endpoint))
+        try:
+            connection = agent.connect(container.id, endpoint)
+        except NotConnected as error:                     # it was started without any
+            help = "stop it first; it has the network when it is started again"
+            raise Conflict("container", container.name, "runs without any network", help) from error
+        _add_host(engine, container, connection)
     _keep(engine, container, (*present, endpoint))
 
 
