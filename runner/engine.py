@@ -6,6 +6,7 @@ number of these work on one root at once. Read `create`, then runner.launch for 
 
 import os
 import time
+from functools import partial
 
 from kernel.paths import DIRECTORY, remove_tree
 from runner.contact import Contact, reach
@@ -15,7 +16,6 @@ from runner.records import Records
 from runner.signals import parse_signal
 from runner.state import Place, State, boot_id, settled
 from runner.upkeep import CREATED, PAUSED, REMOVING
-from runner.volumes import Volumes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from runner.endpoint import Network
     from runner.upkeep import Restart
+    from runner.volumes import Volumes
     from sandbox.client import Client
     from sandbox.spec import Limits
     from store.store import Store
@@ -41,13 +42,21 @@ class Engine:
         self._make_network = network
         self._network: "Network | None" = None
         self.records = Records(store.root.path)
-        self.volumes = Volumes(store.root.path, self.records, lambda action, name, attributes: store.events.emit("volume", action, name, attributes))
+        self._volumes: "Volumes | None" = None
 
     @property
     def network(self) -> "Network | None":
         if self._network is None and self._make_network:
             self._network = self._make_network()
         return self._network
+
+    @property
+    def volumes(self) -> "Volumes":
+        if self._volumes is None:
+            from runner.volumes import Volumes
+
+            self._volumes = Volumes(self.store.root.path, self.records, partial(self.store.events.emit, "volume"))
+        return self._volumes
 
     def close(self) -> None:
         self.records.close()
@@ -313,9 +322,11 @@ class Engine:
         return wait(self, container, condition)
 
     # ---------------------------------------------------------------- removing
-    def remove(self, container: Container, *, force: bool = False, volumes: bool = False, logs_to: "Container | None" = None) -> None:
+    def remove(self, container: Container, *, force: bool = False, volumes: bool = False, logs_to: "Container | None" = None,
+               discard: "Callable[[str], object] | None" = None) -> None:
         """Remove it, and its anonymous volumes if so wanted. force: kill it first if it runs. logs_to: that container goes on with its log.
 
+        discard: sees to it that `discard` is called with the ID, which may take as long as all the rest; None: it is, at once.
         Raises Conflict if it runs, Missing if somebody else has removed it.
         """
         place = self.place(container.id)
@@ -325,7 +336,7 @@ class Engine:
                 self._hand_logs(place, self.place(logs_to.id))
             anonymous = self._anonymous(container) if volumes else ()
             self.leave_networks(container)
-            if not self._forget(container):
+            if not self._forget(container, discard):
                 raise Missing("container", container.name)
             for name in anonymous:
                 self.volumes.destroy(name)
@@ -362,11 +373,11 @@ class Engine:
                     gone.append(name)
         return tuple(gone)
 
-    def _forget(self, container: Container) -> bool:
+    def _forget(self, container: Container, discard: "Callable[[str], object] | None" = None) -> bool:
         """Remove record, claim on the image, and directory: in this order, so that what is left by a kill is swept later."""
         there = self.records.remove(container.id)
         self.store.images.let_go(owner_of(container.id))
-        self.discard(container.id)
+        (discard or self.discard)(container.id)
         return there
 
     def discard(self, id: str) -> None:

@@ -7,7 +7,6 @@ import os
 import time
 
 from kernel.paths import DIRECTORY, open_beneath, remove_tree
-from runner.copyup import copy_up
 from runner.errors import Conflict, InvalidName, InvalidOption, Missing
 from runner.naming import new_id
 from runner.volume import Volume, device_of, is_name
@@ -83,6 +82,8 @@ class Volumes:
         elif device and not os.path.ismount(path):
             self._mount(name, device.kind, device.source, device.options)
         if view is not None and not _has_entries(path):
+            from runner.copyup import copy_up
+
             with view() as layers:
                 if copy_up(layers, target, path):
                     self._emit("copy", name, {"destination": target})
