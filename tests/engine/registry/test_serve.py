@@ -225,7 +225,7 @@ def test_killed_at_any_moment_nothing_acknowledged_is_lost(tmp_path: Path) -> No
             push_until_killed(running, number, rng, acknowledged, images)
             timer.join()
         check_store(root, acknowledged)
-    with serving(root) as running:
+    with serving(root, "--access-log", "none") as running:
         for tag, digest in images.items():
             found = running.ask("GET", f"/v2/a/manifests/{tag}")
             assert (found.status, digest_of(found.body)) == (200, digest)
