@@ -2,6 +2,7 @@
 
 from runner.container import Container, Mount, process_of
 from runner.endpoint import Connection
+from runner.membership import Memberships
 from runner.moment import time_text
 from runner.state import State
 from runner.upkeep import DEAD, PAUSED, RESTARTING, Healthcheck
@@ -22,7 +23,7 @@ READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-tri
 
 
 def inspect(engine: "Engine", container: Container, *, size: bool = False) -> "Document":
-    state, place = engine.state(container), engine.place(container.id)
+    state, place = Memberships(engine).apply(container, engine.state(container)), engine.place(container.id)
     process = process_of(container.spec, container.runtime)
     document: Document = {
         "Id": container.id, "Created": time_text(container.created), "Path": process.argv[0], "Args": list(process.argv[1:]), "State": _state(state),

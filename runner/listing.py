@@ -3,6 +3,7 @@
 from kernel.value import Value
 from runner.container import Container, process_of
 from runner.errors import InvalidOption
+from runner.membership import Memberships
 from runner.state import State
 from runner.upkeep import CREATED, DEAD, EXITED, PAUSED, REMOVING, RESTARTING, RUNNING
 
@@ -31,9 +32,10 @@ def list_containers(engine: "Engine", *, everything: bool = False, last: int = 0
     """
     wanted = dict(filters or {})
     tests = _tests(engine, wanted)
+    memberships = Memberships(engine)
     found = []
     for container in engine.records.containers():
-        state = engine.state(container)
+        state = memberships.apply(container, engine.state(container))
         if engine.records.container(container.id) is None:
             continue                                      # its end was to be the end of it, and was only now seen
         summary = Summary(container, state)
