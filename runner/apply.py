@@ -15,6 +15,7 @@ from runner.plan_replicas import interim_name
 from runner.present import image_id
 from runner.progress import Progress, Warned
 from runner.readiness import Watched, verdict
+from runner.sweeper import Sweeper
 from runner.tasks import News, Readable, Tasks
 from store.digest import Digest
 
@@ -67,14 +68,15 @@ class ImageFailed(RunError):
 
 def apply(plan: "a.Plan", work: "Work", reactor: "Reactor", *, limit: int = 0, phases: "tuple[int, ...]" = (0, 1, 2, 3)) -> "tuple[Failure, ...]":
     """Carry out those phases of the plan; what went wrong. A phase in which something did is the last one. limit: steps at once, 0: any number."""
-    for phase in phases:
-        steps = plan.phase(phase)
-        if steps:
+    try:
+        for phase in phases:
+            steps = plan.phase(phase)
             if any(isinstance(step.action, a.WaitFor) for step in steps):
                 reactor.follow()                          # before the first look at what is waited for
-            failures = Tasks(reactor, work.task, limit).run(steps)
-            if failures:
+            if steps and (failures := Tasks(reactor, work.task, limit).run(steps)):
                 return failures
+    finally:
+        work.finish()
     return ()
 
 
@@ -97,6 +99,18 @@ class Work:
         self._attaches = attaches
         self._on_start = on_start
         self._say = on_news
+        self._sweeper: "Sweeper | None" = None
+
+    def finish(self) -> None:
+        """Wait for what goes on beside the steps."""
+        if self._sweeper:
+            self._sweeper.join()
+
+    def _discard(self, id: str) -> None:
+        """Directories are removed by threads: the disk takes its time for each entry, and for many at once no longer."""
+        if self._sweeper is None:
+            self._sweeper = Sweeper()
+        self._sweeper.submit(lambda: self._engine.discard(id))
 
     def task(self, action: "a.Action") -> "Task":
         return self._told(action, getattr(self, _METHODS[type(action)])(action))
@@ -224,7 +238,7 @@ class Work:
         if contact:
             yield Readable(contact.fileno())
             engine.finish_stop(old, contact)
-        engine.remove(old, force=True, volumes=not action.inherit, logs_to=new)
+        engine.remove(old, force=True, volumes=not action.inherit, logs_to=new, discard=self._discard)
         engine.rename(new, action.name)
         self._say(Progress("Container", action.name, words.RECREATED))
 
@@ -268,7 +282,7 @@ class Work:
         if container is not None:
             self._say(Progress("Container", container.name, words.REMOVING))
             try:
-                self._engine.remove(container, force=True, volumes=action.volumes)
+                self._engine.remove(container, force=True, volumes=action.volumes, discard=self._discard)
             except Missing:
                 pass                                      # it was removed meanwhile
             self._say(Progress("Container", container.name, words.REMOVED))

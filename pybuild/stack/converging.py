@@ -5,14 +5,12 @@ import sys
 from pybuild.stack.project import is_set, limit
 from runner import plan as planning
 from runner.action import CONTAINERS, IMAGES, RESOURCES, STARTS, BuildImage, PullImage
-from runner.apply import Work, apply
 from runner.desired import images, wanted
 from runner.desired_mounts import Contents
 from runner.load.config import in_dependency_order
 from runner.load.identity import resource_hash
 from runner.plan_images import Policy
 from runner.present import observe
-from runner.reactor import Reactor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +24,7 @@ if TYPE_CHECKING:
     from runner.desired import Wanted
     from runner.model.project import Project
     from runner.present import Present
+    from runner.reactor import Reactor
     from runner.tasks import Failure
 
 
@@ -95,32 +94,37 @@ class Converging:
     def run(self, *, attaches: "Callable[[str], bool]" = lambda service: False, on_start: "OnStart" = lambda container, contact, spot: False,
             reactor: "Reactor | None" = None, before_starts: "Callable[[], None]" = lambda: None, only: "tuple[int, ...]" = ALL) -> "Plan":
         """Raises Failed; what could be done is done then. Returns the plan that was carried out. only: these phases of it, beside images."""
-        work = Work(self.it.engine, self.project, self.wanted, self.printer, images=self._images, timeout_s=self._timeout_s, attaches=attaches,
-                    on_start=on_start)
-        own = reactor or Reactor(self.it.engine.store.events)
-        try:
-            plan = self.plan()
-            if plan.phase(IMAGES):
-                self._carry_out(plan, work, own, (IMAGES,))
-                if any(isinstance(step.action, PullImage) and step.action.optional for step in plan.phase(IMAGES)):
-                    self._carry_out(self.plan(pulled=True), work, own, (IMAGES,))     # what could not be pulled can be built
-                plan = self.plan(settled=True)
-            for note in plan.notes:
-                self.note(note)
-            if CONTAINERS in only:
-                self._say_running(plan)
-            self._carry_out(plan, work, own, tuple(phase for phase in (RESOURCES, CONTAINERS) if phase in only))
-            before_starts()
-            self._carry_out(plan, work, own, (STARTS,) if STARTS in only else ())
-        finally:
-            if reactor is None:
-                own.close()
-        return plan
+        def carry_out(plan: "Plan", *phases: int) -> None:
+            if not any(plan.phase(phase) for phase in phases):
+                return                                    # and nothing has to be imported for it
+            from runner.apply import Work, apply
+            from runner.reactor import Reactor
 
-    def _carry_out(self, plan: "Plan", work: Work, reactor: Reactor, phases: "tuple[int, ...]") -> None:
-        failures = apply(plan, work, reactor, limit=limit(self.it.options, self.it.environment), phases=phases)
-        if failures:
-            raise Failed(failures)
+            work = Work(self.it.engine, self.project, self.wanted, self.printer, images=self._images, timeout_s=self._timeout_s, attaches=attaches,
+                        on_start=on_start)
+            own = reactor or Reactor(self.it.engine.store.events)
+            try:
+                failures = apply(plan, work, own, limit=limit(self.it.options, self.it.environment), phases=phases)
+            finally:
+                if reactor is None:
+                    own.close()
+            if failures:
+                raise Failed(failures)
+
+        plan = self.plan()
+        if plan.phase(IMAGES):
+            carry_out(plan, IMAGES)
+            if any(isinstance(step.action, PullImage) and step.action.optional for step in plan.phase(IMAGES)):
+                carry_out(self.plan(pulled=True), IMAGES)  # what could not be pulled can be built
+            plan = self.plan(settled=True)
+        for note in plan.notes:
+            self.note(note)
+        if CONTAINERS in only:
+            self._say_running(plan)
+        carry_out(plan, *(phase for phase in (RESOURCES, CONTAINERS) if phase in only))
+        before_starts()
+        carry_out(plan, *(phase for phase in (STARTS,) if phase in only))
+        return plan
 
     def note(self, text: str) -> None:
         if text not in self.notes:
