@@ -57,6 +57,28 @@ def open_store(options: "Options") -> "Store":
     from store.store import Store
 
     root, run = directories(options.root)
+    if os.geteuid() and not os.path.exists(f"{root}/format"):
+        _make_store(root, run)
     store = Store(open_root(root, run))
     store.fetch = fetcher(options.config)
     return store
+
+
+def _make_store(root: str, run: str) -> None:
+    """A new store of an ordinary user finds out whether its files can have several owners; so it is made where it will be used: in a user
+    namespace with all ids that the user has. What goes wrong there comes again, and is told, where the store is opened."""
+    from sandbox.errors import SandboxError
+    from sandbox.userns import create
+    from store.errors import StoreError
+    from store.root import open_root
+
+    child = os.fork()
+    if not child:
+        try:
+            create()
+            open_root(root, run)
+        except (SandboxError, StoreError, OSError):
+            os._exit(1)
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
