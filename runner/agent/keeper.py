@@ -11,6 +11,7 @@ from runner.agent.answer import Query
 from runner.agent.bridge import Bridges, Plug
 from runner.agent.cell import Cell
 from runner.agent.connecting import Seat, arrange, dns_names, way_out
+from runner.agent.conntrack import forget_datagrams
 from runner.agent.errors import AlreadyConnected, NetworkFailed, NotConnected
 from runner.agent.firewall import Firewall
 from runner.agent.form import Member
@@ -144,7 +145,7 @@ class Keeper:
     def _let_go(self, attached: _Attached) -> None:
         """Whatever it has, as far as it has got."""
         container = attached.membership.container
-        self._parts.firewall.withdraw(published(attached.ports, attached.targets()))
+        self._withdraw(attached, attached.targets())
         self._parts.ports.release(container)
         self._parts.names.remove(container)
         self._parts.nameserver.stop(container)
@@ -283,10 +284,15 @@ class Keeper:
         after = attached.targets()
         if before == after or not attached.ports:
             return
-        self._parts.firewall.withdraw(published(attached.ports, before))
+        self._withdraw(attached, before)
         if any(after):
             self._parts.ports.retarget(attached.membership.container, after)
             self._parts.firewall.publish(published(attached.ports, after))
+
+    def _withdraw(self, attached: _Attached, targets: tuple[str, str]) -> None:
+        gone = published(attached.ports, targets)
+        self._parts.firewall.withdraw(gone)
+        forget_datagrams({(one.address, one.port) for one in gone if one.protocol == "udp"})
 
     def _serve(self, attached: _Attached) -> None:
         closed = bool(attached.joints) and all(joint.seat.record.spec.internal for joint in attached.joints)

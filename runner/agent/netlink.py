@@ -87,7 +87,7 @@ class Netlink:
         self._socket.send(out)
         waiting, failure = len(requests), None
         while waiting:
-            for kind, flags, sequence, body in _messages(self._socket.recv(_BUFFER)):
+            for kind, flags, sequence, body in messages(self._socket.recv(_BUFFER)):
                 index = sequence - first
                 if kind != _NLMSG_ERROR or not 0 <= index < len(requests):
                     continue
@@ -103,7 +103,7 @@ class Netlink:
         found: list[Link] = []
         self._ask(_link_header(), _NLM_F_DUMP)
         while True:
-            for kind, _, sequence, body in _messages(self._socket.recv(_BUFFER)):
+            for kind, _, sequence, body in messages(self._socket.recv(_BUFFER)):
                 if sequence == self._sequence and kind == _NLMSG_DONE:
                     return found
                 if sequence == self._sequence:
@@ -114,7 +114,7 @@ class Netlink:
         self._ask(_link_header() + _text(_IFLA_IFNAME, name), 0)
         try:
             while True:
-                for kind, _, sequence, body in _messages(self._socket.recv(_BUFFER)):
+                for kind, _, sequence, body in messages(self._socket.recv(_BUFFER)):
                     if sequence == self._sequence:
                         return _answer(kind, body)
         except NetlinkFailed as error:
@@ -127,7 +127,8 @@ class Netlink:
         self._socket.send(struct.pack("=IHHII", 16 + len(body), _RTM_GETLINK, _NLM_F_REQUEST | flags, self._sequence, 0) + body)
 
 
-def _messages(data: bytes) -> "Iterator[tuple[int, int, int, bytes]]":
+def messages(data: bytes) -> "Iterator[tuple[int, int, int, bytes]]":
+    """(type, flags, sequence number, body) of each in what one read gave."""
     at = 0
     while at + 16 <= len(data):
         length, kind, flags, sequence, _ = struct.unpack_from("=IHHII", data, at)
@@ -135,7 +136,8 @@ def _messages(data: bytes) -> "Iterator[tuple[int, int, int, bytes]]":
         at += (length + 3) & ~3
 
 
-def _attributes(data: bytes, at: int) -> "Iterator[tuple[int, bytes]]":
+def attributes(data: bytes, at: int) -> "Iterator[tuple[int, bytes]]":
+    """(type, value) from the offset `at` on."""
     while at + 4 <= len(data):
         length, kind = struct.unpack_from("=HH", data, at)
         if length < 4:
@@ -148,7 +150,7 @@ def _explanation(flags: int, body: bytes) -> str:
     """NLMSGERR_ATTR_MSG of an extended acknowledgement whose copy of the request was capped to its header."""
     if not flags & _NLM_F_ACK_TLVS:
         return ""
-    return next((value.rstrip(b"\0").decode(errors="replace") for kind, value in _attributes(body, 20) if kind == 1), "")
+    return next((value.rstrip(b"\0").decode(errors="replace") for kind, value in attributes(body, 20) if kind == 1), "")
 
 
 def _answer(kind: int, body: bytes) -> Link:
@@ -156,7 +158,7 @@ def _answer(kind: int, body: bytes) -> Link:
         raise NetlinkFailed(-struct.unpack_from("=i", body)[0], 0, "")
     index = struct.unpack_from("=BBHiII", body)[3]
     name, link_kind, alias, master = "", "", "", 0
-    for kind, value in _attributes(body, 16):
+    for kind, value in attributes(body, 16):
         if kind == _IFLA_IFNAME:
             name = value.rstrip(b"\0").decode(errors="replace")
         elif kind == _IFLA_ALIAS:
@@ -164,7 +166,7 @@ def _answer(kind: int, body: bytes) -> Link:
         elif kind == _IFLA_MASTER:
             master = struct.unpack("=I", value)[0]
         elif kind == _IFLA_LINKINFO:
-            link_kind = next((v.rstrip(b"\0").decode(errors="replace") for k, v in _attributes(value, 0) if k == _IFLA_INFO_KIND), "")
+            link_kind = next((v.rstrip(b"\0").decode(errors="replace") for k, v in attributes(value, 0) if k == _IFLA_INFO_KIND), "")
     return Link(index, name, link_kind, master, alias)
 
 

@@ -41,9 +41,10 @@ class Bound(Value):
 
 
 class Ports:
-    """make_socket: in the machine's own network; first_port: the lowest that may be bound by an ordinary user."""
+    """make_socket: in the machine's own network; first_port: the lowest that may be bound by an ordinary user; process: one in that network."""
 
-    def __init__(self, forwarder: "Carrier", make_socket: "MakeSocket", first_port: int = 0) -> None:
+    def __init__(self, forwarder: "Carrier", make_socket: "MakeSocket", first_port: int = 0, process: str = "self") -> None:
+        self._process = process
         self._forwarder = forwarder
         self._make_socket = make_socket
         self._first_port = first_port
@@ -158,7 +159,7 @@ class Ports:
 
     # ---------------------------------------------------------------- who has it
     def _holder(self, address: str, port: int, protocol: str) -> str:
-        return self._own_holder(address, port, protocol) or process_at(port, protocol)
+        return self._own_holder(address, port, protocol) or process_at(port, protocol, self._process)
 
     def _own_holder(self, address: str, port: int, protocol: str) -> str:
         for container, found in self._bound.items():
@@ -191,12 +192,12 @@ def _is_loopback(address: str) -> bool:
     return number >> 24 == 127 if family_of(address) == 4 else number == 1
 
 
-def process_at(port: int, protocol: str) -> str:
-    """"process 12 (`name`)" of whoever has the port in our network namespace, "" if that cannot be seen."""
+def process_at(port: int, protocol: str, process: str = "self") -> str:
+    """"process 12 (`name`)" of whoever has the port in the network that `process` is in, "" if that cannot be seen."""
     inodes = set()
     for suffix in ("", "6"):
         try:
-            with open(f"/proc/self/net/{protocol}{suffix}") as file:
+            with open(f"/proc/{process}/net/{protocol}{suffix}") as file:
                 rows = [line.split() for line in file.readlines()[1:]]
         except OSError:
             continue

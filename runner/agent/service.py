@@ -8,6 +8,7 @@ from runner.agent.bridge import Bridges, fence_of
 from runner.agent.errors import NetworkError
 from runner.agent.firewall import Firewall
 from runner.agent.foreign import Foreign
+from runner.agent.form import Member
 from runner.agent.forwarder import Forwarder
 from runner.agent.forwarding import Forwarding
 from runner.agent.keeper import Keeper, Parts
@@ -57,7 +58,7 @@ class Service:
                                   relay_port=self._nets[0].getsockname()[1] if self._nets else 0)
         self._forwarding = Forwarding(say, None if isinstance(outside, Outpost) else Foreign(f"pyup_{own}", nft.rules))
         self.live = LiveNetworks(self.records, self._bridges, self._firewall, lambda: _routes(outside), self._prepare)
-        ports = Ports(self._forwarder, outside.socket, outside.first_port)
+        ports = Ports(self._forwarder, outside.socket, outside.first_port, outside.process)
         nameserver = Nameserver(loop, names, Resolver(loop, outside.socket))
         self._events = Events(root)
         self.keeper = Keeper(Parts(self.live, self._bridges, self._firewall, ports, names, nameserver, nft, self._members, ResolvConf(),
@@ -79,7 +80,7 @@ class Service:
         found = namespace.find({member.inode for member in members})
         for member in members:
             fd = found.pop(member.inode, -1)
-            if fd >= 0 and _cookie(fd) == member.cookie:
+            if fd >= 0 and _is_of(fd, member):
                 try:
                     self.keeper.resume(member, fd, lambda id: next((one for one in self.records.list(hidden=True) if one.id == id), None))
                     continue
@@ -155,6 +156,13 @@ def _routes(outside: "Outside") -> "tuple[Taken, ...]":
     return found if outside.process == "self" else (*found, *survey.routes(outside.process))
 
 
-def _cookie(fd: int) -> int:
+def _is_of(fd: int, member: Member) -> bool:
+    """Whether it is the member's namespace, and not another that has got its number; before Linux 5.14 its interfaces have to do."""
     with namespace.within(fd):
-        return namespace.cookie()
+        if member.cookie:
+            return namespace.cookie() == member.cookie
+        home = Netlink()
+        try:
+            return all(home.link(one.interface) for one in member.connections)
+        finally:
+            home.close()

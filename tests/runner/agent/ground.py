@@ -144,6 +144,14 @@ class Ground:
 
         return in_fork(there)
 
+    def call_here(self, namespace: int, function: Callable[[], T]) -> T:
+        """function() in a network namespace, in this process: for sockets."""
+        setns(namespace, CLONE_NEWNET)
+        try:
+            return function()
+        finally:
+            setns(self.machine, CLONE_NEWNET)
+
     def serve(self, namespace: int, server: Callable[..., None], *arguments: Any) -> int:
         """Run server(ready, *arguments) in a namespace until the ground is left; it calls ready() when it listens. Its process ID."""
         read, write = os.pipe()
@@ -228,6 +236,16 @@ def tell_peer_udp(ready: Callable[[], None], port: int, address: str = "0.0.0.0"
         while True:
             _, name = door.recvfrom(1500)
             door.sendto(name[0].encode(), name)
+
+
+def tell_name(ready: Callable[[], None], port: int, name: str) -> None:
+    """Datagrams are answered with a name."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as door:
+        door.bind(("0.0.0.0", port))
+        ready()
+        while True:
+            _, sender = door.recvfrom(1500)
+            door.sendto(name.encode(), sender)
 
 
 def name_server(ready: Callable[[], None], address: str, answers: dict[str, str], *, small: int = 0, code: str = "") -> None:

@@ -12,6 +12,7 @@ from runner.endpoint import Connection, Endpoint
 from runner.errors import Conflict
 from runner.joining import connect, disconnect
 from runner.network import NetworkRecord, NetworkSpec
+from store.digest import Digest
 from store.images import Runtime
 
 ID = "ab" * 32
@@ -37,7 +38,7 @@ class Engine:
     """As much of one as joining needs: one container, its state and its directory."""
 
     def __init__(self, path: Path, *, running: bool, **spec: Any) -> None:
-        self.container = Container(ID, "web", 1, "sha256:" + "0" * 64, ContainerSpec("busybox", **spec), RUNTIME)
+        self.container = Container(ID, "web", 1, Digest("sha256:" + "0" * 64), ContainerSpec("busybox", **spec), RUNTIME)
         self.path = str(path)
         self.is_running = running
         self.records = self

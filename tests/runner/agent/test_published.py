@@ -21,6 +21,7 @@ from tests.runner.agent.ground import (
     eventually,
     member,
     published,
+    tell_name,
     tell_peer,
     tell_peer_udp,
 )
@@ -99,6 +100,27 @@ def test_udp_is_answered_from_the_address_that_was_asked(ground: Ground, agent: 
     assert ground.call(ground.world, ask_udp, MACHINE, 5353) == WORLD
     assert [ask_udp(address, 5353) for address in ("127.0.0.1", "127.3.4.5", "::1")] == ["10.5.0.1"] * 3
     assert ask_udp(MACHINE, 5353) == MACHINE
+
+
+def test_datagrams_that_go_on_coming_reach_the_container_that_is_there_now(ground: Ground, agent: Agent) -> None:
+    """The kernel remembers where a flow went; the sender keeps its port."""
+    agent.create(NetworkSpec("web", pools=(Pool("10.5.0.0/24"),)))
+
+    def start(number: int) -> None:
+        attached = ground.attach(agent, member(number, Endpoint("web", ipv4_address=f"10.5.0.{number}"), ports=(published(53, 5353, protocol="udp"),)))
+        ground.serve(attached.namespace, tell_name, 53, f"c{number}")
+
+    door = ground.call_here(ground.world, lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+    with door:
+        door.settimeout(2)
+        door.connect((MACHINE, 5353))
+        heard = []
+        for number in (7, 8):
+            start(number)
+            door.send(b"?")
+            heard.append(door.recv(100))
+            agent.detach(member(number).container)
+    assert heard == [b"c7", b"c8"]
 
 
 def test_sctp_is_translated_where_it_can_be(ground: Ground, agent: Agent) -> None:

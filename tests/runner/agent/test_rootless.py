@@ -296,3 +296,14 @@ def _of(root: Path) -> list[str]:
     names = [path.name for path in Path("/proc").iterdir() if path.name.isdigit() and str(root).encode() in _line(path) and b"zygote" not in _line(path)]
     return names + [name for name in interfaces() if name.startswith(("pu", "pv"))]
 
+
+
+def test_a_user_without_subordinate_ids(ground: Ground, unprivileged_single: User) -> None:
+    """As far as the agent goes: its namespace has one id, and that is enough for networks."""
+    ground.serve(ground.world, tell_peer, 80)
+    ground.serve(ground.world, name_server, SERVER, {"example.org": "192.0.2.80"})
+    root = ground.root(f"r{os.urandom(4).hex()}", unprivileged_single)
+    try:
+        assert unprivileged_single.call(step, root) == [MACHINE, ("NOERROR", ("192.0.2.80",)), "0"]
+    finally:
+        shutil.rmtree(root)
