@@ -33,7 +33,7 @@ def changes(engine: "Engine", container: "Container") -> "list[Change]":
     tree = scan(place.fs, owners=owners, hashed=False)
     with View(engine.store.images.runtime(container.image_id).lowerdirs, owners=owners) as below:
         found, only_copied = _compare(tree, below)
-    shown = [one for one in found if one.path not in only_copied and not _is_stub(one, container, place.fs)]
+    shown = [one for one in found if one.path not in only_copied and not (one.kind == ADDED and is_stub(one.path, container, place.fs))]
     above = {one.path[:at] for one in shown for at in range(len(one.path)) if one.path[at] == "/"}
     return sorted((*shown, *(one for one in found if one.path in only_copied and one.path in above)))
 
@@ -78,16 +78,14 @@ def _rows_below(below: "View", rel: str) -> "list[Row]":
         return []
 
 
-def _is_stub(change: Change, container: "Container", directory: str) -> bool:
-    """Whether it is an empty file or directory that something is mounted on."""
-    if change.kind != ADDED:
-        return False
+def is_stub(path: str, container: "Container", directory: str) -> bool:
+    """Whether it is an empty file or directory of the writable layer `directory` that something is mounted on while the container runs."""
     targets = {target for _, target in NETWORK_FILES} | {mount.target for mount in container.spec.mounts}
     targets |= {file.target for file in container.spec.files} | {f"/{name}" for name in _MOUNT_POINTS}
-    if change.path not in targets and not any(target.startswith(f"{change.path}/") for target in targets):
+    if path not in targets and not any(target.startswith(f"{path}/") for target in targets):
         return False
-    status = os.lstat(directory + change.path)
+    status = os.lstat(directory + path)
     if status.st_mode & 0o170000 == 0o100000:
         return status.st_size == 0
-    inside = os.listdir(directory + change.path) if status.st_mode & 0o170000 == 0o040000 else [""]
-    return all(_is_stub(Change(f"{change.path}/{name}", ADDED), container, directory) for name in inside)
+    inside = os.listdir(directory + path) if status.st_mode & 0o170000 == 0o040000 else [""]
+    return all(is_stub(f"{path}/{name}", container, directory) for name in inside)

@@ -2,11 +2,24 @@
 
 import _signal  # type: ignore[import-not-found]
 import os
+import sys
 
 from kernel.release import RELEASE
-from kernel.syscalls import AT_FDCWD, RESOLVE_NO_MAGICLINKS, close_range, openat2
+from kernel.syscalls import (
+    AT_FDCWD,
+    CLONE_PARENT,
+    PR_SET_DUMPABLE,
+    PR_SET_PDEATHSIG,
+    RESOLVE_NO_MAGICLINKS,
+    capget,
+    clone,
+    close_range,
+    openat2,
+    prctl,
+)
 from sandbox import command, privileges
 from sandbox.account import Account
+from sandbox.capabilities import SYS_PTRACE
 from sandbox.errors import SandboxError
 from sandbox.limits import adjust_oom_score, set_rlimits
 from sandbox.machine import Machine
@@ -20,6 +33,7 @@ if TYPE_CHECKING:
 
 CONTROL = 3                           # the control socket's fd in every unit
 _CLOSE_RANGE_CLOEXEC = 4
+_SIGKILL = 9
 _FDS = 1024                           # a unit begins with four
 _EVERY_SIGNAL = tuple(number for number in range(1, 65) if number not in (32, 33))
 
@@ -95,4 +109,26 @@ def execute_in_joined_pids(spec: "SandboxSpec | ExecSpec", environment: dict[byt
     path = command.find(spec.argv[0], environment)
     os.set_inheritable(CONTROL, True)
     words = ["init", "t" if spec.terminal else "-", path, *spec.argv]
-    os.execve(image, [word.encode("utf-8", "surrogateescape") for word in words], environment)
+    try:
+        os.execve(image, [word.encode("utf-8", "surrogateescape") for word in words], environment)
+    except FileNotFoundError:
+        os.set_inheritable(CONTROL, False)
+        _execute_by_fork(spec, environment)
+
+
+def _execute_by_fork(spec: "SandboxSpec | ExecSpec", environment: dict[bytes, bytes]) -> "NoReturn":
+    """TOMOYO, in Debian 11's kernel, wants to see what it executes below /dev/fd, where whoever is in no pid namespace has nothing. So this process
+    itself goes inside for a moment; undumpable, its memory and program are out of reach but for CAP_SYS_PTRACE."""
+    held = capget()[1]
+    if held & SYS_PTRACE:
+        raise SandboxError("enter the sandbox", reason="this kernel's TOMOYO does not let us in safely beside CAP_SYS_PTRACE",
+                           help="boot with `lsm=` without tomoyo, or drop the capability")
+    prctl(PR_SET_DUMPABLE, 0)
+    if pid := clone(CLONE_PARENT):
+        os.write(CONTROL, pid.to_bytes(4, sys.byteorder))
+        os._exit(0)
+    os.setsid()
+    if spec.terminal:
+        make_controlling(0)
+    prctl(PR_SET_PDEATHSIG, _SIGKILL)
+    command.execute(spec.argv, environment)

@@ -1,4 +1,4 @@
-"""A virtual machine with Debian 12: its own kernel, systemd and cgroup version 2, for tests of what this machine cannot show.
+"""A virtual machine with Debian 12: its own kernel (or Debian 11's), systemd and cgroup version 2, for tests of what this machine cannot show.
 
 The disk is made once, from Debian's mirror, and kept; each run boots a throw-away copy of it with the source tree on a second disk, runs one shell
 script as root, and gives back what that printed.
@@ -16,8 +16,9 @@ import pytest
 from tests.users import ROOT
 
 CACHE = Path("/var/tmp/pybuild-tests/guest")
-MIRROR = "http://deb.debian.org/debian"
-PACKAGES = ("linux-image-cloud-amd64 systemd-sysv dbus dbus-user-session libpam-systemd udev python3 python3-pytest python3-hypothesis uidmap"
+SOURCES = tuple(f"deb http://deb.debian.org/debian {suite} main" for suite in ("bookworm", "bullseye"))
+KERNELS = ("6.1", "5.10")
+PACKAGES = ("linux-image-cloud-amd64 linux-image-5.10.0-32-cloud-amd64 systemd-sysv dbus dbus-user-session libpam-systemd udev python3 python3-pytest python3-hypothesis uidmap"
             " busybox-static procps iproute2 crun")
 UNIT = """[Unit]
 After=systemd-user-sessions.service dbus.service
@@ -43,7 +44,7 @@ def skip_reason() -> str:
 
 def disk() -> Path:
     """Directory with the disk, the kernel and its initial RAM disk; made if missing."""
-    place = CACHE / hashlib.sha256(f"{PACKAGES}{UNIT}".encode()).hexdigest()[:12]
+    place = CACHE / hashlib.sha256(f"{PACKAGES}{UNIT}{SOURCES}".encode()).hexdigest()[:12]
     if not (place / "disk").exists():
         fresh = place.with_suffix(f".{os.getpid()}")
         fresh.mkdir(parents=True)
@@ -58,22 +59,21 @@ def disk() -> Path:
 
 def _make(place: Path) -> None:
     root = place / "root"
-    done = subprocess.run(["mmdebstrap", "--variant=minbase", f"--include={','.join(PACKAGES.split())}", "bookworm", root, MIRROR],
+    done = subprocess.run(["mmdebstrap", "--variant=minbase", f"--include={','.join(PACKAGES.split())}", "bookworm", root, *SOURCES],
                           capture_output=True, text=True)
     if done.returncode:
         pytest.skip(f"Debian's mirror cannot be reached: {done.stderr.strip().splitlines()[-1]}")
     (root / "etc/systemd/system/test.service").write_text(UNIT)
     (root / "etc/systemd/system/multi-user.target.wants/test.service").symlink_to("/etc/systemd/system/test.service")
     (root / "etc/fstab").write_text("/dev/vda / ext4 rw 0 1\n")
-    for name in ("vmlinuz", "initrd.img"):
-        found = next((root / "boot").glob(f"{name}-*"))
-        shutil.copy(found, place / name)
+    for name in (f"{kind}-{kernel}" for kind in ("vmlinuz", "initrd.img") for kernel in KERNELS):
+        shutil.copy(next((root / "boot").glob(f"{name}.*")), place / name)
     subprocess.run(["mke2fs", "-q", "-t", "ext4", "-d", root, place / "disk.part", "3G"], check=True, capture_output=True)
     (place / "disk.part").rename(place / "disk")
     shutil.rmtree(root)
 
 
-def run(scratch: Path, script: str, *, timeout_s: float = 600) -> str:
+def run(scratch: Path, script: str, *, kernel: str = KERNELS[0], timeout_s: float = 600) -> str:
     """Boot, run `script` in /work, which has the source tree, and power off; what it printed, ending with "status N"."""
     place = disk()
     with tarfile.open(scratch / "work.tar", "w") as archive:
@@ -85,8 +85,8 @@ def run(scratch: Path, script: str, *, timeout_s: float = 600) -> str:
         file.truncate(-(-file.tell() // 512) * 512)
     output = scratch / "output"
     # emulated wholly: the /dev/kvm of some clouds (kvm-pvm) cannot boot an ordinary kernel, and hangs; it boots in 15 seconds
-    words = ["qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max", "-m", "2048", "-smp", "2", "-display", "none", "-nodefaults", "-no-reboot",
-             "-kernel", place / "vmlinuz", "-initrd", place / "initrd.img", "-append", "console=ttyS0 root=/dev/vda rw quiet",
+    words: list[str] = ["qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max", "-m", "2048", "-smp", "2", "-display", "none", "-nodefaults", "-no-reboot",
+             "-kernel", str(place / f"vmlinuz-{kernel}"), "-initrd", str(place / f"initrd.img-{kernel}"), "-append", "console=ttyS0 root=/dev/vda rw quiet",
              "-drive", f"file={place}/disk,format=raw,if=virtio,snapshot=on", "-drive", f"file={scratch}/work.tar,format=raw,if=virtio,readonly=on",
              "-serial", f"file:{scratch}/console", "-serial", f"file:{output}"]
     subprocess.run(words, timeout=timeout_s, check=True, capture_output=True)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 IDLE_S = 60.0
 _SOCKET_PATH_MAX = 107
 _LOG_MAX = 1 << 20
-_TRIES = 3                                                # an agent may leave between two words
+_TRIES = 8                                                # an agent may leave between two words
 _CODE = ("kernel", "runner/agent", "runner/endpoint.py", "runner/network.py", "runner/errors.py", "sandbox/wire.py", "store/index.py")
 
 

@@ -56,6 +56,7 @@ class Server:
         """Whether there is to be tidied up; else another agent goes on with what is here."""
         self._door.setblocking(False)
         self._loop.watch(self._door.fileno(), lambda _: self._on_door())
+        self._on_door()                                   # who started us waits there
         self._consider_leaving()
         self._loop.after(_SWEEP_S, self._sweep)
         self._loop.run()
@@ -189,15 +190,19 @@ class Server:
             self._idle = None
 
     def _leave(self) -> None:
-        """Stop listening, unless somebody comes in at the last moment. As long as we listen nobody else binds this path: it is ours to unlink."""
+        """Stop listening. As long as we listen nobody else binds this path, so it is ours to unlink.
+
+        Whoever knocks at this very moment is not let in: the connection breaks when we end, and is made again to the next agent.
+        """
+        self._idle = None
+        self._on_door()
+        if self._clients:
+            return
         try:
             os.unlink(self._path)
         except OSError:
-            pass                                          # removed with its directory, or by an earlier try
-        self._idle = None
-        self._on_door()
-        if not self._clients:
-            self._loop.stop()
+            pass                                          # removed with its directory
+        self._loop.stop()
 
     def _retire(self) -> None:
         """Another version takes over, or somebody wants us gone: at once; who runs is left to run."""

@@ -10,6 +10,7 @@ import pytest
 
 from kernel import syscalls
 from kernel.errors import NotPermitted, SyscallFailed, Unsupported, failed
+from kernel.release import RELEASE
 from kernel.syscalls import (
     AT_EMPTY_PATH,
     AT_FDCWD,
@@ -161,6 +162,7 @@ def _address(text: bytes) -> int:
 
 @pytest.mark.userns
 @needs_root
+@pytest.mark.skipif(RELEASE < (5, 12), reason="mount_setattr is of Linux 5.12")
 def test_mounts_by_fd_and_by_path(tmp_path: Path) -> None:
     pid, _ = syscalls.clone3(CLONE_NEWNS)
     if not pid:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from kernel.release import parse
 from sandbox.client import connect
 from tests.sandbox.harness import IDLE_S, Box
 from tests.users import User
@@ -29,9 +30,14 @@ def root_box(rootfs: Path, root_run_directory: Path, tmp_path: Path) -> Box:
     return Box(rootfs, root_run_directory, tmp_path, None)
 
 
+USERS_OVERLAY = (5, 11)      # from which release on an ordinary user's namespace may mount one
+
+
 @pytest.fixture
 def user_box(rootfs: Path, unprivileged: User) -> Iterator[Box]:
     """Sandboxes of an ordinary user with subordinate ids."""
+    if parse(os.uname().release) < USERS_OVERLAY:
+        pytest.skip("overlays of ordinary users are of Linux 5.11")
     run_directory = unprivileged.directory(unprivileged.runtime / "tests")
     scratch = unprivileged.directory(Path(tempfile.mkdtemp(prefix="scratch-", dir=unprivileged.home)))
     own = scratch / "rootfs"                              # layers of a user are the user's files

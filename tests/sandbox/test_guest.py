@@ -1,4 +1,5 @@
-"""Debian 12 with its own kernel (6.1), systemd and cgroup version 2, in a virtual machine: the same tests, and what only systemd can give."""
+"""Debian 12 with its own kernel (6.1), and with Debian 11's (5.10), systemd and cgroup version 2, in a virtual machine: the same tests, and what
+only systemd can give."""
 
 import os
 from pathlib import Path
@@ -61,10 +62,11 @@ with connect(str(home / "run")) as client:
 """
 
 
-def test_tests_of_sandboxes_on_debians_kernel(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kernel", guest.KERNELS)
+def test_tests_of_sandboxes_on_debians_kernels(tmp_path: Path, kernel: str) -> None:
     """A few files of them; all with PYBUILD_LONG=1."""
     chosen = "tests/kernel tests/sandbox" if os.environ.get("PYBUILD_LONG") else "tests/sandbox/test_cgroup.py tests/sandbox/test_overlay.py"
-    output = guest.run(tmp_path, f"{PREPARE}\npython3 -m pytest -q -rs -p no:cacheprovider {chosen} -m 'not slow' 2>&1")
+    output = guest.run(tmp_path, f"{PREPARE}\npython3 -m pytest -q -rs -p no:cacheprovider {chosen} -m 'not slow' 2>&1", kernel=kernel)
     assert output.rstrip().splitlines()[-2:] == ["status 0", "Powering off."], output[-8000:]
     assert "failed" not in output
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from kernel.release import parse
 from tests.users import ROOT
 
 pytestmark = [pytest.mark.userns, pytest.mark.skipif(os.geteuid() != 0, reason="a sandbox as root needs root")]
@@ -50,6 +51,8 @@ print(json.dumps([outcome.out, outcome.err, outcome.message, outcome.upper]))
 
 @pytest.mark.parametrize(("release", "layers"), [("5.10", 3), ("6.1", 3), ("6.1", 90)])
 def test_whole_sandbox_with_older_calls(run_directory: Path, rootfs: Path, tmp_path: Path, release: str, layers: int) -> None:
+    if parse(os.uname().release) < parse(release):
+        pytest.skip("this kernel is older still")
     for number in range(layers):
         (tmp_path / f"layers/{number:03}/layers/{number:03}").mkdir(parents=True)
     (tmp_path / "names").write_text(json.dumps(list(range(layers))))

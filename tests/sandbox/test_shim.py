@@ -45,7 +45,7 @@ def ask(client: Client, root: Overlay, report: Path, *argv: str) -> "tuple[_sock
 
 
 def test_shim_runs_a_sandbox_and_learns_its_end(client: Client, root: Overlay, tmp_path: Path) -> None:
-    connection, _, failure = ask(client, root, tmp_path / "report", "/bin/sh", "-c", "sleep 0.05; exit 5")
+    connection, _, failure = ask(client, root, tmp_path / "report", "/bin/sh", "-c", "sleep 0.5; exit 5")
     assert failure == ""
     wire.send(connection, ("exec", plain(ExecSpec(("/bin/sh", "-c", "exit 3"), env=(PATH,)))), (0, 1, 2))
     assert wire.receive(connection)[0] == ("visited", "", 3)

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from kernel.release import parse
 from kernel.syscalls import CLONE_NEWUSER, unshare
 from sandbox import probe, userns
 from sandbox.client import connect
 from sandbox.probe import LIMITED, NO, YES
 from sandbox.userns import Entered, Range, full_map, subordinate
+from tests.sandbox.conftest import USERS_OVERLAY
 from tests.sandbox.harness import IDLE_S
 from tests.users import User
 
@@ -67,7 +69,8 @@ def _probe(directory: str) -> list[tuple[str, str]]:
 @pytest.mark.userns
 def test_probe_of_a_user_with_subordinate_ids(unprivileged: User) -> None:
     found = dict(unprivileged.call(_probe, str(unprivileged.home)))
-    assert [found[key] for key in ("user namespaces", "subordinate ids", "namespaces and mounts", "overlay", "seccomp")] == [YES] * 5
+    assert [found[key] for key in ("user namespaces", "subordinate ids", "namespaces and mounts", "overlay", "seccomp")] == [
+        YES, YES, YES, YES if parse(os.uname().release) >= USERS_OVERLAY else NO, YES]
     assert unprivileged.call(probe.mode) == "full"
 
 

@@ -93,6 +93,25 @@ def test_it_stays_as_long_as_somebody_is_connected_or_attached(ground: Ground) -
     assert agent.ask("ping") == pid
 
 
+def test_an_agent_that_leaves_at_once_serves_everybody_all_the_same(ground: Ground) -> None:
+    """Three clients that come and go, an agent that is gone whenever nobody is there."""
+    root = ground.root()
+    children = []
+    for _ in range(3):
+        pid = os.fork()
+        if not pid:
+            done = 0
+            try:
+                for _ in range(12):
+                    agent = Agent(str(root), str(root / "run"), idle_s=0.0)
+                    done += int(agent.ask("ping")) > 0
+                    agent.close()
+            finally:
+                os._exit(done)
+        children.append(pid)
+    assert [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children] == [12, 12, 12]
+
+
 # ---------------------------------------------------------------- killed
 def test_killed_it_loses_no_network(ground: Ground, agent: Agent) -> None:
     agent.create(NetworkSpec("web", pools=(Pool("10.5.0.0/24"),)))
