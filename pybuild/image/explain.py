@@ -12,12 +12,13 @@ USAGE = Usage("Say which steps of a build are cached, and of the others which fi
 
 def main(options: Options) -> int:
     from builder.build import Tools, explain_build
+    from pybuild.image.request import make_request
     from pybuild.output.progress import printer
     from pybuild.user import enter
     from sandbox.client import connect
 
     options.explain = False
-    request = build.make_request(options)
+    request = make_request(options)
     with open_store(options) as store:
         enter(store)
         steps = explain_build(request, store, Tools(lambda: connect(store.root.run)), printer("quiet"))

@@ -23,7 +23,7 @@ def read_context(options: "Options") -> "tuple[str, bytes, Tree | None] | None":
     kind, file = kind_of(options.context), options.file or ""
     if not kind:
         return None
-    from pybuild.image.build import build_args_of
+    from pybuild.image.request import build_args_of
 
     text = None
     if file == "-":
@@ -56,7 +56,8 @@ def read_dockerfile(options: "Options") -> bytes:
 def _with_store(options: "Options", work: "Callable[[Store, Access, Callable[[str], None]], T]") -> "T":
     from builder.progress import Note
     from builder.remote.fetch import access
-    from pybuild.image.build import printer_of, secrets_of, ssh_of
+    from pybuild.image.build import printer_of
+    from pybuild.image.request import secrets_of, ssh_of
     from pybuild.place import open_store
     from pybuild.user import enter
 
