@@ -1,4 +1,6 @@
-"""`--filter key=value`: several values of one key are alternatives, several keys must all hold (docker's rule)."""
+"""`--filter key=value`: several values of one key are alternatives, but of labels all must be there; several keys must all hold (docker's rules)."""
+
+from pybuild.scanner import Misuse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -7,13 +9,11 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
+_TOGETHER = ("label", "label!")
 
-class BadFilter(Exception):
+
+class BadFilter(Misuse):
     """A filter that the command does not have. `help` names those it has."""
-
-    def __init__(self, message: str, help: str = "") -> None:
-        super().__init__(message)
-        self.help = help
 
 
 def parse(words: list[str], known: "Iterable[str]") -> dict[str, list[str]]:
@@ -32,13 +32,22 @@ def parse(words: list[str], known: "Iterable[str]") -> dict[str, list[str]]:
 
 
 def keep(rows: "Iterable[T]", filters: dict[str, list[str]], tests: "dict[str, Callable[[T, str], bool]]") -> "list[T]":
-    return [row for row in rows if all(any(tests[key](row, value) for value in values) for key, values in filters.items())]
+    return [row for row in rows
+            if all((all if key in _TOGETHER else any)(tests[key](row, value) for value in values) for key, values in filters.items())]
 
 
 def label_matches(labels: dict[str, str], wanted: str) -> bool:
     """`key` or `key=value`."""
     key, equals, value = wanted.partition("=")
     return key in labels and (not equals or labels[key] == value)
+
+
+def matches(pattern: str, name: str) -> bool:
+    """Go's path.Match: `*`, `?` and `[..]` match within one component."""
+    from fnmatch import fnmatchcase
+
+    patterns, names = pattern.replace("[^", "[!").split("/"), name.split("/")
+    return len(patterns) == len(names) and all(fnmatchcase(n, p) for n, p in zip(names, patterns))
 
 
 def is_true(value: str) -> bool:

@@ -6,6 +6,7 @@ Actions: fields (`.Names`, `.Config.Env`, `$x.y`), pipelines (`.ID | upper`), li
 """
 
 from kernel.value import Value
+from pybuild.scanner import Misuse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,13 +14,12 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-class TemplateError(Exception):
+class TemplateError(Misuse):
     """The template does not read, or does not fit what it is run over. `offset` is where in the text."""
 
     def __init__(self, message: str, text: str, offset: int) -> None:
-        super().__init__(f"template: {message}")
+        super().__init__(f"template: {message}", f"at `{text[offset:offset + 20]}`" if text[offset:] else "at its end")
         self.text, self.offset = text, offset
-        self.help = f"at `{text[offset:offset + 20]}`" if text[offset:] else "at its end"
 
 
 class Token(Value):

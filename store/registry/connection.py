@@ -13,6 +13,7 @@ from urllib.parse import urljoin, urlsplit
 
 import urllib3
 from urllib3.exceptions import (
+    ConnectTimeoutError,
     HTTPError,
     InsecureRequestWarning,
     LocationParseError,
@@ -46,6 +47,7 @@ _HOPS = 8
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 _ANSWER_LIMIT = 1 << 20
+_STRANGER = 2                            # attempts to connect to a host that has never answered: more likely its name is wrong than that it rests
 AGENT = "pybuild"
 
 urllib3.disable_warnings(InsecureRequestWarning)         # an insecure registry is one that the user has called so
@@ -63,11 +65,12 @@ class Patience(Value):
 
 
 class Trouble(Exception):
-    """Something that may be over at the next attempt: a broken connection, 503. wait: what the registry asks for, seconds."""
+    """Something that may be over at the next attempt: a broken connection, 503. wait: what the registry asks for, seconds; attempts: how many it
+    is worth, 0 for as many as our patience says."""
 
-    def __init__(self, error: RegistryError, wait: float = 0.0) -> None:
+    def __init__(self, error: RegistryError, wait: float = 0.0, attempts: int = 0) -> None:
         super().__init__(str(error))
-        self.error, self.wait = error, wait
+        self.error, self.wait, self.attempts = error, wait, attempts
 
 
 class Surroundings(Value):
@@ -89,6 +92,7 @@ class Connection:
         self._pools: "dict[tuple[str, bool], urllib3.PoolManager]" = {}
         self._lock = threading.RLock()
         self._scheme = endpoint.scheme
+        self._reached: "set[str]" = set()                # hosts that have answered
         self.authority = Authority(registry, credential, self._ask_token)
 
     @property
@@ -116,18 +120,22 @@ class Connection:
         of that in bytes, None for a chunked transfer. patient: try again after trouble; False raises Trouble at once.
         Raises RegistryUnreachable, AccessDenied, RegistryBroken.
         """
-        patience = self._around.patience
-        attempts = patience.attempts if patient else 1
-        for attempt in range(1, attempts + 1):
+        attempt = 0
+        while True:
+            attempt += 1
             try:
                 return self._attempt(method, self._absolute(path), scopes, dict(headers or {}), body, length)
             except Trouble as trouble:
                 if not patient:
                     raise
-                if attempt == attempts or trouble.wait > patience.longest:
+                if self.gives_up(attempt, trouble):
                     raise trouble.error from trouble.__cause__
                 self.pause(attempt, trouble)
-        raise AssertionError("no attempt was made")
+
+    def gives_up(self, attempt: int, trouble: Trouble) -> bool:
+        """Whether attempt number `attempt`, which ended in trouble, was the last one."""
+        patience = self._around.patience
+        return attempt >= min(patience.attempts, trouble.attempts or patience.attempts) or trouble.wait > patience.longest
 
     def pause(self, attempt: int, trouble: Trouble) -> None:
         """Wait before attempt number `attempt` + 1, as long as the registry says, or longer each time."""
@@ -242,16 +250,19 @@ class Connection:
             sent["Content-Length"] = str(length)
         elif not callable(body) and method in ("POST", "PUT", "PATCH"):
             sent["Content-Length"] = str(len(body))
+        host = urlsplit(url).netloc
         try:
-            return self._pool(url, own).request(
+            response = self._pool(url, own).request(
                 method, url, body=content, headers=sent, redirect=False, retries=False, preload_content=False, decode_content=False, chunked=chunked,
                 timeout=urllib3.Timeout(connect=around.patience.connect, read=around.patience.idle))
+            self._reached.add(host)
+            return response
         except (LocationParseError, UnicodeError) as error:
             raise RegistryUnreachable(self.registry, f"has an address that is none (`{printable(url)}`)") from error
         except SSLError as error:
             raise self._untrusted(error) from error
         except (HTTPError, OSError) as error:
-            raise Trouble(self._unreachable(error)) from error
+            raise Trouble(self._unreachable(error), attempts=0 if host in self._reached or not _is_unconnected(error) else _STRANGER) from error
 
     def drop(self, response: "BaseHTTPResponse") -> bytes:
         """An answer whose body nobody wants (a HEAD's too): read so that the connection can be used again, unless it is long."""
@@ -332,6 +343,13 @@ class Connection:
         if isinstance(error, NewConnectionError):
             return RegistryUnreachable(self.registry, f"cannot be reached{through}")
         return RegistryUnreachable(self.registry, f"broke off{through} ({printable(str(error), 160)})")
+
+
+def _is_unconnected(error: Exception) -> bool:
+    """Whether there was not even a connection: no such name, nobody listens, no way there."""
+    if isinstance(error, ProxyError) and isinstance(error.original_error, Exception):
+        error = error.original_error
+    return isinstance(error, NewConnectionError | ConnectTimeoutError)
 
 
 def _context(tls: Tls) -> ssl.SSLContext:

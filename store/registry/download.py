@@ -67,9 +67,8 @@ class Download:
         """Write until the last byte, from whoever has it. A corrupt beginning is noticed at the end only, so there is no second try for that."""
         trouble: "Exception | None" = None
         for connection in self._repository.readers("pull"):
-            attempts = connection.patience.attempts
             attempt = 0
-            while attempt < attempts:
+            while True:
                 attempt += 1
                 before = writer.size
                 try:
@@ -81,7 +80,7 @@ class Download:
                         raise Cancelled from error
                     if writer.size > before:
                         attempt = 1                      # it moves: that much is worth the same patience again
-                    if attempt == attempts or error.wait > connection.patience.longest:
+                    if connection.gives_up(attempt, error):
                         break
                     connection.pause(attempt, error)
                 except RegistryError as error:

@@ -100,7 +100,7 @@ class Uploads:
                 location, offset = self._resume(location)
                 if offset > best:
                     best, attempt = offset, 1            # it moves
-                if attempt >= patience.attempts or trouble.wait > patience.longest:
+                if self._connection.gives_up(attempt, trouble):
                     raise trouble.error from trouble.__cause__
                 self._connection.pause(attempt, trouble)
             except _TooLarge as error:
@@ -115,8 +115,10 @@ class Uploads:
 
     def put_bytes(self, data: bytes) -> Digest:
         """Upload something small. Raises RegistryError."""
-        digest, patience = digest_of(data), self._connection.patience
-        for attempt in range(1, patience.attempts + 1):
+        digest = digest_of(data)
+        attempt = 0
+        while True:
+            attempt += 1
             try:
                 response = self._connection.request("PUT", _with_digest(self.begin(), digest), scopes=self._repository.scopes(), headers=_OCTETS,
                                                     body=data, patient=False)
@@ -125,12 +127,11 @@ class Uploads:
                 self._close(response)
                 return digest
             except Trouble as trouble:
-                if attempt == patience.attempts:
+                if self._connection.gives_up(attempt, trouble):
                     raise trouble.error from trouble.__cause__
                 self._connection.pause(attempt, trouble)
             except _TooLarge as error:
                 raise error.error from error
-        raise AssertionError("no attempt was made")
 
     def _rest(self, location: str, digest: Digest, size: int, fd: int, offset: int, shown: str) -> None:
         """Send what is left and close the session."""

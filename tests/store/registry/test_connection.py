@@ -315,3 +315,20 @@ def test_referrers_are_found_either_way(session: Session, native: bool) -> None:
 
 def test_secrets_are_not_in_a_repr() -> None:
     assert "secret" not in repr(ME) and "secret" not in repr(Surroundings({}))
+
+
+@pytest.mark.parametrize(("name", "why"), [("no-such-registry.invalid/app", "does not resolve"), ("127.0.0.1:1/app", "connection refused")])
+def test_registry_that_was_never_reached_is_asked_once_more_only(sessions: Sessions, waits: list[float], name: str, why: str) -> None:
+    with pytest.raises(RegistryUnreachable, match=why):
+        sessions(attempts=6).repository(parse_reference(f"{name}:1")).manifest("1")
+    assert len(waits) == 1 and waits[0] < 1
+
+
+def test_registry_that_has_answered_is_worth_more_patience(sessions: Sessions, waits: list[float]) -> None:
+    with FakeRegistry() as registry:
+        registry.image("app", "1", ONE)
+        known = repository(sessions(attempts=4), registry)
+        assert known.manifest("1").data
+    with pytest.raises(RegistryUnreachable, match="connection refused"):
+        known.manifest("1")
+    assert len(waits) == 3
