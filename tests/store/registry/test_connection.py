@@ -329,6 +329,7 @@ def test_registry_that_has_answered_is_worth_more_patience(sessions: Sessions, w
         registry.image("app", "1", ONE)
         known = repository(sessions(attempts=4), registry)
         assert known.manifest("1").data
+    known.home.close()                                   # its connections, which threads of the fake may still hold
     with pytest.raises(RegistryUnreachable, match="connection refused"):
         known.manifest("1")
     assert len(waits) == 3
