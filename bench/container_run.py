@@ -26,7 +26,7 @@ def main() -> None:
                 commands[peer] = [*peers.docker(host), "run", "--rm", "--network", network, "busybox", "true"]
             if podman := harness.program("podman"):
                 own = "podman" if network == "bridge" else "none"
-                commands["podman"] = [podman, "run", "--rm", "--network", own, "busybox", "true"]
+                commands["podman"] = [podman, "--runtime", "runc", "run", "--rm", "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024", "--network", own, "busybox", "true"]
             for command in commands.values():
                 harness.measure(command)
             harness.compare(f"run --rm of /bin/true, network {network}", harness.runs(commands), rounds)
