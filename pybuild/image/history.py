@@ -1,6 +1,6 @@
 """`pybuild history`: the steps that made an image, newest first."""
 
-from pybuild.image.images import created_at, since
+from pybuild.image.images import seconds_of, since
 from pybuild.option import FLAG, VALUE, Operand, Option, Usage
 from pybuild.place import open_store
 from pybuild.scanner import Options
@@ -23,7 +23,7 @@ def main(options: Options) -> int:
 
     with open_store(options) as store:
         rows = list_rows(store, options.image, human=options.human, no_trunc=options.no_trunc)
-    show(rows, (("IMAGE", "ID"), ("CREATED", "CreatedSince" if options.human else "CreatedAt"), ("CREATED BY", "CreatedBy"), ("SIZE", "Size"),
+    show(rows, (("IMAGE", "ID"), ("CREATED", "CreatedSince") if options.human else ("CREATED AT", "CreatedAt"), ("CREATED BY", "CreatedBy"), ("SIZE", "Size"),
                 ("COMMENT", "Comment")), format=options.format, quiet="ID" if options.quiet else "")
     return 0
 
@@ -40,7 +40,14 @@ def list_rows(store: "Store", name: str, *, human: bool, no_trunc: bool) -> "lis
         made_by = entry.created_by or ""
         image = record.id if index == 0 else "<missing>"
         rows.append({
-            "ID": image if no_trunc else image.removeprefix("sha256:")[:12], "CreatedAt": created_at(entry.created or ""),
+            "ID": image if no_trunc else image.removeprefix("sha256:")[:12], "CreatedAt": _rfc3339(entry.created or ""),
             "CreatedSince": since(entry.created or ""), "CreatedBy": made_by if no_trunc or len(made_by) <= 45 else made_by[:44] + "\u2026",
             "Size": size(count) if human else str(count), "Comment": entry.comment or ""})
     return rows
+
+
+def _rfc3339(created: str) -> str:
+    import time
+
+    seconds = seconds_of(created)
+    return "" if seconds is None else time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))

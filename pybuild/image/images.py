@@ -19,10 +19,10 @@ USAGE = Usage(
      Option("-q --quiet", FLAG, "print IDs only"),
      Option("--no-trunc", FLAG, "print IDs in full"),
      Option("--digests", FLAG, "show the digests that names were pulled or pushed with"),
-     Option("-f --filter", LIST, "show only what matches: dangling=, label=, before=, since=, reference=", "KEY=VALUE"),
+     Option("-f --filter", LIST, "show only what matches: dangling=, label=, before=, since=, until=, reference=", "KEY=VALUE"),
      Option("--format", VALUE, "table, json, or a Go template", "FORMAT")))
 
-_FILTERS = ("dangling", "label", "before", "since", "reference")
+_FILTERS = ("dangling", "label", "before", "since", "until", "reference")
 
 
 def main(options: Options) -> int:
@@ -41,18 +41,21 @@ def main(options: Options) -> int:
 
 def list_rows(store: "Store", filters: list[str], name: str | None, *, everything: bool, no_trunc: bool) -> "list[Row]":
     """One row a name; an image without one has a row with `<none>`."""
+    from pybuild.image.prune import age
     from pybuild.output.filters import is_true, keep, label_matches, parse
     from store.reference import parse_reference
 
     wanted = parse(filters, _FILTERS)
     records = [r for r in store.images.list() if everything or r.names or "io.pybuild.base" not in dict(store.images.runtime(r.id).labels)]
-    times = {record.id: record.created for record in records}
+    times = {text: store.images.require(text).created for key in ("before", "since") for text in wanted.get(key, ())}
+    ages = {text: time.time() - age(text) for text in wanted.get("until", ())}
     pairs = [(record, stored) for record in records for stored in record.names or ("",)]
     pairs = keep(pairs, wanted, {
         "dangling": lambda pair, value: (not pair[1]) == is_true(value),
         "label": lambda pair, value: label_matches(dict(store.images.runtime(pair[0].id).labels), value),
-        "before": lambda pair, value: pair[0].created < times[store.images.require(value).id],
-        "since": lambda pair, value: pair[0].created > times[store.images.require(value).id],
+        "before": lambda pair, value: pair[0].created < times[value],
+        "since": lambda pair, value: pair[0].created > times[value],
+        "until": lambda pair, value: (seconds_of(pair[0].created) or 0) < ages[value],
         "reference": lambda pair, value: bool(pair[1]) and _named(pair[1], value)})
     if name:
         pairs = [pair for pair in pairs if pair[1] and _named(pair[1], name)]
@@ -60,13 +63,12 @@ def list_rows(store: "Store", filters: list[str], name: str | None, *, everythin
 
 
 def _named(stored: str, pattern: str) -> bool:
-    from fnmatch import fnmatchcase
-
+    from pybuild.output.filters import matches
     from store.reference import parse_reference
 
     reference = parse_reference(stored)
     names = {reference.repository(), reference.familiar(), reference.name, str(reference)}
-    return any(fnmatchcase(n, pattern) for n in names)
+    return any(matches(pattern, n) for n in names)
 
 
 def _row(store: "Store", record: "ImageRecord", reference: "object", no_trunc: bool) -> "Row":
@@ -83,24 +85,27 @@ def _row(store: "Store", record: "ImageRecord", reference: "object", no_trunc: b
             "Platform": record.platform}
 
 
-def seconds_of(created: str) -> float:
-    """An RFC 3339 time as seconds since the epoch; 0 for none."""
+def seconds_of(created: str) -> "float | None":
+    """An RFC 3339 time as seconds since the epoch; None for none, and for Go's zero time."""
     from datetime import datetime
 
-    if not created:
-        return 0.0
     try:
-        return datetime.fromisoformat(created[:19] + "+00:00").timestamp()
+        moment = datetime.fromisoformat(created)
     except ValueError:
-        return 0.0
+        try:
+            moment = datetime.fromisoformat(created[:19] + "+00:00")         # nanoseconds
+        except ValueError:
+            return None
+    return moment.timestamp() if moment.year > 1 and moment.tzinfo else None
 
 
 def created_at(created: str) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S +0000 UTC", time.gmtime(seconds_of(created)))
+    seconds = seconds_of(created)
+    return "0001-01-01 00:00:00 +0000 UTC" if seconds is None else time.strftime("%Y-%m-%d %H:%M:%S +0000 UTC", time.gmtime(seconds))
 
 
 def since(created: str) -> str:
     from pybuild.output.units import ago
 
     seconds = seconds_of(created)
-    return f"{ago(time.time() - seconds)} ago" if seconds > 0 else "N/A"
+    return "N/A" if seconds is None else f"{ago(time.time() - seconds)} ago"

@@ -62,14 +62,14 @@ def _budget(store: "Store", filters: "dict[str, list[str]]", cache: bool, everyt
     """(what may stay, age in seconds at which mounts and indexes go)."""
     from store.gc import Budget
 
-    age = max((_age(text) for text in filters.get("until", [])), default=0)
+    oldest = max((age(text) for text in filters.get("until", [])), default=0)
     only = _labelled(store, filters) if filters.get("label") or filters.get("label!") else None
-    budget = Budget(older_than=age, untagged=True, unused=everything, only=only)
+    budget = Budget(older_than=oldest, untagged=True, unused=everything, only=only)
     if not cache:
         return budget._replace(records=False), None
     if keep is not None:
-        return budget._replace(older_than=age or None, max_bytes=keep), None
-    return budget._replace(dangling=not everything, everything=everything), age if everything else None
+        return budget._replace(older_than=oldest or None, max_bytes=keep), None
+    return budget._replace(dangling=not everything, everything=everything), oldest if everything else None
 
 
 def _labelled(store: "Store", filters: "dict[str, list[str]]") -> "frozenset[Digest]":
@@ -92,7 +92,7 @@ def _filters(words: "list[str]") -> "dict[str, list[str]]":
     return parse(words, _KEYS)                           # `label!=x` is a key of its own
 
 
-def _age(text: str) -> int:
+def age(text: str) -> int:
     """How long ago that was, seconds: of a duration, a time (RFC 3339) or seconds since the epoch."""
     from datetime import datetime
 

@@ -379,10 +379,31 @@ def show(value: "Any") -> str:
     return str(value)
 
 
+class NoList(list[object]):
+    """What Go has for a list that there is not: printed as an empty one, `null` in JSON."""
+
+
+class NoMap(dict[str, object]):
+    """What Go has for a map that there is not."""
+
+
+class NoText(str):
+    """What Go has for a text that there is not: in JSON, its field is left out."""
+
+
 def to_json(value: "Any") -> str:
     import json
 
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return json.dumps(_plain(value), separators=(",", ":"), ensure_ascii=False)
+
+
+def _plain(value: "Any") -> "Any":
+    """The same without fields that there are not."""
+    if isinstance(value, NoList | NoMap):
+        return None
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items() if not isinstance(v, NoList | NoMap | NoText)}
+    return [_plain(v) for v in value] if isinstance(value, list | tuple) else value
 
 
 def _index(value: "Any", *keys: "Any") -> "Any":
