@@ -52,6 +52,7 @@ PYBUILD = (
     Command("fsck", "pybuild.image.fsck", "Check and mend the store"),
     Command("prune", "pybuild.image.prune", "Remove what nothing uses"),
     Command("image prune", "pybuild.image.imageprune", "Remove images that nothing uses"),
+    Command("doctor", "pybuild.doctor", "Say what this machine allows, and what would allow more"),
     Command("base", "pybuild.image.base", "Make a base image from this machine"),
     Command("version", "pybuild.version", "Show the version"),
 )
@@ -134,6 +135,7 @@ PYUP = (
     Command("graph", "pybuild.stack.graph", "Draw a project"),
     Command("publish", "pybuild.stack.publish", "Publish a project (not there yet)"),
     Command("plan", "pybuild.stack.plan", "Say what `up` would do, and why"),
+    Command("doctor", "pybuild.doctor", "Say what this machine allows, and what would allow more"),
     Command("version", "pybuild.stack.version", "Show the version"),
 )
 

@@ -3,6 +3,7 @@
 import marshal
 import os
 
+from kernel import landlock
 from kernel.syscalls import (
     AT_FDCWD,
     CLONE_NEWIPC,
@@ -20,6 +21,7 @@ from kernel.syscalls import (
 from kernel.value import Value
 from sandbox import cgroup, userns
 from sandbox.errors import SandboxError
+from sandbox.isolation import lacking_capabilities
 from sandbox.overlay import open_root
 from sandbox.spec import Overlay
 from sandbox.tree import SECURE, new_mount
@@ -43,7 +45,22 @@ class Finding(Value):
 
 def probe(directory: str) -> tuple[Finding, ...]:
     """All findings for the calling user. directory: an existing one on the file system where layers are kept, for scratch."""
-    return (*_namespaces(directory), _cgroups(directory), _seccomp())
+    return (*_namespaces(directory), _cgroups(directory), _seccomp(), _landlock(), isolation())
+
+
+def refusal() -> str:
+    """Why sandboxes cannot have namespaces and mounts of their own here; "" if they can."""
+    return _in_child(_become_isolated)
+
+
+def isolation() -> Finding:
+    """How steps of a build would be kept apart."""
+    refused = refusal()
+    if not refused:
+        return Finding("isolation", YES, "namespace: each step of a build has namespaces and mounts of its own")
+    if lacking := lacking_capabilities():
+        return Finding("isolation", NO, f"none, so RUN cannot be had: no namespaces, and no {lacking[0]} for chroot", _remedy())
+    return Finding("isolation", LIMITED, "chroot: steps of a build share this machine's network and process numbers", _remedy())
 
 
 def mode() -> str:
@@ -59,12 +76,12 @@ def _namespaces(directory: str) -> tuple[Finding, ...]:
     if os.geteuid():
         made = _in_child(userns.create)
         if made not in ("full", "single"):
-            return (Finding("user namespaces", NO, made, _userns_remedy()),)
+            return (Finding("user namespaces", NO, made, _remedy()),)
         found.append(Finding("user namespaces", YES, "root of its own for an ordinary user", ""))
         found.append(_subordinate_ids(made))
     refused = _in_child(_become_isolated)
     if refused:
-        return (*found, Finding("namespaces and mounts", NO, refused, _userns_remedy() if os.geteuid() else ""))
+        return (*found, Finding("namespaces and mounts", NO, refused, _remedy()))
     found.append(Finding("namespaces and mounts", YES, "mount, pid, network, ipc, uts; /proc, /sys and tmpfs"))
     refused = _in_child(lambda: _try_overlay(directory))
     found.append(Finding("overlay", NO, refused, "") if refused else Finding("overlay", YES, f"layers are stacked on `{directory}`"))
@@ -81,8 +98,12 @@ def _subordinate_ids(made: str) -> Finding:
                    f"sudo usermod --add-subuids 524288-589823 --add-subgids 524288-589823 {name}")
 
 
-def _userns_remedy() -> str:
-    """The setting that forbids user namespaces, turned."""
+def _remedy() -> str:
+    """The one command that would allow namespaces: in a container whoever starts it decides, else a setting that forbids them is turned."""
+    if in_container():
+        return "docker run --cap-add SYS_ADMIN --security-opt apparmor=unconfined .."
+    if not os.geteuid():
+        return ""
     for name, forbids, allows in (("kernel.unprivileged_userns_clone", "0", "1"), ("kernel.apparmor_restrict_unprivileged_userns", "1", "0"),
                                   ("user.max_user_namespaces", "0", "15000")):
         try:
@@ -93,6 +114,13 @@ def _userns_remedy() -> str:
         if value == forbids:
             return f"sudo sysctl -w {name}={allows}"
     return ""
+
+
+def in_container() -> bool:
+    """Whether this is a container of docker, podman or the like, as they mark them."""
+    if os.environ.get("container") or os.environ.get("KUBERNETES_SERVICE_HOST"):  # noqa: SIM112  (systemd's word is in small letters)
+        return True
+    return os.path.exists("/.dockerenv") or os.path.exists("/run/.containerenv")
 
 
 def _cgroups(directory: str) -> Finding:
@@ -116,6 +144,15 @@ def _seccomp() -> Finding:
     if "user_notif" in actions:
         return Finding("seccomp", YES, "system calls are filtered")
     return Finding("seccomp", LIMITED, "system calls are filtered; none can be answered in place of the kernel")
+
+
+def _landlock() -> Finding:
+    abi = landlock.version()
+    if not abi:
+        return Finding("landlock", NO, "this kernel has none, or it is not among its `lsm=`")
+    if abi < landlock.SCOPES_ABI:
+        return Finding("landlock", LIMITED, f"version {abi}: files are guarded, signals are not")
+    return Finding("landlock", YES, f"version {abi}: guards files, signals and abstract sockets where there are no namespaces")
 
 
 # ---------------------------------------------------------------- what is tried, in a child

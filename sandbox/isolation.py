@@ -1,0 +1,58 @@
+"""How build steps are kept apart from the machine: in namespaces, or, where none can be made, in a changed root below Landlock and seccomp.
+
+What enters: the kind that is wished for. What leaves: the kind that there will be, and why it is not the better one. Found out by doing, but only
+where the cheap signs say that it could matter: a machine on which root may do everything is not asked again for each build.
+"""
+
+import os
+
+from kernel.syscalls import capget
+from kernel.value import Value
+from sandbox.capabilities import SYS_ADMIN, bit
+from sandbox.errors import SandboxError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+AUTO, NAMESPACE, CHROOT, NONE = "auto", "namespace", "chroot", "none"
+KINDS = (AUTO, NAMESPACE, CHROOT)
+_NEEDED = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID", "SYS_CHROOT")      # of docker's default set: for a changed root
+
+
+class Isolation(Value):
+    """kind: NAMESPACE, CHROOT or NONE (RUN cannot be had); reason: why it is not a better one, "" if it is the best or was wished for."""
+
+    kind: str
+    reason: str = ""
+
+
+def choose(wanted: str = AUTO, refused: "Callable[[], str] | None" = None) -> Isolation:
+    """What `wanted` comes to here. refused: tries namespaces, and says why there are none. Raises SandboxError for one that cannot be had."""
+    if wanted == NAMESPACE or (wanted == AUTO and _looks_able()):
+        return Isolation(NAMESPACE)
+    lacking = lacking_capabilities()
+    if wanted == CHROOT:
+        if lacking:
+            raise SandboxError("isolate by chroot", reason=f"that takes {', '.join(lacking)}, which this process does not have")
+        return Isolation(CHROOT)
+    why = (refused or _refused)()
+    if not why:
+        return Isolation(NAMESPACE)
+    return Isolation(NONE, f"{why}; chroot takes {', '.join(lacking)}") if lacking else Isolation(CHROOT, why)
+
+
+def lacking_capabilities() -> tuple[str, ...]:
+    """Names of what isolation by chroot needs and this process does not have."""
+    held = capget()[0]
+    return tuple(f"CAP_{name}" for name in _NEEDED if not held & bit(name))
+
+
+def _looks_able() -> bool:
+    return not os.geteuid() and bool(capget()[0] & SYS_ADMIN)
+
+
+def _refused() -> str:
+    from sandbox.probe import refusal
+
+    return refusal()
