@@ -47,7 +47,7 @@ def _check(result: int, syscall: str) -> int:
 
 def version() -> int:
     """The kernel's ABI of Landlock; 0 where there is none, or it is switched off, or a filter refuses to tell."""
-    return max(0, _syscall(_NR_CREATE_RULESET, None, c_size_t(0), c_uint(_CREATE_RULESET_VERSION)))
+    return max(0, int(_syscall(_NR_CREATE_RULESET, None, c_size_t(0), c_uint(_CREATE_RULESET_VERSION))))
 
 
 def every_access(abi: int) -> int:
