@@ -1,4 +1,4 @@
-"""Image archives read: docker's (save) and OCI layouts, as tar or directory, one image or several. In: a file; out: images in the store.
+"""Image archives read: docker's (save), OCI layouts and skopeo's `dir:`, as tar or directory, one image or several. In: a file; out: images in the store.
 
 Read in this order: `load`, `_docker` (manifest.json), `_oci` (index.json), `_legacy` (docker before 1.10). Layers keep the bytes they come in,
 so that what is saved again has the same IDs.
@@ -68,6 +68,7 @@ class _Loader:
         self._source = source
         self._platform = platform or local_platform()
         self._on_layer = on_layer
+        self._is_flat = False
 
     def load(self) -> "list[_Image]":
         source = self._source
@@ -96,7 +97,10 @@ class _Loader:
 
     # ------------------------------------------------------------ docker's form
     def _docker(self) -> "list[_Image]":
-        document = plain_json(self._source.read("manifest.json", MANIFEST_LIMIT), "`manifest.json` of the archive")
+        data = self._source.read("manifest.json", MANIFEST_LIMIT)
+        document = plain_json(data, "`manifest.json` of the archive")
+        if isinstance(document, dict) and "schemaVersion" in document:
+            return self._flat(data)
         if not isinstance(document, list) or not document:
             raise InvalidArchive(f"`{self._source.what}` has a `manifest.json` without images")
         images = []
@@ -107,6 +111,14 @@ class _Loader:
             image = self._add(self._source.read(config, CONFIG_LIMIT), [(str(name), None, None) for name in layers])
             images.append(_Image(image, names))
         return images
+
+    def _flat(self, data: bytes) -> "list[_Image]":
+        """containers/image's `dir:`: manifest.json is the very manifest, and blobs lie beside it under their hex digits."""
+        self._is_flat = True
+        image = self._from_data(data, "", 0)
+        if image is None:
+            raise InvalidArchive(f"`{self._source.what}` has no image for {self._platform}")
+        return [_Image(image, (), digest_of(data))]
 
     def _legacy(self) -> "list[_Image]":
         """docker before 1.10: `repositories` leads to layers, each with a `json` that names its parent; a config is made of the last one."""
@@ -150,10 +162,12 @@ class _Loader:
         """The image that a manifest describes, or that an index has for the platform; None if it is no image."""
         if depth > _DEPTH:
             raise InvalidArchive(f"`{self._source.what}` has indexes nested more than {_DEPTH} deep")
-        data = self._blob(descriptor, MANIFEST_LIMIT)
-        manifest = parse_manifest(data, f"the manifest `{descriptor.digest}`", descriptor.media_type)
+        return self._from_data(self._blob(descriptor, MANIFEST_LIMIT), descriptor.media_type, depth)
+
+    def _from_data(self, data: bytes, media_type: str, depth: int) -> "Digest | None":
+        manifest = parse_manifest(data, f"the manifest `{digest_of(data)}`", media_type)
         if isinstance(manifest, Index):
-            usable = [d for d in manifest.manifests if not _is_attestation(d) and self._source.has(_blob_path(d.digest))]
+            usable = [d for d in manifest.manifests if not _is_attestation(d) and self._source.has(self._path(d.digest))]
             chosen = choose(usable, self._platform) or (usable[0] if len(usable) == 1 else None)
             image = self._from_descriptor(chosen, depth + 1) if chosen else None
         else:
@@ -166,15 +180,22 @@ class _Loader:
         if not all(compression_of(layer.media_type) for layer in manifest.layers):
             return None                                  # an artifact, an attestation
         config = self._blob(manifest.config, CONFIG_LIMIT)
-        return self._add(config, [(_blob_path(layer.digest), layer.digest, layer.size) for layer in manifest.layers])
+        return self._add(config, [(self._path(layer.digest), layer.digest, layer.size) for layer in manifest.layers])
 
     def _blob(self, descriptor: Descriptor, limit: int) -> bytes:
-        data = self._source.read(_blob_path(descriptor.digest), limit)
+        data = self._source.read(self._path(descriptor.digest), limit)
         if digest_of(data) != descriptor.digest:
             raise DigestMismatch(descriptor.digest, digest_of(data))
         if len(data) != descriptor.size:
             raise SizeMismatch(descriptor.digest, descriptor.size, len(data))
         return data
+
+    def _path(self, digest: Digest) -> str:
+        """Where a blob lies in the archive."""
+        if not self._is_flat:
+            return f"blobs/sha256/{hex_of(digest)}"
+        manifest = f"{hex_of(digest)}.manifest.json"
+        return manifest if self._source.has(manifest) else hex_of(digest)
 
     # ------------------------------------------------------------ into the store
     def _add(self, config: bytes, files: "list[tuple[str, Digest | None, int | None]]") -> Digest:
@@ -195,10 +216,6 @@ class _Loader:
                     raise InvalidArchive(f"`{self._source.what}` has a bad layer, `{name}`: {error}") from error
             layers += (layer,)
         return self._store.images.add(config, layers)
-
-
-def _blob_path(digest: Digest) -> str:
-    return f"blobs/sha256/{hex_of(digest)}"
 
 
 def _is_attestation(descriptor: Descriptor) -> bool:

@@ -26,10 +26,12 @@ NAME, REF_NAME = "io.containerd.image.name", "org.opencontainers.image.ref.name"
 
 
 class Chosen(Value):
-    """An image to save, and the names that are saved with it (in full)."""
+    """An image to save, and the names that are saved with it (in full). annotations: of its manifest; described: of the index's entries for it."""
 
     image: Digest
     names: "tuple[str, ...]"
+    annotations: "tuple[tuple[str, str], ...]" = ()
+    described: "tuple[tuple[str, str], ...]" = ()
 
 
 class _ManifestItem(msgspec.Struct, frozen=True, rename="pascal"):
@@ -78,7 +80,7 @@ def save(store: Store, names: "tuple[str, ...]", write: "Sink", form: str = "doc
 def write_archive(store: Store, images: "tuple[Chosen, ...]", write: "Sink", form: str = "docker", packing: "Packing | None" = None) -> None:
     """As save, of images that were chosen otherwise: the builder's, with the names that they are to have elsewhere."""
     packing = packing or Packing("uncompressed" if form == "docker" else "")
-    documents = [describe(store, chosen.image, packing) for chosen in images]
+    documents = [describe(store, chosen.image, packing, dict(chosen.annotations)) for chosen in images]
     tar = _Tar(write)
     tar.file("oci-layout", LAYOUT)
     if form == "docker":
@@ -106,8 +108,8 @@ def index_of(documents: "list[Document]", images: "tuple[Chosen, ...]") -> Index
     for document, chosen in zip(documents, images):
         for name in chosen.names or ("",):
             tag = parse_reference(name).tag if name else ""
-            annotations = {NAME: name, REF_NAME: tag} if name else None
-            manifests.append(msgspec.structs.replace(document.descriptor, annotations=annotations))
+            annotations = {**dict(chosen.described), **({NAME: name, REF_NAME: tag} if name else {})}
+            manifests.append(msgspec.structs.replace(document.descriptor, annotations=annotations or None))
     return Index(schema_version=2, media_type=OCI_INDEX, manifests=tuple(manifests))
 
 

@@ -176,7 +176,7 @@ class Layout:
 
 def write_layout(store: Store, images: "tuple[Chosen, ...]", path: str, packing: "Packing | None" = None) -> "tuple[Descriptor, ...]":
     """Put images into the layout at `path`, which is made if missing; entries of the same names are replaced. Returns their manifests."""
-    documents = [describe(store, chosen.image, packing) for chosen in images]
+    documents = [describe(store, chosen.image, packing, dict(chosen.annotations)) for chosen in images]
     with Layout(path, create=True) as layout:
         for document in documents:
             for layer, blob in document.layers:

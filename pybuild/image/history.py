@@ -24,7 +24,8 @@ def main(options: Options) -> int:
     with open_store(options) as store:
         rows = list_rows(store, options.image, human=options.human, no_trunc=options.no_trunc)
     when = ("CREATED", "CreatedSince") if options.human else ("CREATED AT", "CreatedAt")
-    show(rows, (("IMAGE", "ID"), when, ("CREATED BY", "CreatedBy"), ("SIZE", "Size"), ("COMMENT", "Comment")), format=options.format, quiet="ID" if options.quiet else "")
+    columns = (("IMAGE", "ID"), when, ("CREATED BY", "CreatedBy"), ("SIZE", "Size"), ("COMMENT", "Comment"))
+    show(rows, columns, format=options.format, quiet="ID" if options.quiet else "")
     return 0
 
 

@@ -7,9 +7,13 @@ from pybuild.option import LIST, VALUE, Operand, Option, Usage
 from pybuild.place import open_store
 from pybuild.scanner import Misuse, Options
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from store.store import Store
+
 USAGE = Usage("Make an image of one layer from a tar of a root file system, compressed or not.",
-              "pybuild import -c 'CMD [\"/bin/sh\"]' rootfs.tar.xz mine:1\npyup container export web | pybuild import - web:copy",
-              (Operand("file", "1", "the tar, or `-` for stdin"), Operand("name", "?", "name of the image")),
+              "pybuild import -c 'CMD [\"/bin/sh\"]' rootfs.tar.xz mine:1\npybuild import https://example.com/rootfs.tar.gz mine:2\npyup container export web | pybuild import - web:copy",
+              (Operand("file", "1", "the tar, its URL, or `-` for stdin"), Operand("name", "?", "name of the image")),
               (Option("-c --change", LIST, "a Dockerfile instruction that changes the config", "INSTRUCTION"),
                Option("-m --message", VALUE, "comment in the history", "TEXT"),
                Option("--platform", VALUE, "platform of the image", "OS/ARCH")))
@@ -25,12 +29,36 @@ def main(options: Options) -> int:
     if options.file == "-" and sys.stdin.isatty():
         raise Misuse("no tar comes from a terminal", "name a file")
     with open_store(options) as store:
-        fd = os.dup(0) if options.file == "-" else os.open(options.file, os.O_RDONLY | os.O_CLOEXEC)
+        is_remote = options.file.startswith(("http://", "https://"))
+        fd = -1 if is_remote else os.dup(0) if options.file == "-" else os.open(options.file, os.O_RDONLY | os.O_CLOEXEC)
+        enter(store)
+        if is_remote:
+            fd = _downloaded(store, options.file)
         try:
-            enter(store)
             image = import_tar(store, chunks_of(fd), source=options.file, message=options.message or "", platform=wanted_platform(options.platform),
                                change=lambda config: apply(config, options.change), name=options.name or "")
         finally:
             os.close(fd)
     print(image)
     return 0
+
+
+def _downloaded(store: "Store", url: str) -> int:
+    """What the URL leads to, in a file without a name. Raises RemoteError."""
+    from builder.remote.address import parse_address
+    from builder.remote.body import Body
+    from builder.remote.transfer import LIMITS, Http
+
+    path = store.temporary.path(store.temporary.name())
+    body = Body(path)
+    os.unlink(path)
+    http = Http(dict(os.environ), LIMITS, lambda text: print(text, file=sys.stderr, flush=True))
+    try:
+        http.download(parse_address(url), body)
+    except BaseException:
+        body.close()
+        raise
+    finally:
+        http.close()
+    os.lseek(body.fd, 0, os.SEEK_SET)
+    return body.fd

@@ -3,6 +3,9 @@
 import io
 import json
 import tarfile
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 
 import pytest
 
@@ -100,3 +103,42 @@ def test_history_in_full_and_for_machines(tool: Tool) -> None:
     assert "CREATED AT" in shown
     row = json.loads(tool.pybuild("history", "--format", "json", "one:1").out)
     assert row["Comment"].startswith("Imported from ") and row["CreatedAt"].endswith("Z") and row["ID"] in shown
+
+
+# ---------------------------------------------------------------- import
+@pytest.fixture
+def served() -> Iterator[str]:
+    """URL of a web server that has `/rootfs.tar` and, of everything else, nothing."""
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            data = rootfs(etc="far") if self.path == "/rootfs.tar" else b""
+            self.send_response(200 if data else 404)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+def test_import_from_a_url(tool: Tool, served: str) -> None:
+    tool.pybuild("import", "-m", "from afar", "--platform", "linux/arm64", "-c", "ENV A=b", f"{served}/rootfs.tar", "far:1")
+    assert tool.pybuild("inspect", "-f", "{{.Architecture}} {{.Comment}} {{.Config.Env}}", "far:1").out == "arm64 from afar [A=b]\n"
+    tool.pybuild("rmi", "far:1")
+
+
+def test_import_from_a_url_that_leads_nowhere(tool: Tool, served: str) -> None:
+    done = tool.run("pybuild", "import", f"{served}/nothing.tar", "far:2")
+    assert done.status == 1 and done.err.startswith("error: ") and "404" in done.err and names(tool, "far") == []
+
+
+@pytest.mark.parametrize(("words", "message"), [
+    (("no-such-file",), "no such file"), (("-c", "RUN true", "-"), "RUN"), (("-c", "ENV", "-"), "ENV"), (("-", "BAD//"), "no image name")])
+def test_import_that_cannot_be_is_one_clear_error(tool: Tool, words: tuple[str, ...], message: str) -> None:
+    done = tool.run("pybuild", "import", *words, stdin=b"\0" * 1024)
+    assert done.status == 1 and message in done.err and "Traceback" not in done.err and done.err.count("error:") == 1

@@ -403,3 +403,43 @@ def test_podman_reads_what_we_write_and_we_read_what_it_writes(store: Store, tmp
         assert (loaded.id, loaded.names) == (image, ("reg.io/x:1",))
         subprocess.run([*podman, "rmi", "-af"], check=True, capture_output=True)
         shutil.rmtree(tmp_path / "other")
+
+
+# ---------------------------------------------------------------- containers/image's dir:
+def flat(directory: Path, *platforms: str) -> Path:
+    """As `skopeo copy .. dir:` writes it: one image, or with several platforms an index of them."""
+    directory.mkdir()
+    entries = []
+    for platform in platforms:
+        architecture = platform.partition("/")[2]
+        config = json.dumps({"architecture": architecture, "os": "linux", "rootfs": {"type": "layers", "diff_ids": [digest_of(LAYER)]}}).encode()
+        manifest = json.dumps({
+            "schemaVersion": 2, "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
+            "config": {"mediaType": "application/vnd.docker.container.image.v1+json", "size": len(config), "digest": digest_of(config)},
+            "layers": [{"mediaType": "application/vnd.docker.image.rootfs.diff.tar.gzip", "size": len(LAYER), "digest": digest_of(LAYER)}]}).encode()
+        for data, ending in ((config, ""), (LAYER, ""), (manifest, ".manifest.json")):
+            (directory / f"{digest_of(data).partition(':')[2]}{ending}").write_bytes(data)
+        (directory / "manifest.json").write_bytes(manifest)
+        entries.append({"mediaType": "application/vnd.docker.distribution.manifest.v2+json", "size": len(manifest), "digest": digest_of(manifest),
+                        "platform": {"os": "linux", "architecture": architecture}})
+    if len(platforms) > 1:
+        (directory / "manifest.json").write_text(json.dumps({
+            "schemaVersion": 2, "mediaType": "application/vnd.docker.distribution.manifest.list.v2+json", "manifests": entries}))
+    (directory / "version").write_text("Directory Transport Version: 1.1\n")
+    return directory
+
+
+@pytest.mark.parametrize("platforms", [("linux/amd64",), ("linux/arm64", "linux/amd64")])
+def test_load_of_a_flat_directory(store: Store, tmp_path: Path, platforms: tuple[str, ...]) -> None:
+    path = flat(tmp_path / "flat", *platforms)
+    [loaded] = load(store, str(path), os.open(path, os.O_RDONLY), tag="x:1", platform=parse_platform("linux/amd64"))
+    assert loaded.names == (NAME,) and store.images.require("x:1").platform == "linux/amd64"
+    assert store.images.target("x:1") == digest_of((path / "manifest.json").read_bytes())
+
+
+def test_load_of_a_flat_directory_with_a_layer_that_is_another(store: Store, tmp_path: Path) -> None:
+    path = flat(tmp_path / "flat", "linux/amd64")
+    (path / digest_of(LAYER).partition(":")[2]).write_bytes(tar_of(member("etc/hostname", content=b"bad")))
+    with pytest.raises((DigestMismatch, InvalidArchive)):
+        load(store, str(path), os.open(path, os.O_RDONLY), tag="x")
+    assert store.images.resolve("x") is None
