@@ -1,0 +1,104 @@
+"""The escape probe, in every kind of sandbox: nothing gets out, nothing hangs."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sandbox import userns
+from sandbox.client import connect
+from sandbox.spec import ExecSpec, SandboxSpec
+from tests.sandbox.harness import Box
+from tests.sandbox.test_visit import finish, layers
+from tests.security.conftest import PROBE
+from tests.security.host import World
+from tests.users import User
+
+pytestmark = pytest.mark.userns
+ENV = (("PATH", "/usr/local/bin:/usr/bin:/bin"), ("PYTHONPATH", f"/{PROBE}"), ("PYTHONDONTWRITEBYTECODE", "1"))
+ARGV = ("python3", "-m", "tests.security.probe")
+LEAST = 250                  # attempts; fewer would mean that the probe itself did not come through
+
+
+def verdicts(text: str) -> dict[str, str]:
+    """Of the attempts that did not come back with `held`; the test fails with what was printed if there are too few lines."""
+    found = dict(line.split(": ", 1) for line in text.splitlines() if ": " in line)
+    if len(found) < LEAST:
+        pytest.fail(text[-2000:])
+    return {name: verdict for name, verdict in found.items() if not verdict.startswith("held")}
+
+
+def box_of(user: User, python_root: Path) -> Iterator[Box]:
+    run_directory = user.directory(user.runtime / "security")
+    scratch = user.directory(Path(tempfile.mkdtemp(prefix="scratch-", dir=user.home)))
+    own = scratch / "rootfs"
+    shutil.copytree(python_root, own, symlinks=True)
+    for path in (own, *own.rglob("*")):
+        os.lchown(path, user.uid, user.gid)
+    yield Box(own, run_directory, scratch, user)
+    shutil.rmtree(scratch)
+
+
+@pytest.fixture
+def root_box(python_root: Path, root_run_directory: Path, tmp_path: Path) -> Box:
+    if os.geteuid():
+        pytest.skip("a sandbox as root needs root")
+    return Box(python_root, root_run_directory, tmp_path, None)
+
+
+@pytest.fixture
+def user_box(python_root: Path, unprivileged: User) -> Iterator[Box]:
+    yield from box_of(unprivileged, python_root)
+
+
+@pytest.fixture
+def single_box(python_root: Path, unprivileged_single: User) -> Iterator[Box]:
+    yield from box_of(unprivileged_single, python_root)
+
+
+def inside(box: Box, world: World, **fields: Any) -> str:
+    """What the probe prints as first process of a sandbox."""
+    outcome = box.run(*ARGV, *world.facts(str(box.run_directory)), **{"env": ENV, **fields})
+    assert not outcome.error, outcome.message
+    return outcome.out + outcome.err
+
+
+def beside(run_directory: str, scratch: str, rootfs: str, facts: tuple[str, ...]) -> str:
+    """What the probe prints when it is executed in a sandbox that runs already."""
+    with connect(run_directory, idle_s=3) as client:
+        userns.enter(run_directory, client)
+        base = Path(tempfile.mkdtemp(dir=scratch))
+        with client.spawn(SandboxSpec(layers(base, Path(rootfs)), ("/bin/sleep", "1000"), env=ENV)) as main:
+            return finish(lambda out: client.exec(main.pidfd, ExecSpec((*ARGV, *facts), env=ENV), 0, out, out))[1]
+
+
+@pytest.mark.parametrize("kind", ["root", "user", "single"])
+def test_nothing_gets_out_of_a_sandbox(request: pytest.FixtureRequest, world: World, kind: str) -> None:
+    assert verdicts(inside(request.getfixturevalue(f"{kind}_box"), world)) == {}
+
+
+@pytest.mark.parametrize("fields", [{"user": "1000"}, {"no_new_privileges": True}, {"init": True}, {"readonly_root": True, "capabilities": 0}],
+                         ids=["user", "no-new-privileges", "init", "read-only"])
+def test_nothing_gets_out_with_less(root_box: Box, world: World, fields: dict[str, Any]) -> None:
+    assert verdicts(inside(root_box, world, **fields)) == {}
+
+
+@pytest.mark.parametrize("kind", ["root", "user", "single"])
+def test_nothing_gets_out_of_an_exec(request: pytest.FixtureRequest, world: World, kind: str) -> None:
+    box = request.getfixturevalue(f"{kind}_box")
+    arguments = (str(box.run_directory), str(box.scratch), str(box.rootfs), world.facts(str(box.run_directory)))
+    assert verdicts(box.user.call(beside, *arguments) if box.user else beside(*arguments)) == {}
+
+
+def test_attempts_are_real_ones(request: pytest.FixtureRequest, world: World) -> None:
+    """Where nothing is held back (root of a user namespace, no filter, no masks) most of them work: the probe can tell."""
+    found = verdicts(inside(request.getfixturevalue("user_box"), world, privileged=True, network="host", ipc="host", uts="host"))
+    for name in ("call mount", "call fsopen", "call keyctl", "unshare user", "clone pid", "mount overlay", "remount /", "bind /",
+                 "bounding set", "abstract socket of the host", "loopback of the host", "shared memory of the host", "name of the host",
+                 "interfaces of the host"):
+        assert found.get(name, "held").startswith("OUT"), name
+    assert len(found) > 80
