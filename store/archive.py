@@ -1,4 +1,6 @@
-"""Image archives read: docker's (save), OCI layouts and skopeo's `dir:`, as tar or directory, one image or several. In: a file; out: images in the store.
+"""Image archives read: docker's (save), OCI layouts and skopeo's `dir:`, as tar or directory, one image or several.
+
+In: a file; out: images in the store.
 
 Read in this order: `load`, `_docker` (manifest.json), `_oci` (index.json), `_legacy` (docker before 1.10). Layers keep the bytes they come in,
 so that what is saved again has the same IDs.

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from store.store import Store
 
 USAGE = Usage("Make an image of one layer from a tar of a root file system, compressed or not.",
-              "pybuild import -c 'CMD [\"/bin/sh\"]' rootfs.tar.xz mine:1\npybuild import https://example.com/rootfs.tar.gz mine:2\npyup container export web | pybuild import - web:copy",
+              "pybuild import -c 'CMD [\"/bin/sh\"]' rootfs.tar.xz mine:1\npybuild import https://example.com/rootfs.tar.gz mine:2\n"
+              "pyup container export web | pybuild import - web:copy",
               (Operand("file", "1", "the tar, its URL, or `-` for stdin"), Operand("name", "?", "name of the image")),
               (Option("-c --change", LIST, "a Dockerfile instruction that changes the config", "INSTRUCTION"),
                Option("-m --message", VALUE, "comment in the history", "TEXT"),
