@@ -101,6 +101,18 @@ def _refuse(service: "Service") -> None:
                              "`pyup serve` makes one; mount it as a volume")
     if service.credential_spec is not None:
         raise InvalidService((*at, "credential_spec"), "is for containers of Windows")
+    _refuse_in_shared_namespaces(service, at)
+
+
+def _refuse_in_shared_namespaces(service: "Service", at: "Texts") -> None:
+    """What only the owner of a namespace decides."""
+    mode = service.network_mode
+    if mode.startswith(("service:", "container:")):
+        for key in ("ports", "hostname", "dns", "dns_search", "dns_opt", "extra_hosts", "mac_address"):
+            if getattr(service, key):
+                raise InvalidService((*at, key), f"is given, and the network is that of {mode.replace(':', ' `')}`", "say it there")
+    if service.uts == "host" and (service.hostname or service.domainname):
+        raise InvalidService((*at, "hostname" if service.hostname else "domainname"), "is given, and `uts` is that of the host")
 
 
 def _spec(service: "Service", project: "Project", granted: Granted) -> ContainerSpec:

@@ -15,6 +15,14 @@ if TYPE_CHECKING:
 
 _CONDITIONS = {"none": "no", "on-failure": "on-failure", "any": "always", "": "always"}
 _LOG_DRIVERS = ("json-file", "local", "none")
+# attributes of a service -> why they are only looked at
+_WITHOUT_EFFECT = {
+    "oom_kill_disable": "the control groups of this kernel cannot do that",
+    "storage_opt": "the root of a container is as large as the file system it is on",
+    "device_cgroup_rules": "only what `devices` names can be opened in a container",
+    "cgroup_parent": "the control groups of containers are below the one of this program",
+    "runtime": "there is one runtime, and it is built in",
+}
 
 
 def limits(service: "Service") -> "tuple[Limits, int]":
@@ -103,15 +111,17 @@ def logging(service: "Service") -> LogOptions:
 def notes(service: "Service") -> "tuple[str, ...]":
     """What of a service has another effect here than it says, a line each."""
     at = f"services.{service.name}"
-    found = []
+    found = [f"`{at}.{key}` has no effect: {reason}" for key, reason in _WITHOUT_EFFECT.items() if getattr(service, key)]
     if service.logging and service.logging.driver and service.logging.driver not in _LOG_DRIVERS:
         found.append(f"`{at}.logging.driver`: there is no log driver `{service.logging.driver}` here; `logs` shows what it would get")
     if service.cpu_rt_period or service.cpu_rt_runtime:
         found.append(f"`{at}.cpu_rt_runtime` has no effect: the control groups of this kernel do not divide real time")
-    if service.oom_kill_disable:
-        found.append(f"`{at}.oom_kill_disable` has no effect: the control groups of this kernel cannot do that")
-    if service.storage_opt:
-        found.append(f"`{at}.storage_opt` has no effect: the root of a container is as large as the file system it is on")
+    if service.ports and service.network_mode in ("host", "none"):
+        found.append(f"`{at}.ports` has no effect: the network is `{service.network_mode}`, where nothing is published")
+    for index, word in enumerate(service.security_opt):
+        key, _, value = word.replace("=", ":", 1).partition(":")
+        if (key, value) not in (("apparmor", "unconfined"), ("label", "disable")) and key in ("apparmor", "label"):
+            found.append(f"`{at}.security_opt[{index}]` has no effect: {'AppArmor' if key == 'apparmor' else 'SELinux'} is not used here")
     if service.blkio_config and service.blkio_config.weight_device:
         found.append(f"`{at}.blkio_config.weight_device` has no effect: only `weight` and rates are set")
     return tuple(found)

@@ -19,6 +19,7 @@ from runner.upkeep import CREATED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from runner.container import ContainerSpec
     from runner.engine import Engine
     from runner.state import Place
     from sandbox.spec import SandboxSpec
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 _FILE_MAX = 1 << 20
 _BRIDGE = "bridge"
+_GATEWAY = "host-gateway"                                 # as an address: this machine
 
 
 class Net(Value):
@@ -48,6 +50,7 @@ def begin(engine: "Engine", container: Container, lock: int, *, attached: bool, 
         runtime = engine.store.images.runtime(container.image_id)
         sources, images, contents = _sources(engine, container, runtime.lowerdirs)
         pid, ipc, uts = (_namespace(engine, getattr(spec, f"{kind}_mode"), kind, fds) for kind in ("pid", "ipc", "uts"))
+        shm = _namespace(engine, spec.ipc_mode, "mnt", fds)
         net = _join(engine, container)
         if net.fd >= 0:
             fds.append(net.fd)
@@ -56,7 +59,7 @@ def begin(engine: "Engine", container: Container, lock: int, *, attached: bool, 
             if spec.auto_remove:
                 _fresh_work(place)
             found = Found(runtime.lowerdirs or (_empty(place),), place.fs, place.work, place.path, net.hostname, net.mode, spec.auto_remove,
-                          pid, ipc, uts, sources, images, contents)
+                          pid, ipc, uts, shm if isinstance(shm, int) else -1, sources, images, contents)
             order = _order(engine, container, lock, lower(container, found), before, net, attached, reaper, console_size)
             fds.append(order.home)
             return _ask(engine, container, order)
@@ -182,19 +185,34 @@ def _join(engine: "Engine", container: Container) -> Net:
     spec = container.spec
     hostname = spec.hostname or (os.uname().nodename if spec.uts_mode == "host" or spec.network_mode == "host" else container.short_id)
     if spec.network_mode == "host":
-        return Net("host", -1, hostname, _text("/etc/hosts"), _text("/etc/resolv.conf"))
+        more = "".join(f"{'127.0.0.1' if address == _GATEWAY else address}\t{name}\n" for name, address in spec.extra_hosts)
+        return Net("host", -1, hostname, _text("/etc/hosts") + more, _resolv_conf(spec, _text("/etc/resolv.conf")))
     if spec.network_mode.startswith("container:"):
         other = engine.find(spec.network_mode[10:])
         fd = _of_container(engine, other.id, "net")
         there = engine.place(other.id).path
         return Net(fd, fd, _text(f"{there}/hostname").strip() or hostname, _text(f"{there}/hosts"), _text(f"{there}/resolv.conf"))
     if spec.network_mode == "none" or engine.network is None:
-        return Net("none", -1, hostname, hosts(hostname, (), spec.extra_hosts), "")
+        return Net("none", -1, hostname, hosts(hostname, (), tuple(pair for pair in spec.extra_hosts if pair[1] != _GATEWAY)), "")
     wanted = Membership(
         container.id, container.name, hostname, spec.endpoints or (Endpoint(_BRIDGE),), (*spec.ports, *_published(container)), spec.domainname,
         spec.extra_hosts, spec.dns, spec.dns_search, spec.dns_options)
     attachment = engine.network.attach(wanted)
     return Net(attachment.namespace, attachment.namespace, hostname, attachment.hosts, attachment.resolv_conf, attachment)
+
+
+def _resolv_conf(spec: "ContainerSpec", usual: str) -> str:
+    """The host's, but for what the container says itself."""
+    if not (spec.dns or spec.dns_search or spec.dns_options):
+        return usual
+    kept = {key: [line for line in usual.splitlines() if line.split()[:1] == [key]] for key in ("nameserver", "search", "options")}
+    if spec.dns:
+        kept["nameserver"] = [f"nameserver {address}" for address in spec.dns]
+    if spec.dns_search:
+        kept["search"] = [] if "." in spec.dns_search else [f"search {' '.join(spec.dns_search)}"]
+    if spec.dns_options:
+        kept["options"] = [f"options {' '.join(spec.dns_options)}"]
+    return "".join(f"{line}\n" for lines in kept.values() for line in lines)
 
 
 def _published(container: Container) -> "tuple[PortMapping, ...]":

@@ -1,11 +1,13 @@
 """A Container and what was found for it -> SandboxSpec; a command to be run inside it -> ExecSpec. Pure."""
 
+import os
+
 from kernel.value import Value
 from runner.container import Container, File, Mount, Process, merge_env, process_of
 from runner.errors import InvalidOption
 from runner.upkeep import Healthcheck
 from sandbox import capabilities
-from sandbox.spec import MIB, Bind, ExecSpec, Overlay, SandboxSpec, Tmpfs, WriteFile
+from sandbox.spec import MIB, Bind, ExecSpec, Joined, Overlay, SandboxSpec, Tmpfs, WriteFile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 PROPAGATIONS = {
     "": "private", "private": "private", "rprivate": "private", "slave": "slave", "rslave": "slave", "shared": "shared", "rshared": "shared"}
 _SHM = 64 * MIB
+_TMPFS_NUMBERS = {"size": "size_bytes", "nr_inodes": "inodes", "mode": "mode", "uid": "uid", "gid": "gid"}
 # files of the network that a container gets, unless something is mounted on them: name in its directory -> target
 NETWORK_FILES = (("hosts", "/etc/hosts"), ("resolv.conf", "/etc/resolv.conf"), ("hostname", "/etc/hostname"))
 
@@ -27,7 +30,7 @@ class Found(Value):
     """What a start has found out. lower: directories, topmost first; upper, work: the writable layer. directory: where the network's files are.
 
     sources: target of a volume -> its directory; images: target of an image mount -> lower directories; contents: target of a File -> bytes.
-    network, pid, ipc, uts: as SandboxSpec has them. hostname: as decided.
+    network, pid, ipc, uts: as SandboxSpec has them. shm: fd of the mount namespace whose /dev/shm is shared. hostname: as decided.
     """
 
     lower: "Texts"
@@ -40,6 +43,7 @@ class Found(Value):
     pid: "str | int" = "private"
     ipc: "str | int" = "private"
     uts: "str | int" = "private"
+    shm: int = -1
     sources: "Mapping[str, str]" = {}
     images: "Mapping[str, Texts]" = {}
     contents: "Mapping[str, bytes]" = {}
@@ -76,6 +80,8 @@ def _mounts(container: Container, found: Found) -> "tuple[MountOp, ...]":
                             for name, target in NETWORK_FILES if target not in taken]
     if found.ipc == "host" and "/dev/shm" not in taken:
         files.append(Bind("/dev/shm", "/dev/shm"))
+    if found.shm >= 0 and "/dev/shm" not in taken:
+        files.append(Joined(found.shm, "/dev/shm"))
     return (*files, *(_mount(mount, found, privileged=spec.privileged) for mount in spec.mounts), *(_file(file, found) for file in spec.files))
 
 
@@ -101,18 +107,21 @@ def tmpfs(mount: Mount) -> Tmpfs:
             changes["readonly"] = word == "ro"
         elif word in ("exec", "noexec", "suid", "nosuid"):
             changes[f"no{word.removeprefix('no')}"] = word.startswith("no")
-        elif name in ("size", "mode", "uid", "gid") and equals:
-            changes["size_bytes" if name == "size" else name] = _number(mount, name, value)
+        elif name in _TMPFS_NUMBERS and equals:
+            changes[_TMPFS_NUMBERS[name]] = _number(mount, name, value)
         elif word not in ("defaults", "dev", "nodev", "relatime", "noatime", "strictatime", "rprivate", "private", "async", "sync", "diratime"):
             raise InvalidOption("tmpfs option", word, f"is none (of the mount at `{mount.target}`)")
     return made._replace(**changes)
 
 
 def _number(mount: Mount, name: str, value: str) -> int:
-    unit = {"k": 10, "m": 20, "g": 30}.get(value[-1:].lower(), 0) if name == "size" else 0
-    digits = value[:-1] if unit else value
-    if not digits.isascii() or not digits.isdigit() or (name == "mode" and digits.strip("01234567")):
+    unit = {"k": 10, "m": 20, "g": 30, "t": 40}.get(value[-1:].lower(), 0) if name in ("size", "nr_inodes") else 0
+    share = name == "size" and value[-1:] == "%"
+    digits = value[:-1] if unit or share else value
+    if not digits.isascii() or not digits.isdigit() or (name == "mode" and digits.strip("01234567")) or len(digits) > 18:
         raise InvalidOption("tmpfs option", f"{name}={value}", f"is no number (of the mount at `{mount.target}`)")
+    if share:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") * int(digits) // 100
     return int(digits, 8 if name == "mode" else 10) << unit
 
 

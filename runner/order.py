@@ -9,12 +9,14 @@ from runner.endpoint import Connection, PortMapping
 from runner.state import State
 from runner.upkeep import Healthcheck, LogOptions, Restart
 from sandbox import spec as sandbox_spec
-from sandbox.spec import ExecSpec, SandboxSpec
+from sandbox.spec import ExecSpec, Joined, SandboxSpec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any, TypeAlias
+
+    from sandbox.spec import MountOp
 
     Texts: TypeAlias = tuple[str, ...]
     Pairs: TypeAlias = tuple[tuple[str, str], ...]
@@ -63,10 +65,18 @@ def pack(order: Order) -> "tuple[Any, list[int]]":
         if isinstance(fd := getattr(order.spec, name), int):
             changes[name] = len(fds)
             fds.append(fd)
+    mounts: list[MountOp] = []
+    for one in order.spec.mounts:
+        if isinstance(one, Joined):
+            fds.append(one.namespace)
+            one = one._replace(namespace=len(fds) - 1)
+        mounts.append(one)
+    changes["mounts"] = tuple(mounts)
     return form.to_plain(order._replace(lock=0, home=1, spec=order.spec._replace(**changes))), fds
 
 
 def unpack(plain: "Any", fds: "Sequence[int]") -> Order:
     order: Order = form.from_plain(plain, _KINDS)
     changes: dict[str, Any] = {name: fds[place] for name in NAMESPACES if isinstance(place := getattr(order.spec, name), int)}
+    changes["mounts"] = tuple(one._replace(namespace=fds[one.namespace]) if isinstance(one, Joined) else one for one in order.spec.mounts)
     return order._replace(lock=fds[0], home=fds[1], spec=order.spec._replace(**changes))

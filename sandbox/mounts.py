@@ -6,7 +6,9 @@ import stat
 from kernel.paths import open_in_root
 from kernel.syscalls import (
     AT_EMPTY_PATH,
+    AT_FDCWD,
     AT_RECURSIVE,
+    CLONE_NEWNS,
     MOUNT_ATTR_NODEV,
     MOUNT_ATTR_NOEXEC,
     MOUNT_ATTR_NOSUID,
@@ -17,12 +19,13 @@ from kernel.syscalls import (
     OPEN_TREE_CLOEXEC,
     OPEN_TREE_CLONE,
     open_tree,
+    setns,
 )
 from sandbox.errors import SandboxError
 from sandbox.overlay import attributes, open_root
-from sandbox.spec import MIB, Bind, Dev, MountOp, Overlay, Proc, Symlink, Tmpfs, WriteFile
+from sandbox.spec import MIB, Bind, Dev, Joined, MountOp, Overlay, Proc, Symlink, Tmpfs, WriteFile
 from sandbox.targets import Targets
-from sandbox.tree import attach, new_mount
+from sandbox.tree import SECURE, attach, new_mount
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,7 +48,7 @@ def open_source(operation: MountOp, user_xattrs: bool) -> int:
         return _open_bind(operation)
     if isinstance(operation, Overlay):
         return open_root(operation, user_xattrs)
-    return -1
+    return _open_joined(operation) if isinstance(operation, Joined) else -1
 
 
 def _open_bind(bind: Bind) -> int:
@@ -55,6 +58,19 @@ def _open_bind(bind: Bind) -> int:
         return open_tree(bind.source, b"", _CLONE | AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0))
     except OSError as error:
         raise SandboxError("bind the source of", error.errno or 0, bind.target) from error
+
+
+def _open_joined(joined: Joined) -> int:
+    """From where its own symlinks lead: nothing of ours can be reached there."""
+    here = os.open("/proc/self/ns/mnt", os.O_RDONLY)
+    try:
+        setns(joined.namespace, CLONE_NEWNS)
+        return open_tree(AT_FDCWD, joined.target.encode(), _CLONE)
+    except OSError as error:
+        raise SandboxError("join the mount at", error.errno or 0, joined.target) from error
+    finally:
+        setns(here, CLONE_NEWNS)
+        os.close(here)
 
 
 def _attributes(bind: Bind) -> int:
@@ -87,6 +103,8 @@ class Mounter:
             tree = self._part_of(source_fd, operation)
             self._put(tree, target, attributes(operation) | (MOUNT_ATTR_RDONLY if operation.readonly else 0),
                       directory=stat.S_ISDIR(os.fstat(tree).st_mode))
+        elif isinstance(operation, Joined):
+            self._put(source_fd, target, SECURE, directory=True)
         elif isinstance(operation, WriteFile):
             self._put(self._file(operation, total_content), target, MOUNT_ATTR_RDONLY if operation.readonly else 0, directory=False)
         else:
@@ -157,6 +175,8 @@ def _tmpfs(tmpfs: Tmpfs) -> int:
     options = [(b"mode", b"%o" % tmpfs.mode)]
     if tmpfs.size_bytes:
         options.append((b"size", b"%d" % tmpfs.size_bytes))
+    if tmpfs.inodes:
+        options.append((b"nr_inodes", b"%d" % tmpfs.inodes))
     if tmpfs.uid or tmpfs.gid:
         options += [(b"uid", b"%d" % tmpfs.uid), (b"gid", b"%d" % tmpfs.gid)]
     return new_mount(b"tmpfs", held, tuple(options))

@@ -47,7 +47,7 @@ class Bind(Value):
 
 
 class Tmpfs(Value):
-    """size_bytes 0: the kernel's default, half of the memory."""
+    """size_bytes 0: the kernel's default, half of the memory; inodes 0: as many as it thinks right."""
 
     target: str
     size_bytes: int = 0
@@ -57,6 +57,7 @@ class Tmpfs(Value):
     readonly: bool = False
     noexec: bool = False
     nosuid: bool = True
+    inodes: int = 0
 
 
 class Proc(Value):
@@ -89,8 +90,15 @@ class WriteFile(Value):
     readonly: bool = False
 
 
-MountOp = Bind | Tmpfs | Overlay | Proc | Dev | Symlink | WriteFile
-MOUNTS: "dict[str, type[MountOp]]" = {kind.__name__: kind for kind in (Bind, Tmpfs, Overlay, Proc, Dev, Symlink, WriteFile)}
+class Joined(Value):
+    """What another sandbox has mounted at `target`. namespace: an fd of its mount namespace."""
+
+    namespace: int
+    target: str
+
+
+MountOp = Bind | Tmpfs | Overlay | Proc | Dev | Symlink | WriteFile | Joined
+MOUNTS: "dict[str, type[MountOp]]" = {kind.__name__: kind for kind in (Bind, Tmpfs, Overlay, Proc, Dev, Symlink, WriteFile, Joined)}
 
 
 class Rlimit(Value):

@@ -10,7 +10,7 @@ import os
 import struct
 
 from kernel.value import plain
-from sandbox.spec import MOUNTS, Bind, Device, Directory, ExecSpec, Limits, Overlay, Rlimit, SandboxSpec
+from sandbox.spec import MOUNTS, Bind, Device, Directory, ExecSpec, Joined, Limits, Overlay, Rlimit, SandboxSpec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -106,6 +106,8 @@ def pack(spec: SandboxSpec, first: int) -> "tuple[tuple[Any, ...], list[int], li
                     source = os.open(source, os.O_PATH)
                     opened.append(source)
                 operation = operation._replace(source=place(source))
+            elif isinstance(operation, Joined):
+                operation = operation._replace(namespace=place(operation.namespace))
             mounts.append(plain(operation))
     except BaseException:
         for fd in opened:
@@ -132,7 +134,7 @@ def unpack(packed: "tuple[Any, ...]", fds: "Sequence[int]") -> SandboxSpec:
     fields = list(packed)
     mounts = []
     for kind, *values in packed[_MOUNTS]:
-        if kind == "Bind":
+        if kind in ("Bind", "Joined"):
             values[0] = fds[values[0]]
         mounts.append(MOUNTS[kind](*values))
     fields[_MOUNTS] = tuple(mounts)

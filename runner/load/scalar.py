@@ -82,15 +82,20 @@ def text_of(value: "Scalar") -> str:
 
 
 def float_text(value: float) -> str:
-    """The shortest text that reads as `value`: `1`, not `1.0`; an exponent from 1e+21 on, and below 0.0001."""
+    """The shortest text that reads as `value`, as Go prints it: `1`, not `1.0`; an exponent from 1e+06 on, and below 0.0001."""
     if value != value:
         return "NaN"
     if value in (_INFINITY, -_INFINITY):
         return "+Inf" if value > 0 else "-Inf"
-    if value == int(value) and abs(value) < 1e21:
+    if value == int(value) and abs(value) < 1e6:
         return str(int(value)) if value or str(value)[0] != "-" else "-0"
     text = repr(value)
     mantissa, mark, exponent = text.partition("e")
-    if not mark:
+    if not mark and abs(value) < 1e6:
         return text
+    if not mark:
+        whole, _, part = mantissa.lstrip("-").partition(".")
+        digits = (whole + part).rstrip("0")
+        mantissa = f"{'-' if value < 0 else ''}{digits[0]}.{digits[1:] or '0'}"
+        exponent = str(len(whole) - 1)
     return f"{mantissa.removesuffix('.0')}e{exponent[0] if exponent[0] in '+-' else '+'}{exponent.lstrip('+-').zfill(2)}"

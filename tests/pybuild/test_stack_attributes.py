@@ -35,6 +35,11 @@ INSIDE = [
     ("devices: ['/dev/null:/dev/mine']", "echo x > /dev/mine && ls -l /dev/mine | cut -c 1", "c\n"),
     ("ipc: private\npid: host", "test -e /proc/2 && echo host", "host\n"),
     ("network_mode: none", "ip -o link | grep -c .", "1\n"),
+    ("network_mode: none\nextra_hosts: ['x=9.9.9.9', 'y=host-gateway']", "grep -c '[xy]$' /etc/hosts", "1\n"),
+    ("network_mode: host\nextra_hosts: ['x1=9.9.9.9', 'y1=host-gateway']", "grep '[xy]1$' /etc/hosts", "9.9.9.9\tx1\n127.0.0.1\ty1\n"),
+    ("network_mode: host\ndns: [10.9.9.9]\ndns_search: [a.example]\ndns_opt: ['ndots:3']", "cat /etc/resolv.conf",
+     "nameserver 10.9.9.9\nsearch a.example\noptions ndots:3\n"),
+    ("tmpfs: '/t:nr_inodes=64,size=10%'", "df -i /t | tail -1 | awk '{print $2}'", "64\n"),
     ("network_mode: host", "test -e /proc/sys/net && hostname > /dev/null && echo ok", "ok\n"),
     ("pids_limit: 50", "cat /sys/fs/cgroup/pids.max /sys/fs/cgroup/pids/pids.max 2>/dev/null; true", "50\n"),
     ("mem_limit: 64m", "cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null; true", "67108864\n"),
@@ -193,6 +198,8 @@ def test_another_services_namespaces(stack: Stacks) -> None:
     it = stack(services(sleeping("ipc: shareable"), sleeping("network_mode: service:a\npid: service:a\nipc: service:a", "b")))
     it("up", "-d")
     assert it.sh("a", "readlink /proc/self/ns/net") == it.sh("b", "readlink /proc/self/ns/net")
+    it.sh("b", "echo shared > /dev/shm/f")
+    assert it.sh("a", "cat /dev/shm/f") == "shared\n"
     before = it.ids("b")
     it("up", "-d", "--force-recreate", "a")
     it("up", "-d")
@@ -238,6 +245,8 @@ def test_a_port_that_is_taken(stack: Stacks) -> None:
     ("credential_spec: {file: x}", "Windows"), ("use_api_socket: true", "Engine API"), ("security_opt: ['nonsense:1']", "nonsense"),
     ("logging: {options: {max-size: huge}}", "max-size"), ("configs: [{source: c, uid: root}]", "uid"), ("devices: ['vendor.com/class=x']", "class=x"),
     ("gpus: [{driver: nvidia, count: 9}]", "nvidia"), ("cap_add: [NONSENSE]", "NONSENSE"), ("sysctls: {kernel.hostname: x}", "kernel.hostname"),
+    ("network_mode: container:x\nports: ['80']", "ports"), ("network_mode: container:x\nhostname: h", "hostname"),
+    ("network_mode: container:x\nextra_hosts: ['a=1.1.1.1']", "extra_hosts"), ("uts: host\nhostname: h", "uts"),
     ("volumes: [{type: npipe, source: x, target: /y}]", "pipe of Windows")])
 def test_attributes_that_cannot_be_had(stack: Stacks, attributes: str, word: str) -> None:
     it = stack(services(sleeping(attributes)) + "configs: {c: {content: x}}\n")
@@ -254,7 +263,9 @@ def test_models_and_providers_are_one_clear_error(stack: Stacks) -> None:
 
 
 @pytest.mark.parametrize(("attributes", "word"), [
-    ("logging: {driver: syslog}", "syslog"), ("oom_kill_disable: true", "oom_kill_disable"), ("storage_opt: {size: 1G}", "storage_opt")])
+    ("logging: {driver: syslog}", "syslog"), ("cgroup_parent: x", "cgroup_parent"), ("device_cgroup_rules: ['c 1:3 r']", "device_cgroup_rules"),
+    ("network_mode: none\nports: ['80']", "ports"), ("security_opt: ['apparmor=mine']", "AppArmor"), ("security_opt: ['label:type:x']", "SELinux"),
+    ("oom_kill_disable: true", "oom_kill_disable"), ("storage_opt: {size: 1G}", "storage_opt")])
 def test_attributes_without_effect_are_told(stack: Stacks, attributes: str, word: str) -> None:
     it = stack(services(sleeping(attributes)))
     assert word in it("up", "-d").err

@@ -20,8 +20,8 @@ def test_plain_scalar(text: str, value: object) -> None:
 
 
 @pytest.mark.parametrize(("value", "text"), [
-    (None, ""), (True, "true"), (False, "false"), (5, "5"), ("x", "x"), (1.0, "1"), (1.5, "1.5"), (1e20, "100000000000000000000"),
-    (1e21, "1e+21"), (0.00001, "1e-05"), (0.0001, "0.0001"), (1.5e300, "1.5e+300"), (-0.0, "-0"), (float("inf"), "+Inf"),
+    (None, ""), (True, "true"), (False, "false"), (5, "5"), ("x", "x"), (1.0, "1"), (1.5, "1.5"), (999999.0, "999999"), (1e6, "1e+06"),
+    (1234567.5, "1.2345675e+06"), (-1e20, "-1e+20"), (123456.75, "123456.75"), (1e21, "1e+21"), (0.00001, "1e-05"), (0.0001, "0.0001"), (1.5e300, "1.5e+300"), (-0.0, "-0"), (float("inf"), "+Inf"),
     (float("nan"), "NaN"),
 ])
 def test_scalar_as_text(value: "str | float | bool | None", text: str) -> None:
