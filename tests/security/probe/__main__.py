@@ -56,5 +56,5 @@ def verdict(function: Callable[..., None], arguments: tuple[Any, ...]) -> str:
 
 
 if __name__ == "__main__":
-    for name, function, arguments in itertools.chain(kernel.attempts(), files.attempts(), processes.attempts()):
+    for name, function, arguments in itertools.chain(files.attempts(), processes.attempts(), kernel.attempts()):
         print(f"{name}: {verdict(function, arguments)}", flush=True)

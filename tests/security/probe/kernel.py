@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # system call -> arguments that do nothing where they get past the permission check; what answers anything but a refusal was let in
 CALLS: "dict[str, tuple[int | bytes | None, ...]]" = {
-    "mount": (b"none", b"/tmp", b"tmpfs", 0, None), "umount2": (b"/proc", 2), "pivot_root": (b".", b"."), "swapon": (b"/nothing", 0),
+    "mount": (b"none", b"/tmp", b"tmpfs", 0, None), "umount2": (b"/nothing", 2), "pivot_root": (b".", b"."), "swapon": (b"/nothing", 0),
     "swapoff": (b"/nothing",), "fsopen": (b"tmpfs", 0), "fspick": (AT_FDCWD, b"/", 0), "fsmount": (-1, 0, 0), "fsconfig": (-1, 0, None, None, 0),
     "open_tree": (AT_FDCWD, b"/", 1), "open_tree_attr": (AT_FDCWD, b"/", 1, None, 0), "move_mount": (AT_FDCWD, b"/", AT_FDCWD, b"/tmp", 0),
     "mount_setattr": (AT_FDCWD, b"/", 0, ZEROS, 32), "quotactl": (0x800002 << 8, b"/dev/vda", 0, ZEROS), "quotactl_fd": (0, 0, 0, ZEROS),
@@ -30,7 +30,7 @@ CALLS: "dict[str, tuple[int | bytes | None, ...]]" = {
     "open_by_handle_at": (AT_FDCWD, struct.pack("IiQ", 8, 1, 2), 0), "pidfd_getfd": (-1, 0, 0), "process_madvise": (-1, None, 0, 0, 0),
     "move_pages": (0, 0, None, None, None, 0), "migrate_pages": (0, 0, None, None), "mbind": (0, 0, 0, None, 0, 0), "set_mempolicy": (0, None, 0),
     "get_mempolicy": (None, None, 0, None, 0), "set_mempolicy_home_node": (0, 0, 0, 0), "vmsplice": (-1, None, 0, 0), "setns": (-1, 0),
-    "clone3": (ZEROS, 64), "statmount": (None, None, 0, 0), "listmount": (None, None, 0, 0), "lsm_set_self_attr": (100, None, 0, 0),
+    "clone3": (b"\xff" * 64, 64), "statmount": (None, None, 0, 0), "listmount": (None, None, 0, 0), "lsm_set_self_attr": (100, None, 0, 0),
 }
 NEW_NAMESPACES = {"mount": 0x20000, "cgroup": 0x2000000, "uts": 0x4000000, "ipc": 0x8000000, "user": 0x10000000, "pid": 0x20000000,
                   "net": 0x40000000, "time": 0x80}
