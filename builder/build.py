@@ -22,7 +22,7 @@ from builder.progress import Note, StepExplained, StepQueued
 from builder.record import BuildRecord, keep
 from builder.remote.fetch import is_pinned, is_remote, pinned, title
 from builder.request import Request, Result, read_ignore
-from builder.running import Surroundings, kept
+from builder.running import Surroundings, kept, ulimits
 from builder.selection import Manifest, manifest, take
 from builder.solver import layer_of, solve
 from builder.verify import keep_request
@@ -71,7 +71,8 @@ class Tools:
 
 def build(request: Request, store: "Store", tools: Tools, on_event: "OnEvent") -> Result:
     """Build the image. Raises LangError, BuildError, StoreError, SandboxError; the store then holds what was finished, and no image."""
-    check_outputs(request.outputs)
+    check_outputs(request)
+    ulimits(request.ulimits)
     run = _Build(request, store, tools, on_event)
     try:
         return run.build()
@@ -151,7 +152,7 @@ class _Build:
         if not self._cache_only():
             image = export(store, request, lowered, solved.chains, self._travel.inline(finished))
             self._remember(Digest(image), lowered, solved.plan)
-            write_outputs(store, request.outputs, request.names, Digest(image))
+            write_outputs(store, request, Digest(image))
         self._travel.finish(finished)
         return Result(image, request.names if image else (), len(steps), sum(1 for step in steps if step.hit))
 

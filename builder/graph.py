@@ -88,7 +88,6 @@ class RunHow(Value):
     retry_delay: int = 0
     memory: int = 0              # bytes
     cpus: float = 0.0
-    cgroup_parent: str = ""
     shell: bool = False
 
 

@@ -349,7 +349,7 @@ class _Lowering:
             mounts.append(MountInput(mount, at))
         request = self._request
         how = RunHow(step.proxies or request.proxies, step.timeout, step.retries, step.retry_delay, request.memory, request.cpus,
-                     request.cgroup_parent, step.shell)
+                     step.shell)
         network = request.network if step.network == "default" else step.network
         op = RunOp(step.argv, step.env, step.cwd, step.user, tuple(mounts), step.files, network, step.security, step.devices,
                    request.add_hosts, request.shm_size, request.ulimits, "", str(platform), self._epoch, how)

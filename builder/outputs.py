@@ -2,13 +2,15 @@
 
 import os
 
+from builder.annotations import DESCRIPTOR, MANIFEST, at_level, of_output, parse
 from builder.errors import BuildError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from builder.request import Output
+    from builder.request import Output, Request
+    from store.archivewriter import Chosen
     from store.digest import Digest
     from store.document import Packing
     from store.store import Store
@@ -17,29 +19,106 @@ if TYPE_CHECKING:
 
 KINDS = ("image", "docker", "oci", "tar", "local", "registry", "cacheonly")
 COMPRESSIONS = ("uncompressed", "gzip", "zstd")
+_LEVELS = {"gzip": 9, "zstd": 22, "": 9}
+_PACKED = ("name", "compression", "compression-level", "force-compression", "oci-mediatypes", "rewrite-timestamp", "squash", "context")
+_PUSHED = (*_PACKED, "push-by-digest", "name-canonical", "unpack", "store", "registry.insecure")
+_OPTIONS = {"image": (*_PUSHED, "push"), "registry": (*_PUSHED, "push"), "docker": (*_PACKED, "tar"), "oci": (*_PACKED, "tar"),
+            "tar": ("platform-split",), "local": ("platform-split", "mode"), "cacheonly": ()}
+# options that there is only one way for here: what they may say, and what is so
+_FIXED = {
+    "squash": ("false", "layers stay as they are made; RUN several commands at once instead"),
+    "push-by-digest": ("false", "an image is pushed by its name"),
+    "name-canonical": ("false", "an image is named as it is said"),
+    "store": ("true", "an image is always put into the store"),
+    "rewrite-timestamp": ("true", "with SOURCE_DATE_EPOCH, files of new layers never are younger than it"),
+    "registry.insecure": ("false", "insecure registries are named in the configuration file"),
+    "mode": ("copy", "what is there already stays"),
+}
+_TRUTHS = ("push", "force-compression", "oci-mediatypes", "rewrite-timestamp", "squash", "tar", "push-by-digest", "name-canonical", "unpack", "store",
+           "registry.insecure", "platform-split")
 
 
-def check_outputs(outputs: "tuple[Output, ...]") -> None:
-    """Raises BuildError for an output that cannot be, before anything is built."""
-    for output in outputs:
+def check_outputs(request: "Request") -> None:
+    """Raises BuildError for an output that cannot be, before anything is built; InvalidReference for a name."""
+    from store.reference import parse_reference
+
+    for name in (*request.names, *(name for output in request.outputs for name in output.names)):
+        parse_reference(name)
+    for text in request.annotations:
+        parse(text)
+    for output in request.outputs:
         if output.type not in KINDS:
             raise BuildError(f"there is no output of type `{output.type}`", help=f"the types are {', '.join(KINDS)}")
-        if output.type in ("tar", "local") and not output.dest:
-            raise BuildError(f"an output of type `{output.type}` needs a destination", help=f"--output type={output.type},dest=PATH")
-        if output.type == "local" and output.dest == "-":
-            raise BuildError("an output of type `local` is a directory, and cannot go to stdout")
-        compression = output.option("compression")
-        if compression and compression not in COMPRESSIONS:
-            raise BuildError(f"there is no compression `{compression}`", help=f"there are {', '.join(COMPRESSIONS)}")
-        if output.option("compression-level") and not output.option("compression-level").isdigit():
-            raise BuildError(f"`{output.option('compression-level')}` is no compression level")
+        for option, value in output.options:
+            _check_option(output.type, option, value)
+        _check_destination(output)
+        _check_packing(output)
+        of_output(request, output)
+        if is_push(output):
+            _check_push(request, output)
+    if sum(output.dest == "-" for output in request.outputs) > 1:
+        raise BuildError("two outputs cannot both go to stdout")
 
 
-def write_outputs(store: "Store", outputs: "tuple[Output, ...]", names: tuple[str, ...], image: "Digest") -> None:
+def _check_option(kind: str, option: str, value: str) -> None:
+    packed = _OPTIONS[kind]
+    if option.startswith("annotation") and "name" in packed and "." in option:
+        return                                           # `of_output` reads it
+    if option not in packed:
+        raise BuildError(f"an output of type `{kind}` has no option `{option}`", help=f"it has {', '.join(packed)}" if packed else "it has none")
+    if option in _TRUTHS and value not in ("true", "false"):
+        raise BuildError(f"`{option}={value}` of an output is neither true nor false")
+    if option in _FIXED and value != _FIXED[option][0]:
+        raise BuildError(f"`{option}={value}` of an output is not there", help=_FIXED[option][1])
+
+
+def _check_destination(output: "Output") -> None:
+    kind, dest = output.type, output.dest
+    if kind in ("tar", "local") and not dest:
+        raise BuildError(f"an output of type `{kind}` needs a destination", help=f"--output type={kind},dest=PATH")
+    unpacked = kind == "local" or (kind == "oci" and output.option("tar") == "false")
+    if unpacked and dest == "-":
+        raise BuildError(f"an output of type `{kind}` is a directory here, and cannot go to stdout")
+    if kind == "docker" and output.option("tar") == "false":
+        raise BuildError("an output of type `docker` is always an archive", help="--output type=oci,tar=false,dest=DIRECTORY is a directory")
+    if kind in ("image", "registry", "cacheonly") and dest:
+        raise BuildError(f"an output of type `{kind}` has no destination", help="`name=` says how an image is called")
+    if not dest or dest == "-":
+        return
+    if unpacked and os.path.lexists(dest) and not os.path.isdir(dest):
+        raise BuildError(f"the output's destination `{dest}` is no directory")
+    if not unpacked and os.path.isdir(dest):
+        raise BuildError(f"the output's destination `{dest}` is a directory, and is to be a file")
+    if not unpacked and not os.path.isdir(os.path.dirname(dest)):
+        raise BuildError(f"there is no directory for the output `{dest}`")
+
+
+def _check_packing(output: "Output") -> None:
+    compression, level = output.option("compression"), output.option("compression-level")
+    if compression and compression not in COMPRESSIONS:
+        raise BuildError(f"there is no compression `{compression}`", help=f"there are {', '.join(COMPRESSIONS)}")
+    if level and (not level.isdecimal() or int(level) > _LEVELS.get(compression, 0)):
+        raise BuildError(f"`{level}` is no level of the compression {compression or 'gzip'}",
+                         help=", ".join(f"{name}: up to {top}" for name, top in _LEVELS.items() if name))
+
+
+def _check_push(request: "Request", output: "Output") -> None:
+    if not (output.names or request.names):
+        raise BuildError("an image that is pushed needs a name", help="give it one with `-t NAME`")
+    if any(annotation.level == DESCRIPTOR for annotation in of_output(request, output)):
+        raise BuildError("an image that is pushed alone is described by no index, so its descriptor has no annotations",
+                         help="annotate its `manifest:`")
+
+
+def is_push(output: "Output") -> bool:
+    return output.type == "registry" or (output.type == "image" and output.option("push") == "true")
+
+
+def write_outputs(store: "Store", request: "Request", image: "Digest") -> None:
     """Write those that are files. "-" is stdout; a file appears under its name when it is whole."""
-    for output in outputs:
+    for output in request.outputs:
         if output.type in ("docker", "oci") and output.dest:
-            _write_archive(store, output, names, image)
+            _write_archive(store, output, chosen_of(store, request, output, image))
         elif output.type == "tar":
             with Opened(output.dest) as file:
                 write_root_tar(store, image, file.write)
@@ -47,18 +126,28 @@ def write_outputs(store: "Store", outputs: "tuple[Output, ...]", names: tuple[st
             write_files(store, image, output.dest)
 
 
-def _write_archive(store: "Store", output: "Output", names: tuple[str, ...], image: "Digest") -> None:
-    from store.archivewriter import Chosen, write_archive
-    from store.layout import write_layout
+def chosen_of(store: "Store", request: "Request", output: "Output", image: "Digest") -> "Chosen":
+    """The image with its names and annotations, as an output has it."""
+    from store.archivewriter import Chosen
     from store.reference import parse_reference
 
-    named = tuple(output.option("name").split(",")) if output.option("name") else names
-    chosen = (Chosen(image, tuple(str(parse_reference(name)) for name in named)),)
-    if output.type == "oci" and output.option("tar", "true") == "false":
-        write_layout(store, chosen, output.dest, packing_of(output))
+    names = tuple(str(parse_reference(name)) for name in output.names or request.names)
+    annotations = of_output(request, output)
+    if not annotations:
+        return Chosen(image, names)
+    platform = store.images.config(image).platform
+    return Chosen(image, names, at_level(annotations, MANIFEST, platform), at_level(annotations, DESCRIPTOR, platform))
+
+
+def _write_archive(store: "Store", output: "Output", chosen: "Chosen") -> None:
+    from store.archivewriter import write_archive
+    from store.layout import write_layout
+
+    if output.option("tar", "true") == "false":
+        write_layout(store, (chosen,), output.dest, packing_of(output))
         return
     with Opened(output.dest) as file:
-        write_archive(store, chosen, file.write, output.type, packing_of(output))
+        write_archive(store, (chosen,), file.write, output.type, packing_of(output))
 
 
 def packing_of(output: "Output") -> "Packing":
@@ -67,7 +156,7 @@ def packing_of(output: "Output") -> "Packing":
 
     level = output.option("compression-level")
     compression = output.option("compression") or ("uncompressed" if output.type == "docker" else "")
-    docker = output.type == "docker" or output.option("oci-mediatypes") == "false"
+    docker = output.option("oci-mediatypes", "false" if output.type == "docker" else "true") == "false"
     return Packing(compression, int(level) if level else None, output.option("force-compression") == "true", docker)
 
 

@@ -21,6 +21,11 @@ class Output(Value):
     def option(self, name: str, default: str = "") -> str:
         return dict(self.options).get(name, default)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the image is called in this output, if that is said of it."""
+        return tuple(name for name in self.option("name").split(",") if name)
+
 
 class CacheAddress(Value):
     """`--cache-from` and `--cache-to`: where a cache is kept, checked (builder.cache.address). kind: registry, local, inline, s3, gha."""
@@ -83,7 +88,6 @@ class Request(Value):
     ulimits: tuple[str, ...] = ()
     memory: int = 0
     cpus: float = 0.0
-    cgroup_parent: str = ""
     proxies: tuple[tuple[str, str], ...] = ()
     isolation: str = "auto"
     reproducible: bool = False                           # SOURCE_DATE_EPOCH where none is given

@@ -154,14 +154,21 @@ def resolv_conf() -> bytes:
 
 def ulimits(words: tuple[str, ...]) -> tuple[Rlimit, ...]:
     """`nofile=1024:2048` as docker takes it. Raises BuildError."""
+    import resource
+
     found = []
     for word in words:
         name, _, value = word.partition("=")
         soft, _, hard = value.partition(":")
         try:
-            found.append(Rlimit(name, int(soft), int(hard or soft)))
+            limit = Rlimit(name, int(soft), int(hard or soft))
         except ValueError:
-            raise BuildError(f"`{word}` is no ulimit", help="for example `nofile=1024:2048`") from None
+            limit = None
+        if limit is None or min(limit.soft, limit.hard) < -1 or not hasattr(resource, f"RLIMIT_{name.upper()}"):
+            raise BuildError(f"`{word}` is no ulimit", help="for example `nofile=1024:2048`; -1 is no limit")
+        if limit.hard != -1 and not 0 <= limit.soft <= limit.hard:
+            raise BuildError(f"the soft limit of `{word}` is above the hard one")
+        found.append(limit)
     return tuple(found)
 
 

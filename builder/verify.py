@@ -40,7 +40,7 @@ def request_of(store: "Store", image: Digest) -> Request | None:
 
 
 def _key(image: Digest) -> Digest:
-    return digest_of(b"request " + image.encode())
+    return digest_of(f"request {len(Request._fields)} {image}".encode())
 
 
 def compare(store: "Store", first: Digest, second: Digest) -> list[Difference]:

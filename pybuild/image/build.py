@@ -1,7 +1,6 @@
 """`pybuild [build]`: options -> a Request; a build that was done before is found without importing the builder."""
 
 import os
-import sys
 
 from pybuild.option import COUNT, FLAG, LIST, MAYBE, VALUE, Operand, Option, Usage
 from pybuild.scanner import Options
@@ -10,8 +9,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from builder.progress import OnEvent
     from builder.request import Request, Result
+    from store.registry.push import Pushed
     from store.store import Store
 
+PROGRESS = ("auto", "tty", "plain", "json", "rawjson", "quiet", "none")
 USAGE = Usage(
     "Build an image from a Dockerfile.",
     "pybuild -t guestbook examples/guestbook\npybuild --build-arg VERSION=2 --target test -o type=local,dest=out .",
@@ -23,7 +24,8 @@ USAGE = Usage(
      Option("--build-context", LIST, "a further context that FROM, COPY --from and mounts can name", "NAME=VALUE"),
      Option("--platform", VALUE, "platform of the image", "OS/ARCH"),
      Option("--label", LIST, "label of the image", "NAME=VALUE"),
-     Option("--annotation", LIST, "annotation of the image's manifest", "NAME=VALUE"),
+     Option("--annotation", LIST, "annotation of the image's manifest (or manifest-descriptor), where it is pushed or written as an archive",
+            "[LEVEL:]NAME=VALUE"),
      Option("--add-host", LIST, "a line in /etc/hosts of every RUN", "HOST:IP"),
      Option("--network", VALUE, "network of every RUN", "MODE", "default", choices=("default", "none", "host")),
      Option("--secret", LIST, "a secret for RUN --mount=type=secret", "id=ID[,src=FILE|,env=NAME]"),
@@ -33,16 +35,19 @@ USAGE = Usage(
      Option("--ulimit", LIST, "limit of a RUN", "NAME=SOFT[:HARD]"),
      Option("-m --memory", VALUE, "memory that a RUN may use", "SIZE"),
      Option("--cpus", VALUE, "processors that a RUN may use", "NUMBER"),
-     Option("--cgroup-parent", VALUE, "cgroup below which a RUN runs", "PATH"),
-     Option("-o --output", LIST, "what to make: type=image|docker|oci|tar|local[,dest=PATH][,compression=..]; a bare path is type=local", "OUTPUT"),
+     Option("--cgroup-parent", VALUE, "not there: a RUN's cgroup lies below the tool's own", "PATH", hidden=True),
+     Option("-o --output", LIST, "what to make: type=image|docker|oci|tar|local|registry|cacheonly[,dest=PATH][,name=NAME][,push=true][,tar=false]"
+            "[,compression=gzip|zstd|uncompressed][,compression-level=N][,force-compression=true][,oci-mediatypes=false][,annotation.KEY=VALUE]; "
+            "a bare path is type=local, `-` a tar on stdout", "OUTPUT"),
      Option("--push", FLAG, "push the image to its registry"),
      Option("--load", FLAG, "put the image into the store (the default)"),
      Option("--iidfile", VALUE, "write the image's ID to FILE", "FILE"),
+     Option("--metadata-file", VALUE, "write digests and names of the image to FILE, as JSON", "FILE"),
      Option("-q --quiet", FLAG, "print nothing but the image's ID"),
      Option("--no-cache", FLAG, "run every step"),
      Option("--no-cache-filter", LIST, "run every step of these stages", "STAGE,.."),
      Option("--pull", MAYBE, "look for a newer base image", "BOOL", implied="true"),
-     Option("--progress", VALUE, "how progress is shown", "KIND", choices=("auto", "tty", "plain", "json", "rawjson", "quiet", "none")),
+     Option("--progress", VALUE, "how progress is shown", "KIND", choices=PROGRESS),
      Option("--reproducible", FLAG, "the same inputs give the same image anywhere: no file of a new layer is younger than the context's last commit"),
      Option("--cache-from", LIST, "take results of builds from there: an image, or type=registry,ref=..|local,src=..|s3,bucket=..|gha", "CACHE"),
      Option("--cache-to", LIST, "put the results of this build there: type=registry,ref=..|local,dest=..|inline|s3,bucket=..|gha[,mode=max]"
@@ -55,7 +60,9 @@ USAGE = Usage(
      Option("--on-error", VALUE, "of a RUN that fails, open a shell in its sandbox, or keep its files as an image (and an OCI layout at PATH) for "
             "`pybuild debug`", "fail|shell|keep[=PATH]", "fail"),
      Option("--output-on-failure", LIST, "files to copy out of a RUN that fails", "src=PATH,dest=PATH"),
-     Option("--jobs", COUNT, "how many steps run at once (default: the number of processors)", "N")))
+     Option("--jobs", COUNT, "how many steps run at once (default: the number of processors)", "N"),
+     *(Option(f"--{name}", MAYBE, "not there yet; false is taken", "WHAT", implied="true", hidden=True) for name in ("sbom", "provenance")),
+     *(Option(f"--{name}", LIST, "not there yet", "WHAT", hidden=True) for name in ("attest", "report", "junit"))))
 
 
 def main(options: Options) -> int:
@@ -64,26 +71,36 @@ def main(options: Options) -> int:
         return _call(kind, options)
     from builder import record
     from pybuild.image.request import make_request
-
-    request = make_request(options)
-    if request.outputs:
-        from pybuild.image.pushing import check_pushes
-
-        check_pushes(request)
     from pybuild.place import open_store
 
     on_event = printer_of(options)
+    _forget(options)
+    request = make_request(options)
+    if request.outputs:
+        from builder.outputs import check_outputs
+
+        check_outputs(request)
     with open_store(options) as store:
         result = record.find(store, request, on_event)
-        if result is not None:
-            if request.outputs:
-                _write_outputs(store, request, result)
-        else:
+        if result is None:
             from pybuild.image.building import run
 
             result = run(request, store, on_event, options.config)
-        _push(store, request, result, options, on_event)
-    return _finish(options, result)
+        elif request.outputs:
+            _write_outputs(store, request, result)
+        pushed = _push(store, request, result, options, on_event)
+        if options.metadata_file:
+            from pybuild.image.metadata import metadata_of
+
+            _write(options.metadata_file, metadata_of(store, request, result, pushed))
+    return _finish(options, result, on_event)
+
+
+def _forget(options: Options) -> None:
+    """Files about an earlier build must not outlive the failure of this one."""
+    for path in (options.iidfile, options.metadata_file):
+        if path and os.path.isfile(path):
+            os.unlink(path)
 
 
 def _call(kind: str, options: Options) -> int:
@@ -100,32 +117,41 @@ def _call(kind: str, options: Options) -> int:
 def printer_of(options: Options) -> "OnEvent":
     from pybuild.output.progress import printer
 
-    return printer("quiet" if options.quiet else options.progress or os.environ.get("BUILDKIT_PROGRESS") or "plain")
+    named = os.environ.get("BUILDKIT_PROGRESS", "")
+    return printer("quiet" if options.quiet else options.progress or (named if named in PROGRESS else "plain"))
 
 
-def _push(store: "Store", request: "Request", result: "Result", options: Options, on_event: "OnEvent") -> None:
-    if request.outputs and result.image:
-        from pybuild.image.pushing import push_outputs
-        from store.digest import Digest
+def _push(store: "Store", request: "Request", result: "Result", options: Options, on_event: "OnEvent") -> "tuple[Pushed, ...]":
+    if not (request.outputs and result.image):
+        return ()
+    from pybuild.image.pushing import push_outputs
+    from store.digest import Digest
 
-        push_outputs(store, request, Digest(result.image), options.config, on_event)
+    return push_outputs(store, request, Digest(result.image), options.config, on_event)
 
 
-def _finish(options: Options, result: "Result") -> int:
+def _finish(options: Options, result: "Result", on_event: "OnEvent") -> int:
     if options.iidfile:
-        with open(options.iidfile, "w") as file:
-            file.write(result.image)
-    if options.quiet:
+        _write(options.iidfile, result.image.encode())
+    if options.quiet or options.progress == "quiet":
         print(result.image)
     elif result.image:
+        from builder.progress import Note
+
         named = f" {', '.join(result.names)}" if result.names else ""
-        print(f"{result.image[:19]}{named} ({result.cached} of {result.steps} steps cached)", file=sys.stderr)
+        on_event(Note("info", f"{result.image[:19]}{named} ({result.cached} of {result.steps} steps cached)"))
     return 0
 
 
+def _write(path: str, data: bytes) -> None:
+    with open(path, "wb") as file:
+        file.write(data)
+
+
 def _write_outputs(store: "Store", request: "Request", result: "Result") -> None:
-    from builder.outputs import check_outputs, write_outputs
+    from builder.outputs import write_outputs
+    from pybuild.user import enter
     from store.digest import Digest
 
-    check_outputs(request.outputs)
-    write_outputs(store, request.outputs, request.names, Digest(result.image))
+    enter(store)                                         # files of several owners are about to be read
+    write_outputs(store, request, Digest(result.image))

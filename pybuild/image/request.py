@@ -13,20 +13,59 @@ def make_request(options: "Options") -> "Request":
     """Raises BuildError, Misuse, OSError."""
     from builder.request import Request, read_ignore
 
+    _refuse(options)
+    outputs = _outputs(options)
     context, dockerfile, text, tree = find_dockerfile(options)
     ignore_name, ignore = read_ignore(context, dockerfile) if context else ("", b"")
     return Request(
         context=context, dockerfile=shown(dockerfile), text=text, ignore=ignore, ignore_name=shown(ignore_name), target=options.target,
         build_args=build_args_of(options), named_contexts=tuple(_named_context(w) for w in options.build_context),
         platform=options.platform or os.environ.get("DOCKER_DEFAULT_PLATFORM", ""), labels=_pairs(options.label, "--label"),
-        annotations=tuple(options.annotation), names=tuple(options.tag), network=options.network, add_hosts=tuple(options.add_host),
+        annotations=tuple(options.annotation), names=_names(options.tag, outputs), network=options.network, add_hosts=tuple(options.add_host),
         secrets=secrets_of(options), ssh=ssh_of(options),
-        allow=tuple(x for w in options.allow for x in w.split(",")), no_cache=options.no_cache,
-        no_cache_stages=tuple(x for w in options.no_cache_filter for x in w.split(",")), pull=options.pull not in (None, "false"),
-        outputs=_outputs(options), jobs=options.jobs or 0, shm_size=_size(options.shm_size, "--shm-size"),
-        ulimits=tuple(options.ulimit), memory=_size(options.memory, "--memory"), cpus=_number(options.cpus),
-        cgroup_parent=options.cgroup_parent or "", rescue=_rescue(options), proxies=_proxies(), tree=tree, explain=options.explain,
+        allow=_allowed(options.allow), no_cache=options.no_cache,
+        no_cache_stages=tuple(x for w in options.no_cache_filter for x in w.split(",")), pull=_pull(options.pull),
+        outputs=outputs, jobs=options.jobs or 0, shm_size=_size(options.shm_size, "--shm-size"),
+        ulimits=tuple(options.ulimit), memory=_size(options.memory, "--memory"), cpus=_cpus(options.cpus),
+        rescue=_rescue(options), proxies=_proxies(), tree=tree, explain=options.explain,
         reproducible=options.reproducible, cache_from=_caches(options.cache_from, to=False), cache_to=_caches(options.cache_to, to=True))
+
+
+def _refuse(options: "Options") -> None:
+    """What is on the command line and cannot be had: said, never passed over."""
+    for name in ("sbom", "provenance"):
+        if (getattr(options, name) or "false").lower() not in ("false", "0", "f"):
+            raise _misuse(f"--{name} is not there yet", f"`--{name}=false` is taken")
+    for name in ("attest", "report", "junit"):
+        if any(not word.endswith("disabled=true") for word in getattr(options, name)):
+            raise _misuse(f"--{name} is not there yet")
+    if options.cgroup_parent:
+        raise _misuse("--cgroup-parent is not there: the cgroup of a RUN lies below the tool's own", "--memory and --cpus limit a RUN")
+    if options.progress == "tty":
+        raise _misuse("--progress=tty is not there yet", "--progress=plain")
+    if "," in (options.platform or ""):
+        raise _misuse("--platform: an image is built for one platform at a time here", "build each, and join them with `pybuild manifest create`")
+    if options.jobs is not None and options.jobs < 1:
+        raise _misuse(f"--jobs: `{options.jobs}` is no number of steps")
+
+
+def _names(tags: list[str], outputs: "tuple[Output, ...]") -> tuple[str, ...]:
+    """What the image is called in the store."""
+    return tuple(dict.fromkeys((*tags, *(name for output in outputs if output.type == "image" for name in output.names))))
+
+
+def _pull(word: str | None) -> bool:
+    if word is not None and word.lower() not in (*_TRUE, *_FALSE):
+        raise _misuse(f"--pull is true or false, not `{word}`")
+    return word is not None and word.lower() not in _FALSE
+
+
+def _allowed(words: list[str]) -> tuple[str, ...]:
+    found = tuple(x for w in words for x in w.split(","))
+    for name in found:
+        if name not in ("network.host", "security.insecure", "device"):
+            raise _misuse(f"--allow: there is no entitlement `{name}`", "there are network.host, security.insecure and device")
+    return found
 
 
 def _caches(words: list[str], *, to: bool) -> "tuple[CacheAddress, ...]":
@@ -125,8 +164,8 @@ def _named_context(word: str) -> tuple[str, str]:
     return name, absolute(value, os.getcwd())
 
 
-def _fields(word: str, option: str) -> dict[str, str]:
-    """`a=1,b=2`, with csv quotes around a field that has a comma."""
+def _fields(word: str, option: str, known: tuple[str, ...] = ()) -> dict[str, str]:
+    """`a=1,b=2`, with csv quotes around a field that has a comma. known: what there is, () for whatever somebody else checks."""
     if '"' in word:
         import csv
 
@@ -138,29 +177,43 @@ def _fields(word: str, option: str) -> dict[str, str]:
         name, equals, value = part.partition("=")
         if not equals:
             raise _misuse(f"{option}: `{part}` in `{word}` is no NAME=VALUE")
-        fields[name.strip()] = value
+        name = name.strip().lower() if known else name.strip()
+        if known and name not in known:
+            raise _misuse(f"{option}: `{word}` has an unknown `{name}`", f"there are {', '.join(known)}")
+        fields[name] = value
     return fields
 
 
 def _secret(word: str) -> "Secret":
     from builder.request import Secret
 
-    fields = _fields(word, "--secret")
-    path = fields.get("src") or fields.get("source", "")
-    variable = fields.get("env", "")
+    fields = _fields(word, "--secret", ("id", "src", "source", "env", "type"))
+    kind, path, variable = fields.get("type", ""), fields.get("src") or fields.get("source", ""), fields.get("env", "")
+    if kind not in ("", "file", "env"):
+        raise _misuse(f"--secret: there is no type `{kind}`", "the types are file and env")
+    if kind == "env" and not variable:
+        path, variable = "", path                        # `type=env,src=NAME`, as docker has it
     name = fields.get("id") or os.path.basename(path) or variable
     if not name:
         raise _misuse(f"--secret: `{word}` has no id")
+    if path and variable:
+        raise _misuse(f"--secret: `{word}` has both a file and a variable")
     if not path and not variable:
-        if name in os.environ:
+        if name in os.environ and kind != "file":
             variable = name
         else:
             path = name
-    if path and not os.path.exists(path):
+    if path and not os.path.isfile(path) and not _is_stream(path):
         from builder.errors import BuildError
 
-        raise BuildError(f"the file `{path}` of the secret `{name}` does not exist")
+        what = "is a directory" if os.path.isdir(path) else "does not exist"
+        raise BuildError(f"the file `{path}` of the secret `{name}` {what}")
     return Secret(name, os.path.abspath(path) if path else "", variable)
+
+
+def _is_stream(path: str) -> bool:
+    """Whether it can be read as a file is, though it is none: `<(command)` of a shell."""
+    return os.path.exists(path) and not os.path.isdir(path)
 
 
 def _ssh(word: str) -> tuple[str, str]:
@@ -168,16 +221,33 @@ def _ssh(word: str) -> tuple[str, str]:
     socket = socket or os.environ.get("SSH_AUTH_SOCK", "")
     if not socket:
         raise _misuse(f"--ssh: there is no agent for `{name}`: SSH_AUTH_SOCK is not set")
-    return name or "default", socket
+    try:
+        is_socket = os.stat(socket).st_mode & 0o170000 == 0o140000
+    except OSError as error:
+        raise _misuse(f"--ssh: `{socket}` is no agent's socket: {(error.strerror or '').lower()}") from None
+    if not is_socket:
+        raise _misuse(f"--ssh: `{socket}` is no agent's socket", "keys are given by an agent: `ssh-add KEY`, then `--ssh default`")
+    return name or "default", os.path.abspath(socket)
 
 
 def _outputs(options: "Options") -> "tuple[Output, ...]":
     outputs = tuple(_output(w) for w in options.output)
-    if not options.push:
+    if (options.quiet or options.progress == "quiet") and any(output.dest == "-" for output in outputs):
+        raise _misuse("--quiet prints the image's ID to stdout, where an output goes as well")
+    if not options.push or any(output.type == "registry" for output in outputs):
         return outputs
     from builder.request import Output
 
-    return (*outputs, Output("registry"))
+    if not any(output.type == "image" for output in outputs):
+        return (*outputs, Output("registry"))
+    return tuple(_pushed(output) if output.type == "image" else output for output in outputs)
+
+
+def _pushed(output: "Output") -> "Output":
+    return output._replace(options=(*(pair for pair in output.options if pair[0] != "push"), ("push", "true")))
+
+
+_TRUE, _FALSE = ("true", "1", "t", ""), ("false", "0", "f")
 
 
 def _output(word: str) -> "Output":
@@ -190,9 +260,19 @@ def _output(word: str) -> "Output":
     dest = fields.pop("dest", fields.pop("destination", ""))
     if not kind:
         raise _misuse(f"--output: `{word}` has no type")
-    if kind in ("docker", "oci", "tar") and not dest and (kind != "docker" or not sys.stdout.isatty()):
-        dest = "-" if kind != "docker" else ""
-    return Output(kind, dest if dest in ("", "-") else os.path.abspath(dest), tuple(fields.items()))
+    if not dest and kind in ("oci", "tar"):
+        dest = "-"
+    if dest == "-" and sys.stdout.isatty():
+        raise _misuse(f"an output of type `{kind}` is not written to a terminal", f"--output type={kind},dest=FILE, or redirect it")
+    options = tuple((name, _canonical(name, value)) for name, value in fields.items())
+    return Output(kind, dest if dest in ("", "-") else os.path.abspath(dest), options)
+
+
+def _canonical(name: str, value: str) -> str:
+    """`1` and `T` as true, as Go reads them; numbers and words as they are."""
+    if name in ("name", "compression-level") or name.startswith("annotation"):
+        return value
+    return "true" if value in ("1", "t", "T", "TRUE", "True") else "false" if value in ("0", "f", "F", "FALSE", "False") else value
 
 
 def _rescue(options: "Options") -> "Rescue":
@@ -203,7 +283,7 @@ def _rescue(options: "Options") -> "Rescue":
         raise _misuse(f"--on-error: `{options.on_error}` is none of fail, shell, keep, keep=PATH")
     outputs = []
     for word in options.output_on_failure:
-        fields = _fields(word, "--output-on-failure")
+        fields = _fields(word, "--output-on-failure", ("src", "source", "dest", "destination"))
         source, destination = fields.get("src") or fields.get("source", ""), fields.get("dest") or fields.get("destination", "") or "."
         if not source:
             raise _misuse(f"--output-on-failure: `{word}` has no src")
@@ -222,11 +302,14 @@ def _size(text: str | None, option: str) -> int:
         raise _misuse(f"{option}: {error}") from None
 
 
-def _number(text: str | None) -> float:
+def _cpus(text: str | None) -> float:
     try:
-        return float(text or 0)
+        count = float(text or 0)
     except ValueError:
         raise _misuse(f"--cpus: `{text}` is no number") from None
+    if text and not 0.01 <= count <= 1 << 16:
+        raise _misuse(f"--cpus: `{text}` is no number of processors", "0.5 is half of one; the least is 0.01")
+    return count
 
 
 def _proxies() -> tuple[tuple[str, str], ...]:

@@ -7,6 +7,7 @@ from builder.progress import Note, StepCached, StepDone, StepExplained, StepLog,
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from codecs import IncrementalDecoder
     from typing import TextIO
 
     from builder.progress import Event, OnEvent
@@ -19,6 +20,10 @@ def printer(kind: str, out: "TextIO | None" = None) -> "OnEvent":
         return _Quiet(out)
     if kind == "json":
         return _Json(out)
+    if kind == "rawjson":
+        from pybuild.output.rawjson import RawJson
+
+        return RawJson(out)
     return _Plain(out)
 
 
@@ -37,12 +42,19 @@ class _Json:
     """{"event": "StepDone", "number": 3, ...}: the fields of builder.progress, logs as text."""
 
     def __init__(self, out: "TextIO") -> None:
+        from codecs import getincrementaldecoder
+
         self._out = out
+        self._decoder = getincrementaldecoder("utf-8")
+        self._decoders: "dict[tuple[int, int], IncrementalDecoder]" = {}      # a piece of output may end within a character
 
     def __call__(self, event: "Event") -> None:
         import json
 
-        fields = {k: v.decode(errors="replace") if isinstance(v, bytes) else v for k, v in event._asdict().items()}
+        fields = event._asdict()
+        if isinstance(event, StepLog):
+            decoder = self._decoders.setdefault((event.number, event.stream), self._decoder("replace"))
+            fields["data"] = decoder.decode(event.data)
         print(json.dumps({"event": type(event).__name__, "time": time.time(), **fields}), file=self._out, flush=True)
 
 
