@@ -3,7 +3,7 @@
 import sys
 
 from pybuild.command import DEFAULTS, TABLES, find
-from pybuild.option import FLAG, GLOBAL, PROJECT, Option, Usage
+from pybuild.option import DRY_RUN, FLAG, GLOBAL, PROJECT, Option, Usage
 from pybuild.scanner import HelpWanted, Misuse, scan
 
 TYPE_CHECKING = False
@@ -48,9 +48,14 @@ def _dispatch(program: str, argv: list[str]) -> int:
         command, _ = find(TABLES[program], [DEFAULTS[program]])
         assert command is not None, f"{program} has no default command"
     module = __import__(command.module, fromlist=["main"])
+    usage: Usage = module.USAGE
+    if before and " " not in command.words:
+        usage = usage._replace(options=(*usage.options, DRY_RUN))
     try:
-        options = scan(module.USAGE, words[count:])
+        options = scan(usage, words[count:])
         options.project = scan(Usage("", "", options=before), ahead)
+        if usage is not module.USAGE:
+            options.project.dry_run |= options.dry_run
         for name in (one.attribute() for one in GLOBAL):
             setattr(options, name, getattr(options, name) if getattr(options, name) != _DEFAULTS[name] else getattr(options.project, name))
         options.program = program
@@ -58,7 +63,7 @@ def _dispatch(program: str, argv: list[str]) -> int:
     except HelpWanted:
         from pybuild.help import command_help
 
-        print(command_help(program, command, module.USAGE), end="")
+        print(command_help(program, command, usage), end="")
         return OK
     except Misuse as error:
         help = error.help or f"see `{program}{'' if command.words == DEFAULTS[program] else ' ' + command.words} --help`"

@@ -18,6 +18,7 @@ class Command(Value):
 PYBUILD = (
     Command("build", "pybuild.image.build", "Build an image from a Dockerfile (the default command)"),
     Command("explain", "pybuild.image.explain", "Say why steps of a build are not cached"),
+    Command("graph", "pybuild.image.graph", "Draw the steps of a build, and what they take from each other"),
     Command("lint", "pybuild.image.lint", "Say what could be better in Dockerfiles"),
     Command("fmt", "pybuild.image.fmt", "Lay Dockerfiles out"),
     Command("parse", "pybuild.image.parse", "Print a Dockerfile's tree as JSON"),
@@ -109,6 +110,7 @@ PYUP = (
     Command("pull", "pybuild.stack.pull", "Pull the images of services"),
     Command("push", "pybuild.stack.push", "Push the images of services"),
     Command("config", "pybuild.stack.config", "Print the project, resolved", ("convert",)),
+    Command("commit", "pybuild.stack.commit", "Make an image of what a container has become"),
     Command("apply", "pybuild.stack.apply", "Do what a plan says, if it still holds"),
     Command("create", "pybuild.stack.create", "Create containers, and start none"),
     Command("start", "pybuild.stack.start", "Start containers that there are"),

@@ -51,7 +51,9 @@ GLOBAL = (
     Option("--log-format", VALUE, "how messages are written", "FORMAT", "text", choices=("text", "json")),
 )
 
-# of pyup, before the command
+DRY_RUN = Option("--dry-run", FLAG, "say what would be done, and do nothing")
+
+# of pyup, before the command; DRY_RUN may stand after it too
 PROJECT = (
     Option("-f --file", LIST, "compose file, `-` for standard input", "FILE"),
     Option("-p --project-name", VALUE, "name of the project", "NAME"),
@@ -63,7 +65,7 @@ PROJECT = (
     Option("--ansi", VALUE, "when colours are used", "WHEN", choices=("never", "always", "auto")),
     Option("--progress", VALUE, "how progress is shown", "KIND", choices=("auto", "tty", "plain", "json", "quiet")),
     Option("--compatibility", FLAG, "name containers with `_` between the parts"),
-    Option("--dry-run", FLAG, "say what would be done, and do nothing"),
+    DRY_RUN,
     Option("--allow", LIST, "allow what the files ask for: remote, provider", "WHAT"),
     Option("--verbose", FLAG, "accepted; has no effect", hidden=True),
     Option("--no-ansi", FLAG, "the same as `--ansi never`", hidden=True),

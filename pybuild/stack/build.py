@@ -3,7 +3,7 @@
 import os
 import sys
 
-from pybuild.option import FLAG, LIST, MAYBE, VALUE, Operand, Option, Usage
+from pybuild.option import FLAG, LIST, VALUE, Operand, Option, Usage
 from pybuild.scanner import Misuse, Options
 from pybuild.stack.converging import Failed, tell
 from pybuild.stack.imaging import Images, proxies
@@ -24,11 +24,11 @@ USAGE = Usage(
      Option("-m --memory", VALUE, "memory that a RUN may use", "SIZE"),
      Option("--no-cache", FLAG, "run every step"),
      Option("--print", FLAG, "print what would be built as a bake file"),
-     Option("--provenance", MAYBE, "accepted; has no effect here", "KIND", implied="true"),
+     Option("--provenance", VALUE, "accepted; `pybuild --provenance` makes one", "KIND"),
      Option("--pull", FLAG, "look for newer base images"),
      Option("--push", FLAG, "push the images then"),
      Option("-q --quiet", FLAG, "show nothing of it"),
-     Option("--sbom", MAYBE, "accepted; has no effect here", "KIND", implied="true"),
+     Option("--sbom", VALUE, "accepted; `pybuild --sbom` makes one", "KIND"),
      Option("--ssh", VALUE, "an ssh agent for RUN --mount=type=ssh", "default|ID[=SOCKET]"),
      Option("--with-dependencies", FLAG, "build those too that these depend on"),
      Option("--parallel", FLAG, "accepted; it is so anyway", hidden=True),
@@ -60,7 +60,7 @@ def main(options: Options) -> int:
             return 1
         finally:
             show.close()
-        if options.push:
+        if options.push and not it.said.dry_run:
             from pybuild.stack.push import push_all
 
             return push_all(options, [one for one in built if one.image], project, quiet=options.quiet, ignore=False)
@@ -82,6 +82,11 @@ def _build(it: stack, project: "Project", built: "list[Service]", images: Images
     for one in built:
         if image_name(one, project.name) not in done:
             done[image_name(one, project.name)] = build_step(draft, one, image_name(one, project.name), "", services, Present(project.name), done)
+    if it.said.dry_run:
+        from pybuild.stack.plan import show as show_plan
+
+        show_plan(draft.plan(project.name))
+        return
     work = Work(it.engine, it.project, (), show, images=images)  # type: ignore[arg-type]  # a Printer
     with Reactor(it.engine.store.events) as reactor:
         failures = apply(draft.plan(project.name), work, reactor, limit=limit(it.options, it.environment) or 2 * (os.cpu_count() or 1))

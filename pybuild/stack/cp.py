@@ -25,6 +25,10 @@ def main(options: Options) -> int:
         found = [one for one in it.chosen(one_off=options.all) if not options.index or one.number == options.index]
         if not found:
             raise NoContainer(service, options.index)
+        if it.said.dry_run:
+            names = ", ".join(one.name for one in (found[:1] if source[0] else found))
+            print(f"would copy {options.source} to {options.target}: container {names}")
+            return 0
         how = {"archive": options.archive, "follow": options.follow_link}
         if source[0]:
             copy_out(it.engine, it.engine.find(found[0].id), source[1], options.target, **how)

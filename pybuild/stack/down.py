@@ -16,8 +16,7 @@ USAGE = Usage(
     (Option("--remove-orphans", FLAG, "remove containers of services that the files do not have, and one-off ones"),
      Option("--rmi", VALUE, "remove images: local, those that got no name of their own; all, every one", "WHICH", choices=("local", "all")),
      Option("-t --timeout", COUNT, "seconds that containers have to stop", "SECONDS"),
-     Option("-v --volumes", FLAG, "remove volumes too"),
-     Option("--dry-run", FLAG, "say what would be done, and do nothing")))
+     Option("-v --volumes", FLAG, "remove volumes too")))
 
 
 def main(options: Options) -> int:
@@ -33,10 +32,10 @@ def main(options: Options) -> int:
         present = it.present(volumes=[one.name for one in project.volumes], images=_images(it) if options.rmi else ())
         wanted = Down(options.volumes, options.rmi or "", options.remove_orphans or is_set(it.environment, "COMPOSE_REMOVE_ORPHANS"))
         plan = down(project, present, wanted, it.services)
-        if not plan.steps and not options.dry_run:
+        if not plan.steps and not it.said.dry_run:
             show.warn(f"no resource found to remove for project `{it.name}`")
-        status = carry_out(it, plan, show, timeout_s=options.timeout, dry_run=options.dry_run)
-        if not options.dry_run and not it.said.dry_run:
+        status = carry_out(it, plan, show, timeout_s=options.timeout)
+        if not it.said.dry_run:
             _unprovide(it, project.services, show)
         return status
 

@@ -30,6 +30,9 @@ def main(options: Options) -> int:
 
     with stack(options, owner=False) as it:
         container = it.one(options.service, options.index)
+        if it.said.dry_run:
+            print(f"would run {' '.join(options.command)} in container {container.name}")
+            return 0
         size = None
         if not options.no_TTY and not options.detach and os.isatty(0) and os.isatty(1):
             from pybuild.stack.container.staying import terminal_size

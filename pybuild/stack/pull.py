@@ -40,6 +40,11 @@ def main(options: Options) -> int:
                 continue
             done.add(one.image)
             draft.add(IMAGES, PullImage(one.name, one.image, (), optional=built or options.ignore_pull_failures))
+        if it.said.dry_run:
+            from pybuild.stack.plan import show as show_plan
+
+            show_plan(draft.plan(project.name))
+            return 0
         work = Work(it.engine, project, (), show, images=Images(it.engine.store, options, project, quiet_pull=options.quiet))
         with Reactor(it.engine.store.events) as reactor:
             failures = apply(draft.plan(project.name), work, reactor, limit=limit(options, it.environment) or 4)

@@ -25,7 +25,14 @@ def main(options: Options) -> int:
         if it.services and not options.include_deps:
             project = select(project, it.services, dependencies=False)
         built = [one for one in project.services if one.build is not None]
+        if it.said.dry_run:
+            print("".join(f"would push {name}\n" for name in _names(built)), end="")
+            return 0
         return push_all(options, built, project, quiet=options.quiet, ignore=options.ignore_push_failures)
+
+
+def _names(services: "list[Service]") -> "list[str]":
+    return list(dict.fromkeys(name for one in services for name in (one.image, *(one.build.tags if one.build else ())) if name))
 
 
 def push_all(options: Options, services: "list[Service]", project: "Project", *, quiet: bool, ignore: bool) -> int:
@@ -36,7 +43,7 @@ def push_all(options: Options, services: "list[Service]", project: "Project", *,
     from pybuild.session import open_session
     from store.registry.push import push
 
-    names = dict.fromkeys(name for one in services for name in (one.image, *(one.build.tags if one.build else ())) if name)
+    names = _names(services)
     unnamed = [one.name for one in services if not one.image]
     if unnamed and not quiet:
         print(f"without `image:` there is no registry to push to: {', '.join(unnamed)}", file=sys.stderr)

@@ -5,12 +5,12 @@ import sys
 
 from pybuild.option import FLAG, LIST, VALUE, Operand, Option, Usage
 from pybuild.scanner import Misuse, Options
-from pybuild.stack.converging import Converging, Failed, orphan_policy, tell
+from pybuild.stack.converging import ALL, Converging, Failed, orphan_policy, tell
 from pybuild.stack.imaging import Images
 from pybuild.stack.project import printer, stack
 from pybuild.stack.up import PULL, pull_policy
 from runner import labels
-from runner.action import RESOURCES, STARTS, Step, WaitFor
+from runner.action import IMAGES, RESOURCES, STARTS, Step, WaitFor
 from runner.load.selection import select
 from runner.plan import Options as PlanOptions
 from runner.plan_images import Policy
@@ -68,6 +68,9 @@ def main(options: Options) -> int:
             tell(error.failures, it, show)
             return 1
         show.close()
+        if it.said.dry_run:
+            print(f"would run {' '.join(options.command) or 'its command'} in a new container of {options.service}")
+            return 0
         spec = _spec(it, want, options)
         container = it.engine.create(spec, _image_id(it, want))
         it.unlock()
@@ -97,11 +100,21 @@ def _prepare(it: stack, options: Options, show: "Printer") -> "Wanted":
     others = _dependencies(project, service)
     if others and not options.no_deps:
         way = Converging(it, others, PlanOptions(remove_orphans=remove, ignore_orphans=not remove, images=Policy(pull=policy.pull)), show, images)
-        way.run()
-    own.run(only=(RESOURCES,))
-    if not options.no_deps:
+        _run(it, way)
+    _run(it, own, only=(RESOURCES,))
+    if not it.said.dry_run and not options.no_deps:
         _wait(it, service, show)
     return own.wanted[0]
+
+
+def _run(it: stack, way: Converging, only: "tuple[int, ...]" = ALL) -> None:
+    if not it.said.dry_run:
+        way.run(only=only)
+        return
+    from pybuild.stack.plan import show as show_plan
+
+    plan = way.plan()
+    show_plan(plan._replace(steps=tuple(step for step in plan.steps if step.phase in (IMAGES, *only))))
 
 
 def _dependencies(project: "Project", service: "Service") -> "Project | None":

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from runner.action import Plan
 
 
-def carry_out(it: "stack", plan: "Plan", show: "Printer", *, timeout_s: "float | None" = None, dry_run: bool = False) -> int:
-    """The command's exit status. timeout_s: that containers have to stop, None: as each service has it. dry_run: the plan is printed."""
-    if dry_run or it.said.dry_run:
+def carry_out(it: "stack", plan: "Plan", show: "Printer", *, timeout_s: "float | None" = None) -> int:
+    """The command's exit status. timeout_s: that containers have to stop, None: as each service has it."""
+    if it.said.dry_run:
         from pybuild.stack.plan import show as show_plan
 
         show_plan(plan)

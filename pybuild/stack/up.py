@@ -53,8 +53,7 @@ USAGE = Usage(
      Option("--no-log-prefix", FLAG, "do not say whose output a line is"),
      Option("--timestamps", FLAG, "show when each line came"),
      Option("-w --watch", FLAG, "watch the sources, and sync or rebuild when they change"),
-     Option("--menu", FLAG, "accepted; there are no shortcuts", hidden=True),
-     Option("--dry-run", FLAG, "say what would be done, and do nothing")))
+     Option("--menu", FLAG, "accepted; there are no shortcuts", hidden=True)))
 
 
 def main(options: Options) -> int:
@@ -62,8 +61,8 @@ def main(options: Options) -> int:
     with stack(options, options.services, files=True, locked=True) as it:
         show = printer(options, it.environment)
         try:
-            way = converging(it, options, show, planning=options.dry_run or it.said.dry_run)
-            if options.dry_run or it.said.dry_run:
+            way = converging(it, options, show, planning=it.said.dry_run)
+            if it.said.dry_run:
                 from pybuild.stack.plan import show as show_plan
 
                 show_plan(way.plan())

@@ -409,9 +409,27 @@ def test_dry_run_changes_nothing(stack: Stacks) -> None:
         assert "create container" in it(*words).out
     assert it.rows() == []
     it("up", "-d")
-    for words in (("down", "--dry-run"), ("--dry-run", "stop"), ("--dry-run", "kill"), ("--dry-run", "rm", "-sf"), ("--dry-run", "restart")):
+    for words in (("down", "--dry-run"), ("--dry-run", "stop"), ("--dry-run", "kill"), ("--dry-run", "rm", "-sf"), ("--dry-run", "restart"),
+                  ("stop", "--dry-run"), ("pause", "--dry-run"), ("scale", "--dry-run", "a=2"), ("pull", "--dry-run"), ("push", "--dry-run")):
         it(*words)
-    assert it.states("a") == ["running"]
+    assert it("exec", "--dry-run", "a", "touch", "/made").out == f"would run touch /made in container {it.name}-a-1\n"
+    assert "would run touch /made" in it("run", "--dry-run", "a", "touch", "/made").out
+    assert "would copy" in it("cp", "--dry-run", "compose.yaml", "a:/made").out
+    assert "would make the image x" in it("commit", "--dry-run", "a", "x").out
+    assert it.sh("a", "test -e /made || echo none") == "none\n"
+    assert it.states("a") == ["running"] and len(it.rows()) == 1
+
+
+def test_commit_makes_an_image_of_a_container(stack: Stacks) -> None:
+    it = stack(services(sleeping("scale: 2")))
+    it("up", "-d")
+    it("exec", "-T", "--index", "2", "a", "sh", "-c", "echo changed > /f")
+    image = it("commit", "--index", "2", "-a", "me", "-m", "why", "-c", "CMD [\"cat\", \"/f\"]", "a", "committed:1").out
+    assert image.startswith("sha256:")
+    it.write("compose.yaml", services("  b: {image: 'committed:1'}\n"))
+    it("up", "-d")
+    it.until(lambda: it.logs("--no-log-prefix", "b") == "changed\n")
+    assert "b" in it.fails("commit", "--index", "7", "b").err
 
 
 # ---------------------------------------------------------------- watching sources
