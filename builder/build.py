@@ -17,7 +17,7 @@ from builder.images import BaseImages
 from builder.layerfiles import LayerFiles
 from builder.lower import Known, Lowered, lower
 from builder.outputs import check_outputs, write_outputs
-from builder.plan import DONE, READY, begin
+from builder.plan import DONE, READY, WAITING, begin
 from builder.progress import Note, StepExplained, StepQueued
 from builder.record import BuildRecord, keep
 from builder.remote.fetch import is_pinned, is_remote, pinned, title
@@ -27,7 +27,7 @@ from builder.selection import Manifest, manifest, take
 from builder.solver import layer_of, solve
 from builder.verify import keep_request
 from builder.worker import Forked
-from kernel.value import plain
+from kernel.value import Value, plain
 from lang.include import files_beside
 from lang.parser import parse
 from lang.platform import Platform, parse_platform
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     from builder.cache.depot import Sessions
     from builder.failure import Attend
-    from builder.graph import Edge, Op
+    from builder.graph import Edge, Graph, Op
     from builder.images import Pull
     from builder.plan import Plan, Step
     from builder.progress import OnEvent
@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from store.cache import CacheRecord
     from store.store import Store
 
+_VERDICTS = {DONE: "hit", READY: "miss", WAITING: "later"}
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
@@ -84,7 +85,24 @@ def explain_build(request: Request, store: "Store", tools: Tools, on_event: "OnE
     """Hit or miss of each step, with the causes, without running any. Raises as `build`."""
     run = _Build(request, store, tools, on_event)
     try:
-        return run.plan_only()
+        return run.explained()
+    finally:
+        run.close()
+
+
+class Planned(Value):
+    """A graph, and of each vertex whether a record has its result: "hit", "miss", "later" if that depends on steps that run, "" for a source."""
+
+    graph: "Graph"
+    verdicts: tuple[str, ...]
+
+
+def plan_build(request: Request, store: "Store", tools: Tools, on_event: "OnEvent") -> Planned:
+    """What a build would do, without running anything. Raises as `build`."""
+    run = _Build(request, store, tools, on_event)
+    try:
+        plan = run.planned()
+        return Planned(run.graph, tuple("" if step.vertex.op.__class__.__name__.startswith("Source") else _VERDICTS[step.state] for step in plan.steps))
     finally:
         run.close()
 
@@ -292,17 +310,24 @@ class _Build:
             return self._travel.imported.history().kept.get(Digest(digest))
         return here
 
-    def plan_only(self) -> "list[StepExplained]":
+    def planned(self) -> "Plan":
         """What a build would do now, as far as that is known before anything runs."""
         self._hold_tree()
         resolution = resolve_request(self._request, self._named.__contains__)
         lowered = self._lowered = lower(resolution, Known(self._images, self._named), self._request)
         self._chains.update(lowered.chains)
-        plan = begin(lowered.graph, lowered.results, self._lookup, self.content)
+        return begin(lowered.graph, lowered.results, self._lookup, self.content)
+
+    @property
+    def graph(self) -> "Graph":
+        assert self._lowered is not None
+        return self._lowered.graph
+
+    def explained(self) -> "list[StepExplained]":
         found = []
-        for step in plan.steps:
+        for step in self.planned().steps:
             if step.vertex.number:
-                verdict = {DONE: "hit", READY: "miss"}.get(step.state, "later")
+                verdict = _VERDICTS[step.state]
                 inputs = tuple(self._chains.get(edge.vertex, ()) for edge in step.vertex.inputs)
                 causes = tuple(str(cause) for cause in self.causes(step, inputs)) if verdict == "miss" else ()
                 found.append(StepExplained(step.vertex.number, step.vertex.label, verdict, causes))

@@ -61,11 +61,11 @@ def check_outputs(request: "Request") -> None:
 
 
 def _check_option(kind: str, option: str, value: str) -> None:
-    packed = _OPTIONS[kind]
-    if option.startswith("annotation") and "name" in packed and "." in option:
+    known = _OPTIONS[kind]
+    if option.startswith("annotation") and "name" in known and "." in option:
         return                                           # `of_output` reads it
-    if option not in packed:
-        raise BuildError(f"an output of type `{kind}` has no option `{option}`", help=f"it has {', '.join(packed)}" if packed else "it has none")
+    if option not in known:
+        raise BuildError(f"an output of type `{kind}` has no option `{option}`", help=f"it has {', '.join(known)}" if known else "it has none")
     if option in _TRUTHS and value not in ("true", "false"):
         raise BuildError(f"`{option}={value}` of an output is neither true nor false")
     if option in _FIXED and value != _FIXED[option][0]:

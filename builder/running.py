@@ -10,6 +10,7 @@ from errno import ENOENT
 
 from builder.errors import BuildError, StepFailed
 from builder.graph import RunOp
+from builder.network import give
 from kernel.value import Value
 from lang.mount import BindMount, CacheMount, SecretMount, SshMount, TmpfsMount
 from sandbox.capabilities import DEFAULT
@@ -106,7 +107,8 @@ def _missing_command(op: RunOp, error: CommandFailed) -> str:
 
 def specify(op: RunOp, place: Place, around: Surroundings, session: Session, no_cache: bool) -> SandboxSpec:
     """The sandbox of a RUN. What its mounts hold is given to `session`."""
-    mounts: list[MountOp] = [*_files(op), *network_files(op.add_hosts)]
+    net = give(op.network, around.network, op.add_hosts, op.hostname or HOSTNAME, session)
+    mounts: list[MountOp] = [*_files(op), *net.files]
     extra: list[tuple[str, str]] = []
     if op.epoch is not None and all(name != "SOURCE_DATE_EPOCH" for name, _ in op.env):
         extra.append(("SOURCE_DATE_EPOCH", str(op.epoch)))
@@ -114,42 +116,16 @@ def specify(op: RunOp, place: Place, around: Surroundings, session: Session, no_
         made, environment = _mount(mounted.mount, mounted.input, number, place, around, session, no_cache)
         mounts += made
         extra += environment
-    network: str | int = op.network
-    if network == "default":
-        network = "none"
-        if around.network is not None:
-            held = around.network.acquire()
-            network = held.__enter__()
-            session.later(lambda: held.__exit__(None, None, None))
     insecure = op.security == "insecure"
     return SandboxSpec(
         Overlay(place.lower, place.upper, place.work), op.argv, tuple(mounts), (*op.env, *op.how.proxies, *extra), op.cwd, op.user,
-        hostname=op.hostname or HOSTNAME, network=network, capabilities=DEFAULT, privileged=insecure, rlimits=ulimits(op.ulimits),
+        hostname=op.hostname or HOSTNAME, network=net.namespace, capabilities=DEFAULT, privileged=insecure, rlimits=ulimits(op.ulimits),
         limits=Limits(memory=op.how.memory, cpu_quota_us=int(op.how.cpus * 100_000), cpu_period_us=100_000 if op.how.cpus else 0),
         shm_size=op.shm_size or 64 << 20)
 
 
 def _files(op: RunOp) -> "list[MountOp]":
     return [WriteFile(f"{DEVICES}/{file.name}", file.content.encode(errors="surrogateescape"), file.mode, readonly=True) for file in op.files]
-
-
-def network_files(add_hosts: tuple[str, ...]) -> "list[MountOp]":
-    """/etc/hosts and /etc/resolv.conf as the process sees them; never part of the layer."""
-    hosts = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
-    for entry in add_hosts:
-        name, _, address = entry.replace("=", ":", 1).partition(":")
-        hosts += f"{address.strip('[]')}\t{name}\n"
-    return [WriteFile("/etc/hosts", hosts.encode(), readonly=True), WriteFile("/etc/resolv.conf", resolv_conf(), readonly=True)]
-
-
-def resolv_conf() -> bytes:
-    """The host's, without name servers that only the host can reach."""
-    try:
-        with open("/etc/resolv.conf", "rb") as file:
-            lines = file.read(1 << 16).splitlines()
-    except OSError:
-        lines = []
-    return b"".join(line + b"\n" for line in lines if not line.split()[:2][1:] or not line.split()[1].startswith((b"127.", b"::1")))
 
 
 def ulimits(words: tuple[str, ...]) -> tuple[Rlimit, ...]:
@@ -290,5 +266,4 @@ def _pump(streams: dict[int, int], output: "Callable[[int, bytes], None]", deadl
     return expired
 
 
-__all__ = ["DEVICES", "Place", "SandboxError", "Session", "Surroundings", "kept", "network_files", "read_secret", "resolv_conf", "run", "specify",
-           "ulimits"]
+__all__ = ["DEVICES", "Place", "SandboxError", "Session", "Surroundings", "kept", "read_secret", "run", "specify", "ulimits"]

@@ -53,5 +53,9 @@ class ZygoteLost(SandboxError):
     """The fork server went away, or could not be started; what it ran as build steps is dead."""
 
 
+class NetworkUnavailable(SandboxError):
+    """A step of a build cannot be given a network; `reason` says why."""
+
+
 KINDS: "dict[str, type[SandboxError]]" = {
     kind.__name__: kind for kind in (SandboxError, CommandFailed, CommandMissing, UserMissing, InvalidSpec, ZygoteLost)}

@@ -11,15 +11,31 @@ from kernel.syscalls import CLONE_NEWNET, setns
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
+    from types import TracebackType
     from typing import Protocol
+
+    class StepNetwork(Protocol):
+        """One namespace, released when the context is left. Once it is entered: resolv_conf, the text of the file that goes with it;
+        gateway, the address of this machine as seen from there; notices, what the user should know about it."""
+
+        resolv_conf: str
+        gateway: str
+        notices: tuple[str, ...]
+
+        def __enter__(self) -> int:
+            """An fd of it. Raises NetworkUnavailable."""
+            ...
+
+        def __exit__(self, kind: "type[BaseException] | None", error: "BaseException | None", trace: "TracebackType | None") -> None: ...
 
     class NetworkProvider(Protocol):
         """Prepared network namespaces for build steps, one each, never used twice."""
 
-        def acquire(self) -> AbstractContextManager[int]:
-            """An fd of a network namespace, released when the context is left."""
+        def prepare(self) -> None:
+            """Steps will ask soon, some of them in forks of this process. Waits for nothing."""
             ...
+
+        def acquire(self) -> StepNetwork: ...
 
 
 _SIOCSIFFLAGS = 0x8914

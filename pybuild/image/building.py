@@ -1,4 +1,6 @@
-"""The builder, given what it needs of this machine: the zygote of this user, and (for an ordinary user) its user namespace."""
+"""The builder, given what it needs of this machine: the zygote and the networks of this user, and (for an ordinary user) its user namespace."""
+
+import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -10,24 +12,28 @@ if TYPE_CHECKING:
 def run(request: "Request", store: "Store", on_event: "OnEvent", config: "str | None" = None) -> "Result":
     """Build for real. config: what `--config` says, for base images from registries.
 
-    An ordinary user's process enters its user namespace first, and stays there.
+    An ordinary user's process enters its user namespace first, and stays there: the one that its networks are in too.
     """
-    from pybuild.user import enter
-    from sandbox.client import connect
+    from pybuild.stack.opening import zygote
 
     directory = store.root.run
-    enter(store)
+    if os.geteuid():
+        from sandbox.userns import enter
+
+        with zygote(directory) as client:
+            enter(directory, client)
     from builder.build import Tools, build
     from builder.cache.budget import Keeper
     from builder.cleaning import after_build
     from pybuild.image import terminal
     from pybuild.session import open_session, puller
+    from runner.agent.steps import Steps
     from store.config import load_config
 
     attend = terminal.attend if request.rescue.on_error == "shell" and terminal.is_here() else None
     settings = load_config(config)
-    tools = Tools(lambda: connect(directory), pull=puller(store, config, on_event), attend=attend, sessions=lambda: open_session(config),
-                  grown=Keeper(store, settings).grown)
+    tools = Tools(lambda: zygote(directory), Steps(store.root.path, directory), puller(store, config, on_event), attend,
+                  lambda: open_session(config), Keeper(store, settings).grown)
     result = build(request, store, tools, on_event)
     after_build(store, settings)
     return result

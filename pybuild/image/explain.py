@@ -14,6 +14,7 @@ def main(options: Options) -> int:
     from builder.build import Tools, explain_build
     from pybuild.image.request import make_request
     from pybuild.output.progress import printer
+    from pybuild.session import open_session, puller
     from pybuild.user import enter
     from sandbox.client import connect
 
@@ -21,7 +22,9 @@ def main(options: Options) -> int:
     request = make_request(options)
     with open_store(options) as store:
         enter(store)
-        steps = explain_build(request, store, Tools(lambda: connect(store.root.run)), printer("quiet"))
+        on_event = printer("quiet")
+        tools = Tools(lambda: connect(store.root.run), pull=puller(store, options.config, on_event), sessions=lambda: open_session(options.config))
+        steps = explain_build(request, store, tools, on_event)
     if options.format == "json":
         import json
 

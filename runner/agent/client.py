@@ -1,4 +1,4 @@
-"""The command's end of the network agent, which is started when there is none: `Agent` is the Network of runner.endpoint, and a NetworkProvider.
+"""The command's end of the network agent, which is started when there is none: `Agent` is the Network of runner.endpoint.
 
 On the path of every command that runs something: it imports almost nothing. An agent is one process for each run directory.
 """
@@ -15,7 +15,6 @@ from sandbox import wire
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from types import TracebackType
     from typing import Any
 
     from runner.network import NetworkRecord, NetworkSpec
@@ -100,9 +99,21 @@ class Agent:
             self._ask("ping")
 
     # ---------------------------------------------------------------- steps of builds
-    def acquire(self) -> "Step":
-        """As sandbox.network.NetworkProvider."""
-        return Step(self)
+    def acquire(self) -> "tuple[str, str, str, int]":
+        """A namespace that nobody had: (its name, text of resolv.conf, address of this machine as seen there, fd)."""
+        (name, resolv_conf, gateway), fds = self._ask("acquire")
+        return name, resolv_conf, gateway, fds[0]
+
+    def release(self, name: str) -> None:
+        """Waits for nothing, like `expect`."""
+        self._tell("release", name)
+
+    def expect(self) -> None:
+        """Steps are about to ask. Starts the agent if none runs; it stays as long as this end is open."""
+        if self._socket is None:
+            self._process = os.getpid()
+            self._socket = _dial(self._path()) or self._start()
+            self._tell("expect")
 
     # ---------------------------------------------------------------- the connection
     def close(self) -> None:
@@ -121,6 +132,22 @@ class Agent:
         """A request without descriptors, for this room."""
         return self._ask(verb, *arguments)[0]
 
+    def _tell(self, verb: str, *arguments: "Any") -> None:
+        """A request that has no answer; an agent that cannot be told has let go of us."""
+        try:
+            if self._socket and self._process == os.getpid():
+                wire.send(self._socket, self._request(verb, arguments))
+        except OSError:
+            pass
+
+    def _request(self, verb: str, arguments: "tuple[Any, ...]") -> "tuple[Any, ...]":
+        return (verb, self._code(), os.stat("/proc/self/ns/user").st_ino, *(to_plain(one) for one in arguments))
+
+    def _code(self) -> int:
+        """Fingerprint of the code, once it is wanted."""
+        self._fingerprint = self._fingerprint or fingerprint()
+        return self._fingerprint
+
     def _ask(self, verb: str, *arguments: "Any") -> "tuple[Any, list[int]]":
         """(value, descriptors). An agent that left just now is started again, one of another version is replaced."""
         if self._process != os.getpid():
@@ -131,8 +158,7 @@ class Agent:
             return self._exchange(verb, arguments)
 
     def _exchange(self, verb: str, arguments: "tuple[Any, ...]") -> "tuple[Any, list[int]]":
-        self._fingerprint = self._fingerprint or fingerprint()
-        request = (verb, self._fingerprint, os.stat("/proc/self/ns/user").st_ino, *(to_plain(one) for one in arguments))
+        request = self._request(verb, arguments)
         for _ in range(_TRIES):
             socket = self._socket = self._socket or _dial(self._path()) or self._start()
             try:
@@ -187,7 +213,7 @@ class Agent:
                 listener.bind(fresh)
                 listener.listen(128)
                 os.rename(fresh, path)
-                self._starter = _launch(listener.fileno(), [self._run_directory, self._root, path, str(self._fingerprint), str(self._idle_s)])
+                self._starter = _launch(listener.fileno(), [self._run_directory, self._root, path, str(self._code()), str(self._idle_s)])
             except OSError as error:
                 raise AgentLost((error.strerror or str(error)).lower()) from error
             finally:
@@ -196,26 +222,6 @@ class Agent:
         if socket is None:
             raise AgentLost(_last_words(self._run_directory))
         return socket
-
-
-class Step:
-    """The network of one step: `with agent.acquire() as fd:`. resolv_conf: the text that goes with it, once it is entered."""
-
-    __slots__ = ("_agent", "_fd", "_name", "resolv_conf")
-
-    def __init__(self, agent: Agent) -> None:
-        self._agent = agent
-
-    def __enter__(self) -> int:
-        (self._name, self.resolv_conf), (self._fd,) = self._agent._ask("acquire")
-        return self._fd
-
-    def __exit__(self, kind: "type[BaseException] | None", error: "BaseException | None", trace: "TracebackType | None") -> None:
-        os.close(self._fd)
-        try:
-            self._agent._ask("release", self._name)
-        except AgentLost:
-            pass                                          # then it is gone as well
 
 
 def _dial(path: str) -> "_socket.socket | None":

@@ -26,7 +26,7 @@ from runner.agent.ports import Ports, published
 from runner.agent.resolver import ResolvConf
 from runner.agent.ruleset import Published
 from runner.endpoint import Connection, Endpoint, Membership, PortMapping
-from runner.network import BIND_IP, BRIDGE, ICC, NetworkRecord, NetworkSpec
+from runner.network import BIND_IP, BRIDGE, NetworkRecord, NetworkSpec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     Emit = Callable[[str, str, Mapping[str, str]], None]
 
 _SPARE_CELLS = 2
-BUILD = NetworkSpec(".build", options=((ICC, "false"),))  # steps reach the outside, and not each other
 
 
 class Parts(Value):
@@ -90,13 +89,14 @@ class _Attached:
 
 
 class Result(Value):
-    """What comes of attaching. namespace: an fd that stays the keeper's."""
+    """What comes of attaching. namespace: an fd that stays the keeper's. gateway: this machine's address as seen from there."""
 
     namespace: int
     connections: tuple[Connection, ...]
     ports: tuple[PortMapping, ...]
     hosts: str
     resolv_conf: str
+    gateway: str
 
 
 class Keeper:
@@ -106,17 +106,17 @@ class Keeper:
         self._spare: list[Cell] = []
 
     # ---------------------------------------------------------------- attach and detach
-    def attach(self, wanted: Membership, *, build: bool = False) -> Result:
-        """As Network.attach in runner.endpoint. build: it is a step, on the network that only steps are on."""
+    def attach(self, wanted: Membership, *, build: NetworkSpec | None = None) -> Result:
+        """As Network.attach in runner.endpoint. build: it is a step, on this network that only steps are on."""
         wanted = check(wanted)
         before = self._attached.get(wanted.container)
         kept = {joint.seat.record.id: joint.connection for joint in before.joints} if before else {}
         if before:
             self._let_go(before)
         live = self._parts.live
-        found = tuple(live.own(BUILD) if build else live.require(one.network) for one in wanted.endpoints)
+        found = tuple(live.own(build) if build else live.require(one.network) for one in wanted.endpoints)
         seats = arrange(wanted.name, tuple((live.realise(record), one) for record, one in zip(found, wanted.endpoints)))
-        attached = _Attached(wanted, self._take_cell(), build=build)
+        attached = _Attached(wanted, self._take_cell(), build=build is not None)
         try:
             for seat in seats:
                 self._join(attached, seat, kept.get(seat.record.id))
@@ -160,8 +160,9 @@ class Keeper:
         wanted, host = attached.membership, self._parts.resolv_conf.read()
         connections = tuple(joint.connection for joint in attached.joints)
         own = [address for one in connections for address in (one.ipv4_address, one.ipv6_address) if address]
-        return Result(attached.cell.fd, connections, attached.ports, hosts_text(wanted, own, self._host_gateway(attached)),
-                      resolv_conf_text(wanted, host.search, host.options))
+        gateway = self._host_gateway(attached)
+        return Result(attached.cell.fd, connections, attached.ports, hosts_text(wanted, own, gateway),
+                      resolv_conf_text(wanted, host.search, host.options), gateway)
 
     def _host_gateway(self, attached: _Attached) -> str:
         four, six = attached.ways
@@ -325,10 +326,11 @@ class Keeper:
         """Of the namespaces of all that is attached."""
         return {one.cell.inode for one in self._attached.values()}
 
-    def drop_unheld(self, held: set[int], patience: int = 2) -> None:
-        """Detach whoever's namespace nobody was found to hold, `patience` times in a row: its shim was killed."""
+    def drop_unheld(self, held: set[int], besides: tuple[str, ...], patience: int = 2) -> None:
+        """Detach whoever's namespace nobody was found to hold, `patience` times in a row: its shim was killed. Not those named in `besides`."""
         for attached in list(self._attached.values()):
-            attached.missed = 0 if attached.cell.inode in held else attached.missed + 1
+            known = attached.cell.inode in held or attached.membership.container in besides
+            attached.missed = 0 if known else attached.missed + 1
             if attached.missed >= patience:
                 self.detach(attached.membership.container)
 

@@ -24,15 +24,17 @@ if TYPE_CHECKING:
 
 _SO_PEERCRED, _SOL_SOCKET = 17, 1
 _SWEEP_S = 20.0
+_TOLD = ("expect", "release")                             # verbs that nobody waits for
 _PASSING = ("attach", "connect", "acquire")               # verbs that have to do with namespaces, which belong to a user namespace
 
 
 class _Client:
-    __slots__ = ("builds", "socket")
+    __slots__ = ("builds", "expects", "socket")
 
     def __init__(self, socket: "_socket.socket") -> None:
         self.socket = socket
         self.builds: set[str] = set()                     # namespaces of steps, which it alone has use for
+        self.expects = False                              # to take such
 
 
 class Server:
@@ -83,6 +85,8 @@ class Server:
                 self._hang_up(client)
                 return
             answer, sent = self._answer(client, request)
+            if request[0] in _TOLD:
+                return
             try:
                 wire.send(client.socket, answer, sent)
             except OSError:
@@ -90,8 +94,8 @@ class Server:
         finally:
             for one in fds:
                 os.close(one)
-        self._consider_leaving()
-        self._loop.after(0, self._refill)
+            self._consider_leaving()
+            self._loop.after(0, self._refill)
 
     def _answer(self, client: _Client, request: "tuple[Any, ...]") -> "tuple[tuple[Any, ...], tuple[int, ...]]":
         verb, fingerprint, user_namespace, *rest = request
@@ -119,6 +123,7 @@ class Server:
     def _hang_up(self, client: _Client) -> None:
         for container in client.builds:
             self._service.keeper.detach(container)
+        self._service.stepping.expected -= client.expects
         self._loop.forget(client.socket.fileno())
         del self._clients[client.socket.fileno()]
         client.socket.close()
@@ -157,11 +162,17 @@ class Server:
 
     def _on_acquire(self, client: _Client) -> "tuple[Any, tuple[int, ...]]":
         """A namespace for one step of a build."""
-        container = os.urandom(32).hex()
-        wanted = Membership(container, f"step-{container[:12]}", "", (Endpoint(".build"),))
-        result = self._service.keeper.attach(wanted, build=True)
+        self._on_expect(client)
+        container, result = self._service.stepping.take()
         client.builds.add(container)
-        return (container, result.resolv_conf), (result.namespace,)
+        return (container, result.resolv_conf, result.gateway), (result.namespace,)
+
+    def _on_expect(self, client: _Client) -> "tuple[Any, tuple[int, ...]]":
+        """It is going to build."""
+        if not client.expects:
+            client.expects = True
+            self._service.stepping.expected += 1
+        return None, ()
 
     def _on_release(self, client: _Client, container: str) -> "tuple[Any, tuple[int, ...]]":
         client.builds.discard(container)
@@ -178,6 +189,8 @@ class Server:
         self._consider_leaving()
 
     def _refill(self) -> None:
+        self._service.stepping.refill()
+        self._consider_leaving()
         if self._service.keeper.refill():
             self._loop.after(0, self._refill)
 

@@ -24,6 +24,7 @@ from runner.agent.ports import Ports
 from runner.agent.records import Networks
 from runner.agent.resolver import ResolvConf, Resolver
 from runner.agent.ruleset import RELAY_MARK
+from runner.agent.stepping import Stepping
 from runner.network import NetworkRecord, NetworkSpec, root_id
 from store.events import Events
 
@@ -63,6 +64,7 @@ class Service:
         self._events = Events(root)
         self.keeper = Keeper(Parts(self.live, self._bridges, self._firewall, ports, names, nameserver, nft, self._members, ResolvConf(),
                                    self._emit, outside.gateway))
+        self.stepping = Stepping(self.keeper)
 
     def _prepare(self, record: NetworkRecord) -> None:
         """What the machine has to do before this network becomes real."""
@@ -113,7 +115,7 @@ class Service:
         inodes = self.keeper.inodes()
         if inodes:
             found = namespace.find(inodes)
-            self.keeper.drop_unheld(set(found))
+            self.keeper.drop_unheld(set(found), self.stepping.ready())
             for fd in found.values():
                 os.close(fd)
 

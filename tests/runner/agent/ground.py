@@ -124,6 +124,10 @@ class Ground:
         self._agents.append(Agent(str(root), str(root / "run"), idle_s=idle_s))
         return self._agents[-1]
 
+    def keep(self, agent: Agent) -> None:
+        """Have it closed when the ground is left."""
+        self._agents.append(agent)
+
     def attach(self, agent: Agent, membership: Membership) -> Attachment:
         """Attached; the namespace is held until the ground is left, as by a container's shim."""
         attachment = agent.attach(membership)

@@ -1,15 +1,12 @@
-"""Who reaches whom: networks apart, internal ones, neighbours, the outside, build steps."""
+"""Who reaches whom: networks apart, internal ones, neighbours, the outside."""
 
-import os
 import subprocess
 
 import pytest
 
-from runner.agent import namespace
 from runner.agent.client import Agent
-from runner.agent.records import Networks
 from runner.network import ICC, MASQUERADE, NetworkSpec, Pool
-from tests.runner.agent.ground import MACHINE, SERVER, SERVER6, WORLD, Ground, ask, eventually, interfaces, links, look_up, member, ruleset, tell_peer
+from tests.runner.agent.ground import MACHINE, SERVER, SERVER6, WORLD, Ground, ask, member, ruleset, tell_peer
 
 pytestmark = pytest.mark.userns
 SHORT_S = 0.4
@@ -87,45 +84,6 @@ def test_without_icc_neighbours_do_not_reach_each_other(ground: Ground, agent: A
     ground.serve(one.namespace, tell_peer, 80)
     assert ground.call(two.namespace, ask, "10.5.0.2", 80, SHORT_S) in ("TimeoutError", "OSError")
     assert ask("10.5.0.2", 80) == "10.5.0.1"
-
-
-# ---------------------------------------------------------------- steps of builds
-@pytest.mark.usefixtures("server")
-def test_a_step_reaches_the_outside_only(ground: Ground, agent: Agent) -> None:
-    serving = ground.attach(agent, member(1, "bridge"))
-    ground.serve(serving.namespace, tell_peer, 80)
-    with agent.acquire() as one, agent.acquire() as two:
-        assert ground.call(one, ask, SERVER, 80) == MACHINE
-        address = ground.call(one, interfaces)["eth0"][0].partition("/")[0]
-        ground.serve(one, tell_peer, 80)
-        assert ground.call(two, ask, address, 80, SHORT_S) in ("TimeoutError", "OSError")
-        assert ground.call(two, ask, serving.connections[0].ipv4_address, 80, SHORT_S) == "TimeoutError"
-        assert ground.call(one, look_up, "c1") == ("SERVFAIL", ())
-
-
-def test_a_step_gets_a_namespace_that_nobody_had(ground: Ground, agent: Agent) -> None:
-    seen = set()
-    for _ in range(6):
-        with agent.acquire() as fd:
-            cookie = ground.call(fd, namespace.cookie)
-            seen.add(cookie)
-    assert len(seen) == 6
-
-
-def test_the_network_of_steps_is_in_no_list(agent: Agent) -> None:
-    with agent.acquire():
-        names = [record.name for record in Networks(agent._root).list()]
-    assert names == ["bridge", "host", "none"]
-
-
-def test_a_step_whose_command_is_killed_is_let_go(ground: Ground, agent: Agent) -> None:
-    other = Agent(agent._root, agent._run_directory)
-    step = other.acquire()
-    step.__enter__()
-    veths = [name for name in links() if name.startswith("pv")]
-    other.close()
-    os.close(step._fd)
-    assert veths and eventually(lambda: [name for name in links() if name.startswith("pv")], lambda found: not found) == []
 
 
 def test_rules_are_one_table_of_this_root_only(ground: Ground, agent: Agent) -> None:

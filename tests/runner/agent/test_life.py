@@ -10,6 +10,7 @@ import pytest
 
 from runner.agent.client import Agent
 from runner.agent.errors import AgentLost, NetworkError
+from runner.agent.steps import Step
 from runner.endpoint import Endpoint
 from runner.network import NetworkSpec, Pool
 from tests.runner.agent.ground import (
@@ -60,7 +61,7 @@ def test_when_idle_it_leaves_nothing(ground: Ground) -> None:
     agent = ground.agent(idle_s=0.2)
     agent.create(NetworkSpec("web"))
     attached = ground.attach(agent, member(1, "web", ports=(published(80, 8080),)))
-    with agent.acquire():
+    with Step(agent):
         pass
     agent.detach(member(1).container)
     ground.let_go(attached)

@@ -13,6 +13,7 @@ from kernel.syscalls import CLONE_NEWNET, MS_BIND, PR_SET_PDEATHSIG, mount, prct
 from runner.agent import namespace
 from runner.agent.client import Agent
 from runner.agent.errors import PortForbidden
+from runner.agent.steps import Step
 from runner.endpoint import Attachment
 from runner.network import NetworkSpec, Pool
 from sandbox import userns
@@ -204,7 +205,7 @@ def test_killed_it_is_restored_with_its_way_out(ground: Ground, unprivileged: Us
 
 def step(root: Path) -> list[object]:
     inside = Inside(root)
-    with inside.agent.acquire() as fd:
+    with Step(inside.agent) as fd:
         def there() -> list[object]:
             setns(fd, CLONE_NEWNET)
             return [ask(SERVER, 80), look_up("example.org"), namespace.read_sysctl("net/ipv4/ip_unprivileged_port_start")]
