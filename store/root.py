@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 DIRECTORIES = ("blobs", "blobs/sha256", "snapshots", "contexts", "cachemounts", "leases", "logs", "tmp")
-_KNOWN = {name for name in DIRECTORIES if "/" not in name} | {"run", "format", "format.new", "lock", "index.db", "index.db-wal", "index.db-shm"}
+_KNOWN = {name for name in DIRECTORIES if "/" not in name} | {
+    "git", "known_hosts", "containers", "volumes", "run", "format", "format.new", "lock",
+    *(f"{name}.db{end}" for name in ("index", "runner", "networks", "registry") for end in ("", "-wal", "-shm"))}
 _REFUSED = {"nfs": "NFS", "nfs4": "NFS", "cifs": "SMB", "smb3": "SMB", "9p": "9p", "vboxsf": "a shared folder", "vfat": "FAT", "exfat": "exFAT"}
 
 # version -> what brings a store of that version to the next one, given its path

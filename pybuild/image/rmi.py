@@ -7,7 +7,7 @@ from pybuild.scanner import Options
 USAGE = Usage("Remove images: of a name, take it away, and delete the image with its last one; of an ID, delete the image.", "pybuild rmi guestbook",
               (Operand("images", "+", "names or IDs"),),
               (Option("-f --force", FLAG, "remove an ID with several names; do not mind what does not exist"),
-               Option("--no-prune", FLAG, "for habits: layers are freed by `pybuild prune`, never here")))
+               Option("--no-prune", FLAG, "keep on the disk what only these images needed, until `pybuild prune`")))
 
 
 def main(options: Options) -> int:
@@ -15,7 +15,7 @@ def main(options: Options) -> int:
     from store.errors import ReferenceMissing, StoreError
     from store.reference import parse_reference
 
-    status = 0
+    status, deleted = 0, False
     with open_store(options) as store:
         for name in options.images:
             try:
@@ -24,6 +24,13 @@ def main(options: Options) -> int:
                 if not (options.force and isinstance(error, ReferenceMissing)):
                     status = report(error)
                 continue
+            deleted = deleted or any(item.action == "deleted" for item in removed)
             for item in removed:
                 print(f"Untagged: {parse_reference(item.what).familiar()}" if item.action == "untagged" else f"Deleted: {item.what}")
+        if deleted and not options.no_prune:
+            from pybuild.user import enter
+            from store.gc import sweep
+
+            enter(store)                                # layers have files of several owners
+            sweep(store)
     return status

@@ -15,6 +15,7 @@ USAGE = Usage("Write images to an archive (docker's format, or an OCI layout in 
 
 def main(options: Options) -> int:
     from builder.outputs import Opened
+    from pybuild.user import enter
     from store.archivewriter import choose_images, save
     from store.layout import write_layout
 
@@ -22,6 +23,7 @@ def main(options: Options) -> int:
         what = "an OCI layout is a directory" if options.format == "oci-dir" else "an archive cannot go to a terminal"
         raise Misuse(what, "name it with `-o PATH`")
     with open_store(options) as store:
+        enter(store)                                     # layers have files of several owners
         if options.format == "oci-dir":
             write_layout(store, choose_images(store, tuple(options.images)), os.path.abspath(options.output))
             return 0
