@@ -6,8 +6,10 @@ import os
 
 from builder.errors import BuildError
 from builder.files import DIRECTORY, SYMLINK
+from kernel import whiteout
 from kernel.paths import DIRECTORY as OPEN_DIRECTORY
 from kernel.paths import open_beneath
+from store.dressing import give_marked
 from store.view import NotInView, View
 
 TYPE_CHECKING = False
@@ -19,10 +21,15 @@ _LINKS_MAX = 40
 
 
 class Target:
-    """Paths are real and relative to the root ("" is the root), unless said otherwise. `close` dresses the directories and lets go."""
+    """Paths are real and relative to the root ("" is the root), unless said otherwise. `close` dresses the directories and lets go.
 
-    def __init__(self, below: View, draft: str) -> None:
+    marked: files can have one owner only, and their marks tell the real one (store.dressing); `owners` those of what has no marks, by path.
+    """
+
+    def __init__(self, below: View, draft: str, *, marked: bool = False) -> None:
         self._below = below
+        self.marked = marked
+        self.owners: dict[str, tuple[int, int]] = {}
         self._fd = os.open(draft, OPEN_DIRECTORY)
         self._kinds: dict[str, int] = {"": DIRECTORY}    # what the draft has, and what it is
         self._links: dict[str, str] = {}
@@ -135,14 +142,30 @@ class Target:
             except FileNotFoundError:                    # promised, and not made yet
                 pass
         self._kinds[path] = kind
+        self.owners.pop(path, None)
         if kind == SYMLINK:
             self._links[path] = link
         return fd, name
 
+    def give(self, fd: int, owner: tuple[int, int]) -> None:
+        """Give a file that was just made to its owner."""
+        if not self.marked:
+            os.fchown(fd, *owner)
+        elif owner != (0, 0):
+            give_marked(fd, *owner, marked=True)
+
+    def give_special(self, path: str, owner: tuple[int, int]) -> None:
+        """The same of a link, fifo or device that was made where `prepare_file` said."""
+        if not self.marked:
+            fd, name = self.place(path)
+            os.chown(name, *owner, dir_fd=fd, follow_symlinks=False)
+        elif owner != (0, 0):
+            self.owners[path] = owner
+
     def remove(self, path: str) -> None:
         """Have something that lies below be gone."""
         fd, name = self.prepare_file(path, WHITEOUT) if self.kind(path) != DIRECTORY else self._prepare(path)
-        os.mknod(name, WHITEOUT | 0o600, 0, dir_fd=fd)
+        whiteout.make(name, fd)
 
     def _prepare(self, path: str) -> tuple[int, str]:
         self._bring_up(path.rpartition("/")[0])
@@ -194,7 +217,7 @@ class Target:
             try:
                 for key, value in xattrs:
                     os.setxattr(fd, key, value)
-                os.fchown(fd, uid, gid)
+                give_marked(fd, uid, gid, self.marked)
                 os.fchmod(fd, mode)
                 if mtime is not None:
                     os.utime(fd, ns=(mtime, mtime))

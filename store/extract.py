@@ -7,6 +7,7 @@ changed through their descriptor. Numbers are capped by the policy. Read in this
 import errno
 import os
 
+from kernel import whiteout
 from kernel.value import Value
 from store.crew import HashingThread
 from store.digest import Digest, Hasher, sha256
@@ -178,7 +179,7 @@ class _Extraction:
         try:
             status = os.stat(gone, dir_fd=fd, follow_symlinks=False)
         except FileNotFoundError:
-            os.mknod(gone, CHARACTER, 0, dir_fd=fd)
+            whiteout.make(gone, fd)
             return
         # a deletion is of what lies below; what this layer itself has there stays
         if status.st_mode & FORMAT == DIRECTORY:
@@ -264,7 +265,7 @@ class _Extraction:
     def _link_to(self, target_fd: int, target: str, here: str, name: str) -> None:
         status = os.stat(target, dir_fd=target_fd, follow_symlinks=False)
         kind = status.st_mode & FORMAT
-        if kind == CHARACTER and not status.st_rdev:
+        if whiteout.is_whiteout(status.st_mode, status.st_rdev):
             raise InvalidLayer(f"is a hard link to `{target}`, which the layer deletes", f"{here}/{name}")
         if kind == DIRECTORY:
             raise InvalidLayer(f"is a hard link to the directory `{target}`", f"{here}/{name}")

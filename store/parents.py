@@ -6,10 +6,11 @@ draft first and then in the layers below it. A directory that only lies below is
 
 import os
 
+from kernel import whiteout
 from kernel.paths import remove_tree
 from store.dressing import Look, look_of
 from store.errors import InvalidLayer
-from store.tree import CHARACTER, DIRECTORY, FORMAT, OPEN_DIRECTORY, SYMLINK, open_below
+from store.tree import DIRECTORY, FORMAT, OPEN_DIRECTORY, SYMLINK, open_below
 from store.view import LINKS, Entry, NotInView, View
 
 _OPEN_AT_ONCE = 128
@@ -110,7 +111,7 @@ class Parents:
         kind = status.st_mode & FORMAT
         if kind == SYMLINK:
             return os.readlink(part, dir_fd=fd)
-        if kind == CHARACTER and not status.st_rdev:         # deleted by this layer, and begun anew
+        if whiteout.is_whiteout(status.st_mode, status.st_rdev):     # deleted by this layer, and begun anew
             if not create:
                 return None
             os.unlink(part, dir_fd=fd)

@@ -7,6 +7,7 @@ A Tree is plain data, so that `marshal` keeps it: {directory: rows}; a directory
 import os
 from struct import Struct
 
+from kernel.whiteout import STAND_IN
 from store.digest import Digest, from_raw, sha256
 
 TYPE_CHECKING = False
@@ -141,7 +142,8 @@ def open_below(root_fd: int, path: str) -> int:
 
 
 def stat_row(s: os.stat_result) -> "Stat":
-    return s.st_mode, s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino, s.st_uid, s.st_gid, s.st_nlink, s.st_rdev
+    device = s.st_rdev if s.st_rdev != STAND_IN else 0
+    return s.st_mode, s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino, s.st_uid, s.st_gid, s.st_nlink, device
 
 
 def sorted_names(names: "list[str]") -> "list[str]":

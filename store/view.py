@@ -6,10 +6,10 @@ chain, as in a chroot. What is below is never written to, so what was found once
 
 import os
 
+from kernel import whiteout
 from kernel.value import Value
 from store.errors import StoreError
 from store.tree import (
-    CHARACTER,
     DIRECTORY,
     FORMAT,
     MODE,
@@ -235,7 +235,7 @@ class View:
                 kind = status.st_mode & FORMAT
                 if found is not None and kind != DIRECTORY:
                     break                              # hidden by a directory above, and so is what is below it
-                if kind == CHARACTER and not status.st_rdev:
+                if whiteout.is_whiteout(status.st_mode, status.st_rdev):
                     break
                 opaque = self._share(fd, name) if kind == DIRECTORY else True
                 sharing.append(index)
