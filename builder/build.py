@@ -12,10 +12,11 @@ from builder.executor import SandboxExecutor
 from builder.explain import Cause, Inputs, explain, similarity
 from builder.export import export
 from builder.failure import Failed, rescue
-from builder.graph import RunOp, SourceImage, SourceLocal, SourceTree
+from builder.graph import SourceImage, SourceLocal, SourceTree
 from builder.images import BaseImages
 from builder.layerfiles import LayerFiles
 from builder.lower import Known, Lowered, lower
+from builder.network import check as check_network
 from builder.outputs import check_outputs, write_outputs
 from builder.plan import DONE, READY, WAITING, begin
 from builder.progress import Note, StepExplained, StepQueued
@@ -59,7 +60,7 @@ _MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 class Tools:
-    """What a build is done with. connect: to the zygote; network: namespaces for RUN (None: it has none); pull: of images that are not here; attend:
+    """What a build is done with. connect: to the zygote; network: for RUN (None: it has none); pull: of images that are not here; attend:
     stays with a shell in a step that failed (None: there is no terminal); sessions: makes registry sessions, for caches; grown: told of each layer's
     bytes."""
 
@@ -73,6 +74,7 @@ class Tools:
 def build(request: Request, store: "Store", tools: Tools, on_event: "OnEvent") -> Result:
     """Build the image. Raises LangError, BuildError, StoreError, SandboxError; the store then holds what was finished, and no image."""
     check_outputs(request)
+    check_network(request.network, request.add_hosts)
     ulimits(request.ulimits)
     run = _Build(request, store, tools, on_event)
     try:
@@ -235,14 +237,13 @@ class _Build:
         for vertex in lowered.graph.vertices:
             if vertex.number:
                 self._on_event(StepQueued(vertex.number, vertex.label))
-        if self._tools.network is None and any(isinstance(v.op, RunOp) and v.op.network == "default" for v in lowered.graph.vertices):
-            self._on_event(Note("info", "RUN has no network here: `--network host` gives it this machine's"))
 
     def _executor(self) -> SandboxExecutor:
         request = self._request
         namespace = dict(request.build_args).get("BUILDKIT_CACHE_MOUNT_NS", "")
         around = Surroundings(kept(self._tools.connect), self._tools.network, request.secrets, request.ssh,
-                              CacheDirectories(f"{self._store.root.path}/cachemounts", namespace, os.urandom(8).hex(), self._travel.restore_mount),
+                              CacheDirectories(f"{self._store.root.path}/cachemounts", namespace, os.urandom(8).hex(), self._travel.restore_mount,
+                                               self._store.root.owners == "xattr"),
                               self._store.root.userxattr)
         return SandboxExecutor(self._store, around, self.context, self.content, self._source_of, self._slot, self._manifests.get, self._missed,
                                request.fresh, request.rescue.wants_files, self._travel.imported)

@@ -31,7 +31,8 @@ from store.images import Layer
 from store.pack import diff_id
 from store.snapshots import Draft, SnapshotId
 from store.store import Store
-from store.tree import clamp, digest, scan, size_of, stack
+from store.tree import FORMAT, GID, MODE, REGULAR, UID, clamp, digest, scan, size_of, stack
+from store.tree import own as given
 from store.view import View
 
 TYPE_CHECKING = False
@@ -52,11 +53,13 @@ _SMALL = 4 << 20                                         # bytes of a layer whos
 
 
 class Made(Value):
-    """A draft with a step's files in it. digests: sha256 by path of files whose content is known already. below: what it is stacked on."""
+    """A draft with a step's files in it. digests: sha256 by path of files whose content is known already. below: what it is stacked on.
+    owners: of links and fifos, where the file system cannot tell."""
 
     draft: Draft
     digests: "dict[str, bytes]"
     below: tuple[SnapshotId, ...] = ()
+    owners: "tuple[tuple[str, tuple[int, int]], ...]" = ()
 
 
 class SandboxExecutor:
@@ -81,6 +84,8 @@ class SandboxExecutor:
         self._spare: Draft | None = None                 # a draft made ahead
         self._used: Draft | None = None                  # one that was handed over, of which something is left
         self._pid = os.getpid()
+        self._marked = store.root.owners == "xattr"      # files have one owner, and marks tell the real one
+        self._known_specials: dict[str, dict[str, tuple[int, int]]] = {}
 
     # ------------------------------------------------------------ the Executor protocol
     def begin(self, step: "Step", inputs: "tuple[Chain, ...]") -> CacheRecord | None:
@@ -251,10 +256,10 @@ class SandboxExecutor:
         draft = self._draft(inputs[0])
         try:
             if isinstance(op, RunOp):
-                self._run(op, step, inputs, draft, send)
-                return Made(draft, {})
+                return Made(draft, {}, owners=self._run(op, step, inputs, draft, send))
             if isinstance(op, CopyOp):
-                return Made(draft, self._copy(op, step, inputs, draft))
+                digests, owners = self._copy(op, step, inputs, draft)
+                return Made(draft, digests, owners=owners)
             assert isinstance(op, MkdirOp), f"no step: {op!r}"
             self._mkdir(op, inputs[0], draft)
             return Made(draft, {})
@@ -275,7 +280,7 @@ class SandboxExecutor:
     def _facts(self, made: Made, name: str, epoch: int | None) -> "dict[str, Any]":
         """What is known of a draft once it is whole. name: under which it outlives this worker; epoch: no file of it is younger."""
         snapshots = self._store.snapshots
-        own = tree = scan(made.draft.directory, owners=self._store.root.owners, known=_by_inode(made))
+        own = tree = given(scan(made.draft.directory, owners=self._store.root.owners, known=_by_inode(made)), dict(made.owners))
         if epoch is not None:
             own = tree = clamp(own, epoch)
         for part in made.below:
@@ -307,7 +312,7 @@ class SandboxExecutor:
         return parts(step.vertex.op, step.vertex.inputs, results, self._content)
 
     # ------------------------------------------------------------ RUN
-    def _run(self, op: RunOp, step: "Step", inputs: "tuple[Chain, ...]", draft: Draft, send: "Send") -> None:
+    def _run(self, op: RunOp, step: "Step", inputs: "tuple[Chain, ...]", draft: Draft, send: "Send") -> "tuple[tuple[str, tuple[int, int]], ...]":
         store = self._store
         place = self.place(step.vertex, inputs, draft)
         log = os.open(f"{store.root.path}/logs/{log_name(step.key)}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
@@ -317,7 +322,7 @@ class SandboxExecutor:
             send("log", (stream, data))
 
         try:
-            run(op, place, self.around, output, step.vertex.no_cache)
+            return tuple(run(op, place, self.around, output, step.vertex.no_cache).items())
         finally:
             os.close(log)
             self.remove_scratch(draft)
@@ -331,7 +336,21 @@ class SandboxExecutor:
         if not below or not all(mounted[1:]):
             empty = (self._scratch(draft, "empty"),)     # an overlay needs something to lie on
             below, mounted = below or empty, [directories or empty for directories in mounted]
-        return Place(below, draft.directory, draft.work, tuple(mounted), lambda: self._scratch(draft, f"rw-{time.monotonic_ns()}"))
+        return Place(below, draft.directory, draft.work, tuple(mounted), lambda: self._scratch(draft, f"rw-{time.monotonic_ns()}"),
+                     self._specials(inputs[0]) if self._marked else None)
+
+    def _specials(self, chain: "Chain") -> dict[str, tuple[int, int]]:
+        """Owners of the links and fifos in the layers of a chain, as far as they are not root's: by path."""
+        found: dict[str, tuple[int, int]] = {}
+        for layer in chain:
+            specials = self._known_specials.get(layer.snapshot)
+            if specials is None:
+                tree = self._store.snapshots.tree(SnapshotId(layer.snapshot))
+                specials = self._known_specials[layer.snapshot] = {
+                    f"{rel}{row[0]}": (row[1][UID], row[1][GID]) for rel, rows in tree.items() for row in rows
+                    if row[1][MODE] & FORMAT not in (REGULAR, DIRECTORY)}
+            found |= specials
+        return {path: owner for path, owner in found.items() if owner != (0, 0)}
 
     def _scratch(self, draft: Draft, name: str) -> str:
         """A directory beside the draft's own, gone before it is committed."""
@@ -363,7 +382,7 @@ class SandboxExecutor:
         assert isinstance(op, SourceLocal)
         files = self._local(op.name)
         draft = store.snapshots.begin()
-        target = Target(View(()), draft.directory)
+        target = Target(View(()), draft.directory, marked=self._marked)
         taken = take(files, edge.selector)
         digests: dict[str, bytes] = {}
         for item in taken:
@@ -395,11 +414,11 @@ class SandboxExecutor:
         earlier = Earlier(store.snapshots.tree(snapshot))
         draft = self._draft(inputs[0])
         try:
-            digests = self._copy(op, step, ((*inputs[0], layer_of(before)), *inputs[1:]), draft, earlier, inputs[0])
+            digests, owners = self._copy(op, step, ((*inputs[0], layer_of(before)), *inputs[1:]), draft, earlier, inputs[0])
         except (TooDifferent, BuildError):               # an error, if it is one, comes again where it is made whole
             store.snapshots.discard(draft)
             return None
-        return Made(draft, digests, (snapshot,))
+        return Made(draft, digests, (snapshot,), owners)
 
     def _remove(self, earlier: Earlier, target: Target, parent: "Chain") -> None:
         """Whiteouts for what the copy no longer has. One would also hide what lies below the copy: then there is none to be had."""
@@ -412,9 +431,9 @@ class SandboxExecutor:
                     target.remove(path)
 
     def _copy(self, op: CopyOp, step: "Step", inputs: "tuple[Chain, ...]", draft: Draft, earlier: Earlier | None = None,
-              parent: "Chain" = ()) -> dict[str, bytes]:
+              parent: "Chain" = ()) -> "tuple[dict[str, bytes], tuple[tuple[str, tuple[int, int]], ...]]":
         below = self._view(inputs[0])
-        target = Target(below, draft.directory)
+        target = Target(below, draft.directory, marked=self._marked)
         digests: dict[str, bytes] = {}
         try:
             owner = resolve_owner(op.owner, below) if op.owner else None
@@ -443,7 +462,7 @@ class SandboxExecutor:
         finally:
             target.close()
             below.close()
-        return digests
+        return digests, tuple(target.owners.items())
 
     def _files(self, edge: "Edge", chain: "Chain") -> "Files":
         source = self._source_of(edge)
@@ -453,7 +472,7 @@ class SandboxExecutor:
 
     def _mkdir(self, op: MkdirOp, below: "Chain", draft: Draft) -> None:
         view = self._view(below)
-        target = Target(view, draft.directory)
+        target = Target(view, draft.directory, marked=self._marked)
         try:
             account = resolve(op.user, (), lambda name: _read_text(view, f"etc/{name}"))
             target.make_directories(target.resolve(op.path), owner=(account.uid, account.gid))
@@ -511,7 +530,7 @@ def _write_text(target: Target, destination: str, name: str, content: str, dress
     fd = os.open(base, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=directory)
     with open(fd, "wb") as file:
         file.write(data)
-        os.fchown(fd, *owner)
+        target.give(fd, owner)
         os.fchmod(fd, dressing.chmod.apply(0o644, False) if dressing.chmod else 0o644)
     return {goal: sha256(data).digest()}
 

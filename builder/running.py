@@ -80,13 +80,23 @@ class Place(Value):
     work: str
     inputs: tuple[tuple[str, ...], ...]
     scratch: "Callable[[], str]"                         # a new temporary directory, which somebody else removes
+    owners: "dict[str, tuple[int, int]] | None" = None   # whose links and fifos are, where the file system cannot tell; None where it can
 
 
-def run(op: RunOp, place: Place, around: Surroundings, output: "Callable[[int, bytes], None]", no_cache: bool) -> None:
-    """Run the process to its end. Raises StepFailed, BuildError, SandboxError. output(stream, data) is called as it comes."""
+def run(op: RunOp, place: Place, around: Surroundings, output: "Callable[[int, bytes], None]", no_cache: bool) -> "dict[str, tuple[int, int]]":
+    """Run the process to its end; owners of the links and fifos that it left, as in Place. Raises StepFailed, BuildError, SandboxError.
+    output(stream, data) is called as it comes."""
     session = Session(lambda text: output(2, text.encode() + b"\n"))
     try:
         spec = specify(op, place, around, session, no_cache)
+        table = -1
+        if place.owners is not None:
+            from sandbox.owners import write_table
+
+            table = os.memfd_create("owners")
+            session.later(lambda: os.close(table))
+            write_table(table, place.owners)
+            spec = spec._replace(owners=table)
         tail = _Tail(output)
         try:
             ended = _start_and_wait(around.connect(), spec, tail, op.how.timeout / 1e9)
@@ -95,6 +105,11 @@ def run(op: RunOp, place: Place, around: Surroundings, output: "Callable[[int, b
         if ended.code:
             why = " (the kernel ran out of memory for it)" if ended.oom else ""
             raise StepFailed(f"the command exited with status {ended.code}{why}", exit_status=ended.code, log=tail.data)
+        if table < 0:
+            return {}
+        from sandbox.owners import read_table
+
+        return read_table(table)
     finally:
         session.close()
 
