@@ -53,7 +53,8 @@ def unpack(files: "Files", node: "Node", target: "Target", destination: str, dre
     head, chunks = peek(_chunks(files, node))
     mode = dressing.chmod.mode if dressing.chmod else None
     policy = Policy(whiteouts=False, owner=dressing.owner, mode=mode, prefix=goal, xattr_prefix=root.xattr_prefix, owners=root.owners)
-    apply(decompress(chunks, detect(head)), target.fd, policy, below)
+    applied = apply(decompress(chunks, detect(head)), target.fd, policy, below)
+    target.owners |= applied.owners
     target.look_again()
 
 

@@ -11,6 +11,7 @@ from kernel.locks import Lock
 from kernel.paths import DIRECTORY, remove_tree
 from kernel.value import Value
 from store.digest import digest_of
+from store.dressing import give_marked
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,13 +33,16 @@ class CacheDirectory(Value):
 
 
 class CacheDirectories:
-    def __init__(self, root: str, namespace: str = "", build: str = "", restore: "Restore | None" = None) -> None:
+    def __init__(self, root: str, namespace: str = "", build: str = "", restore: "Restore | None" = None,
+                 marked: bool = False) -> None:
         """root: the store's directory for them. namespace: BUILDKIT_CACHE_MOUNT_NS. build: which build this is: one with --no-cache begins
-        each cache anew, once. restore: fills a new one (name, empty directory, who is told) from another machine's cache, if that has it."""
+        each cache anew, once. restore: fills a new one (name, empty directory, who is told) from another machine's cache, if that has it.
+        marked: owners of files are told by marks (store.dressing)."""
         self._root = root
         self._namespace = namespace
         self._build = build
         self._restore = restore
+        self._marked = marked
 
     def open(self, mount: "CacheMount", initial: tuple[str, ...], session: "Session", fresh: bool = False) -> str:
         """The directory to mount, locked as the mount shares it until the session ends.
@@ -92,8 +96,12 @@ class CacheDirectories:
         os.mkdir(path, 0o700)
         restored = self._restore is not None and session is not None and self._restore(os.path.basename(directory), path, session.say)
         if initial and not restored:
-            _fill(path, initial, mount.source)
-        os.chown(path, mount.uid or 0, mount.gid or 0)
+            _fill(path, initial, mount.source, self._marked)
+        fd = os.open(path, DIRECTORY)
+        try:
+            give_marked(fd, mount.uid or 0, mount.gid or 0, self._marked)
+        finally:
+            os.close(fd)
         os.chmod(path, 0o755 if mount.mode is None else mount.mode)
         try:
             os.rename(path, f"{directory}/data")
@@ -124,7 +132,7 @@ class CacheDirectories:
         return True
 
 
-def _fill(path: str, initial: tuple[str, ...], source: str) -> None:
+def _fill(path: str, initial: tuple[str, ...], source: str, marked: bool) -> None:
     from builder.copying import Dressing, copy
     from builder.graph import Pick, Selector
     from builder.layerfiles import LayerFiles
@@ -132,7 +140,7 @@ def _fill(path: str, initial: tuple[str, ...], source: str) -> None:
     from builder.target import Target
     from store.view import View
 
-    files, target = LayerFiles(View(initial), "the image"), Target(View(()), path)
+    files, target = LayerFiles(View(initial, owners="xattr" if marked else "real"), "the image"), Target(View(()), path, marked=marked)
     try:
         if files.lookup(source.lstrip("/")):
             copy(files, take(files, Selector((Pick(source.lstrip("/")),), wildcards=False)), target, "/", Dressing())

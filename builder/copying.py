@@ -12,6 +12,8 @@ from builder.errors import BuildError
 from builder.files import DIRECTORY, REGULAR, SYMLINK, Node
 from builder.selection import Taken, below
 from kernel.value import Value
+from store.dressing import give_marked
+from store.tree import CHARACTER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -151,13 +153,16 @@ class _Placer:
             self._forget(path)
             fd, name = target.prepare_file(path, kind, node.link)
             os.symlink(node.link, name, dir_fd=fd)
-            os.chown(name, *owner, dir_fd=fd, follow_symlinks=False)
+            target.give_special(path, owner)
             os.utime(name, ns=(node.stat[2], node.stat[2]), dir_fd=fd, follow_symlinks=False)
         elif kind != SOCKET:                             # a socket without its process is nothing
             self._forget(path)
             fd, name = target.prepare_file(path, kind)
-            os.mknod(name, kind | 0o600, node.stat[8] if kind != FIFO else 0, dir_fd=fd)
-            os.chown(name, *owner, dir_fd=fd, follow_symlinks=False)
+            if target.marked and kind != FIFO:
+                _stand_in(fd, name, kind, node.stat[8], owner)
+            else:
+                os.mknod(name, kind | 0o600, node.stat[8] if kind != FIFO else 0, dir_fd=fd)
+                target.give_special(path, owner)
             os.chmod(name, mode, dir_fd=fd)
             os.utime(name, ns=(node.stat[2], node.stat[2]), dir_fd=fd)
 
@@ -251,7 +256,7 @@ class _Placer:
                     raise BuildError(f"`{node.path}` changed while it was copied", help="build again when nothing writes to the context any more")
                 for key, value in node.xattrs:
                     os.setxattr(made, key, value)
-                os.fchown(made, *job.owner)
+                self._target.give(made, job.owner)
                 os.fchmod(made, job.mode)                # after chown, which clears setuid
                 _set_capability(made, node)
                 os.utime(made, ns=(node.stat[2], node.stat[2]))
@@ -260,6 +265,15 @@ class _Placer:
         finally:
             os.close(source)
         return node.digest
+
+
+def _stand_in(dir_fd: int, name: str, kind: int, number: int, owner: tuple[int, int]) -> None:
+    """An empty file that says in its mark which device it is: where none can be made."""
+    fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=dir_fd)
+    try:
+        give_marked(fd, *owner, marked=True, device=f":{'c' if kind == CHARACTER else 'b'}:{os.major(number)}:{os.minor(number)}")
+    finally:
+        os.close(fd)
 
 
 def _set_capability(fd: int, node: Node) -> None:

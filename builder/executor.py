@@ -9,6 +9,7 @@ import time
 from marshal import dumps, loads
 
 from builder.cachekey import canonical, chain_result, parts
+from builder.chaining import mountable
 from builder.copying import Dressing, copy
 from builder.delta import DEPTH, Earlier, TooDifferent
 from builder.epoch import stamp
@@ -500,7 +501,10 @@ class SandboxExecutor:
                 raise LayersLost(gone, "the cache has no files of it")
 
     def directories(self, chain: "Chain") -> tuple[str, ...]:
-        return tuple(dict.fromkeys(d for layer in reversed(chain) for d in self._store.snapshots.directories(SnapshotId(layer.snapshot))))
+        """What to mount of a chain, topmost first."""
+        snapshots = self._store.snapshots
+        parts = tuple(dict.fromkeys(part for layer in reversed(chain) for part in snapshots.stack(SnapshotId(layer.snapshot))))
+        return tuple(snapshots.path(part) for part in mountable(self._store, parts))
 
     def _view(self, chain: "Chain") -> "View":
         return self._store.view(as_layers(chain))

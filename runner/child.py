@@ -34,6 +34,8 @@ class Child:
         self._failure: tuple[Any, ...] = ()
         self._heard = False                               # it has said all that it will
         loop.watch(unit.control.fileno(), self._on_word)
+        if unit.supervisor:
+            loop.watch(unit.supervisor.pidfd, lambda _: unit.kill())       # nothing of it works any more
         if not unit.unborn:
             loop.watch(unit.pidfd, self._on_end)
 
@@ -67,6 +69,8 @@ class Child:
         while not self._heard:                            # what it said before it ended comes first
             self._on_word(0)
         self._loop.forget(self.unit.pidfd)
+        if self.unit.supervisor:
+            self._loop.forget(self.unit.supervisor.pidfd)
         if self._failure:
             self.unit.bury()
             self._owner.failed(self._failure)

@@ -47,8 +47,12 @@ def enter_directory(path: str) -> None:
         raise SandboxError("enter the working directory", path=path, reason="it is outside of the root")
 
 
-def become(spec: "SandboxSpec | ExecSpec", who: Account, streams: list[int], program: bytes, machine: Machine, held: int, bounding: int) -> None:
-    """Limits, streams, signals, ids, capabilities and seccomp of the process to be. What is open besides streams and control closes on exec."""
+def become(spec: "SandboxSpec | ExecSpec", who: Account, streams: list[int], program: bytes, machine: Machine, held: int, bounding: int,
+           supervision: int = -1, upper_fd: int = -1) -> None:
+    """Limits, streams, signals, ids, capabilities and seccomp of the process to be. What is open besides streams and control closes on exec.
+
+    supervision: fd of the socket to who emulates ids, -1 for nobody; upper_fd: as sandbox.emulation.meet takes it.
+    """
     set_rlimits(spec.rlimits)
     if spec.oom_score_adj:
         adjust_oom_score(spec.oom_score_adj)
@@ -57,7 +61,13 @@ def become(spec: "SandboxSpec | ExecSpec", who: Account, streams: list[int], pro
         os.dup2(fd, number)
     _close_on_exec()
     os.umask(spec.umask)
-    privileges.become(who, held, spec.ambient, program, no_new_privileges=spec.no_new_privileges, machine=machine, bounding=bounding)
+    meet = None
+    if supervision >= 0:
+        from sandbox.emulation import meet as meet_supervisor
+
+        def meet() -> None:
+            meet_supervisor(supervision, who, upper_fd, nnp=spec.no_new_privileges)
+    privileges.become(who, held, spec.ambient, program, no_new_privileges=spec.no_new_privileges, machine=machine, bounding=bounding, meet=meet)
 
 
 def _close_on_exec() -> None:

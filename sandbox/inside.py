@@ -264,7 +264,8 @@ class _Unit:
         departure.enter_directory(spec.cwd)
         image = init.open_image() if spec.init or isinstance(spec.pid, int) else -1
         self.step = "drop privileges"
-        departure.become(spec, who, streams, self._program, self._machine, held_by(spec), self._shape.bounding)
+        supervision = self._fds[-1] if self._machine.single else -1
+        departure.become(spec, who, streams, self._program, self._machine, held_by(spec), self._shape.bounding, supervision, upper_fd)
         self.step = "execute"
         environment = departure.environment_of(spec, who)
         if isinstance(spec.pid, int):

@@ -19,6 +19,10 @@ from kernel.syscalls import (
 from sandbox.account import Account
 from sandbox.machine import Machine
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 _PR_SET_KEEPCAPS = 8
 _SIGKILL = 9
 # what can be set: Python ignores SIGPIPE and SIGXFSZ, a shell may have had SIGINT ignored, and being ignored survives execve
@@ -52,14 +56,22 @@ def default_signals() -> None:
     _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
 
 
-def become(who: Account, held: int, ambient: int, program: bytes, *, no_new_privileges: bool, machine: Machine, bounding: int) -> None:
+def become(who: Account, held: int, ambient: int, program: bytes, *, no_new_privileges: bool, machine: Machine, bounding: int,
+           meet: "Callable[[], None] | None" = None) -> None:
     """The caller becomes `who` with the capabilities `held` at most, and no way back. `program`: seccomp filter, b"" for none.
 
     Without no_new_privs a filter may only be installed by who has CAP_SYS_ADMIN: so it comes before the capabilities go, and must itself
     permit the few calls that follow. Inheritable capabilities stay empty (CVE-2022-29162).
+
+    meet: where there is one id only, has the ids emulated from here on; for the kernel the process stays root of its namespace.
     """
     bound(held | ~bounding, machine.last_capability)
-    if not machine.single:
+    if meet:
+        who = who._replace(uid=0, gid=0)
+        if no_new_privileges:
+            prctl(PR_SET_NO_NEW_PRIVS, 1)
+        meet()
+    elif not machine.single:
         os.setgroups(who.groups)
     if who.gid:
         os.setresgid(who.gid, who.gid, who.gid)

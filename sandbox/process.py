@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
 
+    from sandbox.emulation import Supervisor
+
 
 _PID_SIZE, _ERROR_SIZE = 4, 8      # what the program of init.py says
 
@@ -51,7 +53,7 @@ class Unit:
     `pidfd` change when `hear` says "born".
     """
 
-    __slots__ = ("_name", "control", "group", "pid", "pidfd", "stubs", "unborn")
+    __slots__ = ("_name", "control", "group", "pid", "pidfd", "stubs", "supervisor", "unborn")
 
     def __init__(self, pid: int, pidfd: int, control: "_socket.socket") -> None:
         self.pid = pid
@@ -60,6 +62,7 @@ class Unit:
         self.unborn = self._name = ""
         self.stubs: Stubs | None = None
         self.group: Group | None = None
+        self.supervisor: Supervisor | None = None         # who emulates ids for it
 
     def name(self, command: str) -> None:
         """It will start `command` in another pid namespace."""
@@ -101,6 +104,8 @@ class Unit:
         _, status, usage = os.wait4(self.pid, 0)
         os.close(self.pidfd)
         self.control.close()
+        if self.supervisor:
+            self.supervisor.finish()
         if self.stubs:
             try:
                 remove_stubs(self.stubs)
@@ -163,7 +168,7 @@ class Maker:
                 unit = (take or self.take)(shape) or self.prepare(shape)
             if group and group.fd < 0:
                 group.enter(unit.pid)
-            _hand_over(unit, (packed, program_of(spec)), fds)
+            self._hand_over(unit, (packed, program_of(spec)), fds, spec.owners if isinstance(spec.owners, int) else -1)
         except BaseException:
             if unit:
                 unit.kill()
@@ -189,7 +194,7 @@ class Maker:
         try:
             if group and group.fd < 0:
                 group.enter(unit.pid)
-            _hand_over(unit, (packed, program_of(spec)), fds)
+            self._hand_over(unit, (packed, program_of(spec)), fds)
         except BaseException:
             unit.kill()
             unit.bury()
@@ -220,11 +225,21 @@ class Maker:
         return group, f"limits of {', '.join(group.missing)} are not enforced: this machine does not offer that controller" if group.missing else ""
 
 
-def _hand_over(unit: Unit, request: "tuple[Any, ...]", fds: "Sequence[int]") -> None:
-    try:
-        wire.send(unit.control, request, fds)
-    except BrokenPipeError:
-        pass                                              # it could not prepare itself, and has said why: that is what is heard next
+    def _hand_over(self, unit: Unit, request: "tuple[Any, ...]", fds: "Sequence[int]", table: int = -1) -> None:
+        """table: as sandbox.emulation.begin takes it."""
+        meeting = None
+        if self.machine.single:
+            from sandbox import emulation
+
+            unit.supervisor, meeting = emulation.begin(unit.pid, unit.pidfd, table)
+            fds = (*fds, meeting.fileno())
+        try:
+            wire.send(unit.control, request, fds)
+        except BrokenPipeError:
+            pass                                          # it could not prepare itself, and has said why: that is what is heard next
+        finally:
+            if meeting:
+                meeting.close()
 
 
 _programs: dict[int, bytes] = {}

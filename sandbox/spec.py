@@ -154,6 +154,8 @@ class SandboxSpec(Value):
     terminal:   (rows, columns) of a TTY; stdin, stdout and stderr are then it.
     masked:     the usual paths of /proc and /sys are hidden or read-only.
     privileged: every capability, no seccomp, nothing masked, the host's devices.
+    owners:     where files can have one owner only, an fd of a file with the table of sandbox.owners: whose the links and fifos of the lower layers
+                are; when the sandbox has ended it says so of those in the upper directory. "" for none.
     """
 
     rootfs: Overlay | Directory
@@ -187,6 +189,7 @@ class SandboxSpec(Value):
     devices: tuple[Device, ...] = ()
     shm_size: int = 64 * MIB
     umask: int = 0o022
+    owners: str | int = ""
 
     def check(self) -> "SandboxSpec":
         """Itself; raises InvalidSpec for what no kernel would take, so that it is said before anything is started."""

@@ -44,8 +44,8 @@ _REHEARSAL = (plain(ExecSpec(("/",), env=(("PATH", "/"),))), b"")
 
 
 def live(control: "_socket.socket", machine: Machine, shape: Shape) -> "NoReturn":
-    """The whole life of the process that prepares one: a request of (packed ExecSpec, program), with stdin, stdout, stderr and the pidfd of the
-    sandbox's first process."""
+    """The whole life of the process that prepares one: a request of (packed ExecSpec, program), with stdin, stdout, stderr, the pidfd of the
+    sandbox's first process, and where ids are emulated the socket for that."""
     step = "start"
     try:
         control = keep_only(control)
@@ -78,7 +78,7 @@ def live(control: "_socket.socket", machine: Machine, shape: Shape) -> "NoReturn
         step = "enter the working directory"
         departure.enter_directory(spec.cwd)
         step = "drop privileges"
-        departure.become(spec, who, streams, program, machine, held_by(spec), shape.bounding)
+        departure.become(spec, who, streams, program, machine, held_by(spec), shape.bounding, fds[4] if len(fds) > 4 else -1)
         step = "execute"
         departure.execute_in_joined_pids(spec, departure.environment_of(spec, who), image)
     except BaseException as error:

@@ -83,7 +83,7 @@ def receive(sock: "_socket.socket") -> "tuple[tuple[Any, ...] | None, list[int]]
 _FIELDS = SandboxSpec._fields
 _ROOTFS, _MOUNTS, _RLIMITS, _LIMITS, _DEVICES = (_FIELDS.index(name) for name in ("rootfs", "mounts", "rlimits", "limits", "devices"))
 _EXEC_RLIMITS = ExecSpec._fields.index("rlimits")
-_NAMESPACES = tuple(_FIELDS.index(name) for name in ("network", "pid", "ipc", "uts", "cgroup_namespace"))
+_FDS = tuple(_FIELDS.index(name) for name in ("network", "pid", "ipc", "uts", "cgroup_namespace", "owners"))
 
 
 def pack(spec: SandboxSpec, first: int) -> "tuple[tuple[Any, ...], list[int], list[int]]":
@@ -113,7 +113,7 @@ def pack(spec: SandboxSpec, first: int) -> "tuple[tuple[Any, ...], list[int], li
         for fd in opened:
             os.close(fd)
         raise
-    for index in _NAMESPACES:
+    for index in _FDS:
         if isinstance(fd := fields[index], int):
             fields[index] = place(fd)
     fields[_MOUNTS] = tuple(mounts)
@@ -143,7 +143,7 @@ def unpack(packed: "tuple[Any, ...]", fds: "Sequence[int]") -> SandboxSpec:
     fields[_RLIMITS] = tuple(Rlimit(*values[1:]) for values in packed[_RLIMITS])
     fields[_LIMITS] = Limits(*packed[_LIMITS][1:])
     fields[_DEVICES] = tuple(Device(*values[1:]) for values in packed[_DEVICES])
-    for index in _NAMESPACES:
+    for index in _FDS:
         if isinstance(fields[index], int):
             fields[index] = fds[fields[index]]
     return SandboxSpec(*fields)

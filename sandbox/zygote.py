@@ -52,8 +52,15 @@ def main() -> None:
     os._exit(0)
 
 
+def main_privately() -> None:
+    """Entry of a server of one process: arguments are the run directory, the fd of the socket to it, and the shim's module or ""."""
+    run_directory, door, shim = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+    os.set_inheritable(door, False)
+    serve_privately(wire.socket_of(door), run_directory, shim)
+
+
 def serve_privately(door: "_socket.socket", run_directory: str, shim: str) -> None:
-    """As `main`, in a fork of the only process that is served, and for as long as that lives."""
+    """As `main`, in a child of the only process that is served, and for as long as that lives."""
     os.setsid()                                           # ^C at the terminal is for our master to answer
     serve(door, "", run_directory, _load(shim))
     os._exit(0)
@@ -69,6 +76,8 @@ def _load(module: str) -> "Shim | None":
 
 def serve(door: "_socket.socket", path: str, run_directory: str, shim: "Shim | None" = None, idle_s: float = IDLE_S) -> None:
     """Serve connections until idle. `door`: a socket that listens at `path`; without path one over which connections are sent."""
+    with open("/proc/self/comm", "w") as file:
+        file.write("pybuild-zygote")                      # it was executed by an fd, and would be called by its number
     setting = _settle(run_directory)
     gc.collect()
     gc.freeze()
@@ -89,6 +98,8 @@ def _settle(run_directory: str) -> Setting:
         mount(None, b"/", None, MS_REC | MS_SLAVE)
         machine = look(stage)
         cgroups = cgroup.look(cgroup.name_of(run_directory))
+        if machine.single:
+            __import__("sandbox.emulation")
         if not machine.rootless:
             _trim(run_directory)
         return Setting(Maker(machine, cgroups), None)
@@ -251,6 +262,8 @@ class Server:
         connection.unit = unit
         self._patient_until = time.monotonic() + PATIENCE_S
         self._watch(unit.control.fileno(), lambda: self._on_word(connection, unit))
+        if unit.supervisor:
+            self._watch(unit.supervisor.pidfd, unit.kill)                  # nothing of it works any more
         if not unit.unborn:
             self._watch(unit.pidfd, lambda: self._on_end(connection, unit))
 
@@ -278,6 +291,8 @@ class Server:
         while not connection.started:                     # what it said before it ended comes first
             self._on_word(connection, unit)
         self._forget(unit.pidfd)
+        if unit.supervisor:
+            self._forget(unit.supervisor.pidfd)
         ended = unit.bury()
         connection.unit = None
         connection.say(*(connection.failure or ("exit", *ended)))

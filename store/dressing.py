@@ -49,6 +49,20 @@ def dress(fd: int, look: Look, marked: bool, device: str = "") -> None:
     os.utime(fd, ns=(look.mtime_ns, look.mtime_ns))
 
 
+def give_marked(fd: int, uid: int, gid: int, marked: bool, device: str = "") -> None:
+    """The owner alone, of an open file or directory that may have been somebody else's. device: as in `dress`."""
+    if not marked:
+        os.fchown(fd, uid, gid)
+    elif uid or gid or device:
+        os.setxattr(fd, OWNER, f"{uid}:{gid}{device}".encode())
+    else:
+        try:
+            os.removexattr(fd, OWNER)
+        except OSError as error:
+            if error.errno != errno.ENODATA:
+                raise
+
+
 def give(what: "int | str", uid: int, gid: int, dir_fd: "int | None" = None) -> None:
     """chown, of an fd or of a name that is not followed."""
     try:
