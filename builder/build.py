@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from store.cache import CacheRecord
     from store.store import Store
 
+LAYERS_MAX = 127                                         # of an image, elsewhere
 _VERDICTS = {DONE: "hit", READY: "miss", WAITING: "later"}
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 
@@ -104,7 +105,7 @@ def plan_build(request: Request, store: "Store", tools: Tools, on_event: "OnEven
     run = _Build(request, store, tools, on_event)
     try:
         plan = run.planned()
-        return Planned(run.graph, tuple("" if step.vertex.op.__class__.__name__.startswith("Source") else _VERDICTS[step.state] for step in plan.steps))
+        return Planned(run.graph, tuple(_VERDICTS[step.state] if step.vertex.number or step.vertex.inputs else "" for step in plan.steps))
     finally:
         run.close()
 
@@ -168,6 +169,8 @@ class _Build:
         finally:
             executor.close()
         steps = [step for step in solved.plan.steps if step.vertex.number and not is_remote(step.vertex.op)]
+        if len(solved.chains[lowered.graph.target]) > LAYERS_MAX:
+            self._on_event(Note("warning", f"the image has {len(solved.chains[lowered.graph.target])} layers; docker takes at most {LAYERS_MAX}"))
         finished, image = Finished(solved.plan, solved.chains, self.content, self._memo, self._load), ""
         if not self._cache_only():
             image = export(store, request, lowered, solved.chains, self._travel.inline(finished))

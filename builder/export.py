@@ -4,7 +4,6 @@ Image ID = config digest. `created` of each history entry is its layer's; entrie
 """
 
 from builder.epoch import stamp
-from builder.errors import BuildError
 from builder.executor import as_layers, now
 from builder.lower import HistoryLine
 from store.digest import Digest
@@ -69,6 +68,4 @@ def export(store: "Store", request: "Request", lowered: "Lowered", chains: "Mapp
     config = image_config(settings, lowered.platform, chain, history, created)
     if extend is not None:
         config = extend(config)
-    if len(chain) > 127:
-        raise BuildError(f"the image would have {len(chain)} layers, and docker takes 127", help="join some RUN instructions with `&&`")
     return store.images.add(config, as_layers(chain), request.names)
