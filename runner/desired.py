@@ -8,6 +8,7 @@ import os
 from kernel.value import Value
 from runner import desired_limits, desired_mounts, labels
 from runner.container import ContainerSpec
+from runner.desired_checks import check
 from runner.desired_mounts import Contents, Granted
 from runner.endpoint import Endpoint, PortMapping
 from runner.errors import InvalidService
@@ -55,6 +56,7 @@ class Wanted(Value):
 def wanted(service: "Service", project: "Project", contents: Contents, replicas: int) -> Wanted:
     """Raises InvalidService for what one machine, or this program, cannot do."""
     _refuse(service)
+    check(service)
     granted = Granted(service, contents)
     spec = _spec(service, project, granted)
     text, more = config_text(service), [*granted.contents, *_extension(service)]

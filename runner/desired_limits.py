@@ -21,7 +21,6 @@ _WITHOUT_EFFECT = {
     "storage_opt": "the root of a container is as large as the file system it is on",
     "device_cgroup_rules": "only what `devices` names can be opened in a container",
     "cgroup_parent": "the control groups of containers are below the one of this program",
-    "runtime": "there is one runtime, and it is built in",
 }
 
 

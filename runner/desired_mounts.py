@@ -104,7 +104,7 @@ def mounts(service: "Service", declared: "project.Project") -> "tuple[Mount, ...
     """Volumes and tmpfs of a service. Raises InvalidService."""
     names = {one.key: one.name for one in declared.volumes}
     found = [_mount(one, names, ("services", service.name, "volumes", index)) for index, one in enumerate(service.volumes)]
-    return (*found, *map(_tmpfs, service.tmpfs))
+    return (*found, *map(tmpfs_of, service.tmpfs))
 
 
 def _mount(mount: "part.Mount", names: "dict[str, str]", at: "Path") -> Mount:
@@ -126,6 +126,6 @@ def _mount(mount: "part.Mount", names: "dict[str, str]", at: "Path") -> Mount:
     return made
 
 
-def _tmpfs(word: str) -> Mount:
+def tmpfs_of(word: str) -> Mount:
     target, _, options = word.partition(":")
     return Mount("tmpfs", target, options=tuple(option for option in options.split(",") if option))

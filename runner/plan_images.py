@@ -101,7 +101,8 @@ def _pull(draft: "Draft", service: "Service", image: str, here: str, pull: str, 
             return 0
         if service.build is not None and policy.build == "never":
             raise ImageUnavailable(image, service.name, "is not here, and is not to be built", "leave `--no-build` out")
-        raise ImageUnavailable(image, service.name, "is not here, and is never to be pulled", "`pybuild load -i FILE` reads an archive")
+        what = f"is not here for the platform `{service.platform}`" if service.platform else "is not here"
+        raise ImageUnavailable(image, service.name, f"{what}, and is never to be pulled", "`pybuild load -i FILE` reads an archive")
     reason = "it is missing"
     if here:
         limit = _refresh_after(service, pull)

@@ -151,6 +151,11 @@ class Images:
         row = self._index.one("SELECT target FROM reference WHERE name = ?", stored_name(parse_reference(name)))
         return Digest(row[0]) if row and row[0] else None
 
+    def looked_for(self, name: str) -> int:
+        """When the name was last given to an image, or found to lead to the newest one: seconds since the epoch. 0 if it leads to none."""
+        row = self._index.one("SELECT moved FROM reference WHERE name = ?", stored_name(parse_reference(name)))
+        return int(row[0]) if row else 0
+
     # ------------------------------------------------------------ content
     def config_bytes(self, image: Digest) -> bytes:
         return self._blobs.read(image, CONFIG_LIMIT)
@@ -284,6 +289,8 @@ class Images:
                 raise ReferenceMissing(image)
             row = index.one("SELECT image, target FROM reference WHERE name = ?", stored)
             if row and row[0] == image and (not target or row[1] == target):
+                if target:                                # whoever has looked for a newer one has found it to be the newest
+                    index.run("UPDATE reference SET moved = ? WHERE name = ?", int(time.time()), stored)
                 return reference
             index.run("INSERT OR REPLACE INTO reference VALUES (?, ?, ?, ?)", stored, image, target, int(time.time()))
         self._emit("tag", image, stored)

@@ -4,7 +4,7 @@ import sys
 
 from pybuild.stack.project import is_set, limit
 from runner import plan as planning
-from runner.action import CONTAINERS, IMAGES, RESOURCES, STARTS, BuildImage, PullImage
+from runner.action import CONTAINERS, IMAGES, RESOURCES, STARTS, BuildImage, CreateNetwork, CreateVolume, PullImage
 from runner.desired import images, wanted
 from runner.desired_mounts import Contents
 from runner.load.config import in_dependency_order
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pybuild.stack.imaging import Images
     from pybuild.stack.project import stack
     from pybuild.stack.showing import Printer
-    from runner.action import Plan
+    from runner.action import Action, Plan
     from runner.apply import OnStart
     from runner.desired import Wanted
     from runner.model.project import Project
@@ -59,8 +59,21 @@ class Converging:
     # ---------------------------------------------------------------- deciding
     def observe(self) -> "Present":
         project = self.project
-        return observe(self.it.engine, project.name, images=(*images(self.wanted), *_more_images(project)),
+        found = observe(self.it.engine, project.name, images=(*images(self.wanted), *_more_images(project)),
                        networks=(one.name for one in project.networks), volumes=(one.name for one in project.volumes))
+        foreign = {one.image for one in self.wanted if one.service.platform and self._is_foreign(one.service.platform, found.image(one.image))}
+        return found._replace(images=tuple((name, id) for name, id in found.images if name not in foreign)) if foreign else found
+
+    def _is_foreign(self, platform: str, image: str) -> bool:
+        """Whether an image is for another platform than its service wants: then it is as if it was not here."""
+        from store.digest import Digest
+        from store.platform import parse_platform
+
+        record = self.it.engine.store.images.record(Digest(image)) if image else None
+        if record is None:
+            return False
+        wanted, there = parse_platform(platform), parse_platform(record.platform)
+        return (wanted.os, wanted.architecture) != (there.os, there.architecture)
 
     def plan(self, *, pulled: bool = False, settled: bool = False) -> "Plan":
         """By what there is now. pulled: images that are to be pulled have been; settled: the images are as they should be."""
@@ -68,6 +81,8 @@ class Converging:
         policy = self.options.images
         if not settled and (policy.build == "always" or "build" in (policy.pull, *(one.service.pull_policy for one in self.wanted))):
             policy = policy._replace(cached=self._cached())
+        if not settled:
+            policy = policy._replace(ages=self._ages())
         options = self.options._replace(images=Policy(settled=True) if settled else policy._replace(pulled=pulled))
         return planning.plan(self.wanted, self.project, present, options)
 
@@ -81,6 +96,17 @@ class Converging:
                 except Exception:                         # what is wrong with it is said when it is built
                     continue
         return tuple(found)
+
+    def _ages(self) -> "tuple[tuple[str, int], ...]":
+        """Of images that are to be looked for again after some time: how long ago that was done."""
+        names = {one.image for one in self.wanted if one.service.pull_policy in ("daily", "weekly", "refresh")
+                 or one.service.pull_policy.startswith("every_")}
+        if not names:
+            return ()
+        import time
+
+        now = int(time.time())
+        return tuple((name, now - self.it.engine.store.images.looked_for(name)) for name in sorted(names))
 
     def identity(self) -> "dict[str, str]":
         """What a plan rests on, beside what its steps say: the configuration of each service and what its image is now."""
@@ -159,9 +185,16 @@ def tell(failures: "tuple[Failure, ...]", it: "stack", printer: "Printer") -> No
         if isinstance(error, ImageFailed) and isinstance(failure.action, BuildImage):
             print(f"error: the build of service `{failure.action.service}` failed", file=sys.stderr)
             continue
-        if isinstance(error, InvalidService):
-            it.locate(error)
+        it.locate(error, error.path if isinstance(error, InvalidService) else _path_of(failure.action))
         print(text(error), file=sys.stderr)
+
+
+def _path_of(action: "Action") -> "tuple[str, ...]":
+    """Where the files say what a step is about."""
+    if isinstance(action, CreateNetwork | CreateVolume):
+        return "networks" if isinstance(action, CreateNetwork) else "volumes", action.key
+    service = getattr(action, "service", "")
+    return ("services", service) if service else ()
 
 
 def orphan_policy(it: "stack", remove: bool) -> "tuple[bool, bool]":

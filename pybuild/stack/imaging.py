@@ -121,7 +121,7 @@ def _printer(options: "Options", name: str, *, quiet: bool) -> "Callable[[object
     """A build's events on stderr, each line with the service it is for."""
     from pybuild.output.progress import printer
 
-    kind = options.project.progress or os.environ.get("COMPOSE_PROGRESS") or "plain"
+    kind = options.project.progress or "plain"
     return printer("quiet" if quiet or kind == "quiet" else "json" if kind == "json" else "plain", _Prefixed(name))  # type: ignore[return-value, arg-type]
 
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from pybuild.scanner import Options
     from pybuild.stack.showing import Printer
     from runner.container import Container
-    from runner.errors import InvalidService
     from runner.load.project import Loaded, LoadOptions
+    from runner.load.tree import Path
     from runner.model.project import Project
     from runner.present import Present, Seen
 
@@ -100,6 +100,7 @@ class stack:                                              # a context manager, u
             checked_name(self.name, "-p")
             return
         self.name, self.environment = self.loaded.project.name, self.loaded.environment
+        self.said.progress = self.said.progress or self.environment.get("COMPOSE_PROGRESS")
 
     @property
     def project(self) -> "Project":
@@ -187,20 +188,22 @@ class stack:                                              # a context manager, u
         from runner.errors import InvalidService
 
         if isinstance(error, InvalidService):
-            self.locate(error)
+            self.locate(error, error.path)
 
-    def locate(self, error: "InvalidService") -> None:
-        found = self.loaded.tree.position(error.path) if self.loaded else None
+    def locate(self, error: BaseException, path: "Path") -> None:
+        """Put where `path` is written on an error that does not know a place yet."""
+        found = self.loaded.tree.position(path) if self.loaded and getattr(error, "source", None) is None else None
         if found is not None:
             from lang.source import Span
 
-            error.source, error.span = found[0], Span(found[1], found[2])
+            vars(error).update(source=found[0], span=Span(found[1], found[2]))
 
 
 def printer(options: "Options", environment: "Mapping[str, str]", quiet: bool = False) -> "Printer":
     from pybuild.stack.showing import Printer, kind_of
 
-    return Printer("quiet" if quiet else kind_of(options.project, environment))
+    out = sys.stdout if is_set(environment, "COMPOSE_STATUS_STDOUT") else sys.stderr
+    return Printer("quiet" if quiet else kind_of(options.project, environment, out), out)
 
 
 def number_of(text: str, name: str, usual: int) -> int:

@@ -18,12 +18,12 @@ _GREEN, _RED, _YELLOW, _BLUE, _PLAIN = "\x1b[32m", "\x1b[31m", "\x1b[33m", "\x1b
 _MARKS = {True: "✔", False: "⠿"}
 
 
-def kind_of(said: "Options", environment: "Mapping[str, str]") -> str:
+def kind_of(said: "Options", environment: "Mapping[str, str]", out: "TextIO") -> str:
     """tty, plain, json or quiet: what was asked for, or what the terminal can do."""
     kind = said.progress or environment.get("COMPOSE_PROGRESS", "") or "auto"
     if kind == "auto":
         ansi = ansi_of(said, environment)
-        return "tty" if ansi != "never" and sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb" else "plain"
+        return "tty" if ansi != "never" and out.isatty() and os.environ.get("TERM", "dumb") != "dumb" else "plain"
     return kind if kind in ("tty", "json", "quiet") else "plain"
 
 

@@ -18,7 +18,10 @@ WITHOUT_EFFECT = {
     ("cpu_percent",): "is for containers of Windows",
     ("deploy", "endpoint_mode"): "is for several machines",
     ("deploy", "placement"): "is for several machines",
+    ("deploy", "resources", "reservations", "cpus"): "is for several machines",
     ("deploy", "resources", "reservations", "generic_resources"): "is for several machines",
+    ("deploy", "update_config"): "is for updates of one replica after the other, which are not made here",
+    ("deploy", "rollback_config"): "is for updates of one replica after the other, which are not made here",
     ("build", "isolation"): "is for containers of Windows",
 }
 

@@ -255,6 +255,42 @@ def test_attributes_that_cannot_be_had(stack: Stacks, attributes: str, word: str
     assert done.status == 1
 
 
+@pytest.mark.parametrize(("attributes", "path"), [
+    ("pid: bogus", "pid"), ("ipc: bogus", "ipc"), ("uts: bogus", "uts"), ("userns_mode: bogus", "userns_mode"),
+    ("working_dir: relative", "working_dir"), ("stop_signal: SIGBOGUS", "stop_signal"), ("ulimits: {bogus: 1}", "ulimits.bogus"),
+    ("ulimits: {nofile: {soft: 9, hard: 8}}", "ulimits.nofile"), ("mem_limit: 1k", "mem_limit"), ("blkio_config: {weight: 5}", "blkio_config.weight"),
+    ("devices: ['/dev/null:/etc/x']", "devices[0]"), ("devices: ['/dev/null:/dev/x:q']", "devices[0]"), ("tmpfs: ['/x:bogus']", "tmpfs[0]"),
+    ("tmpfs: rel", "tmpfs[0]"), ("volumes: ['./x:rel']", "volumes[0]"), ("volumes: ['./x:/']", "volumes[0]"),
+    ("volumes: [{type: volume, target: /x, volume: {subpath: ../y}}]", "volumes[0].volume.subpath"), ("environment: ['=x']", "environment"),
+    ("healthcheck: {test: 'true', interval: 1us}", "healthcheck.interval"), ("cap_add: [NONSENSE]", "cap_add[0]"),
+    ("hostname: a/b", "hostname"), ("networks: {default: {aliases: ['a/b']}}", "networks.default.aliases"), ("dns: none", "dns[0]"),
+    ("networks: {default: {ipv4_address: none}}", "networks.default.ipv4_address"), ("mac_address: zz", "mac_address"),
+    ("extra_hosts: ['a=none']", "extra_hosts"), ("platform: a/b/c/d", "platform"), ("container_name: xx\nimage: BAD", "image")])
+def test_what_cannot_be_had_is_shown_where_it_is_written(stack: Stacks, attributes: str, path: str) -> None:
+    text = services(sleeping(attributes)) if "image:" not in attributes else services("  a:\n" + "".join(f"    {x}\n" for x in attributes.splitlines()))
+    it = stack(text)
+    done = it.fails("up", "-d")
+    assert f"`services.a.{path}`" in done.err and " --> compose.yaml:" in done.err
+    assert "Creating" not in done.err and it.rows() == []
+
+
+def test_a_start_that_fails_names_the_service(stack: Stacks) -> None:
+    it = stack(services(sleeping("user: nobody-knows")))
+    assert " --> compose.yaml:2:3\n" in it.fails("up", "-d").err
+
+
+def test_an_image_of_another_platform_is_not_taken(stack: Stacks) -> None:
+    it = stack(services(sleeping("platform: linux/s390x\npull_policy: never")))
+    assert "linux/s390x" in it.fails("up", "-d").err
+
+
+def test_images_are_looked_for_again_when_their_time_has_come(stack: Stacks) -> None:
+    it = stack(services(sleeping("pull_policy: daily"), sleeping("pull_policy: every_0s", "b").replace("image: busybox", "image: 'localhost:1/b'")))
+    it.tool.pybuild("tag", "busybox", "localhost:1/b")
+    plan = it.run("plan").out
+    assert "pull image localhost:1/b" in plan and "pull image busybox" not in plan
+
+
 def test_models_and_providers_are_one_clear_error(stack: Stacks) -> None:
     it = stack(services(sleeping("models: [m]")) + "models: {m: {model: ai/x}}\n")
     assert "models" in it.fails("up", "-d").err
