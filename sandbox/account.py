@@ -13,6 +13,8 @@ _FILE_MAX = 1 << 20
 
 
 class Account(Value):
+    """groups: as the kernel is told them, the process's own among them: else leaving a group would open what is closed to it (CVE-2022-36109)."""
+
     uid: int
     gid: int
     groups: tuple[int, ...]
@@ -63,7 +65,7 @@ def resolve(user: str, additional: tuple[str, ...], read: "Callable[[str], str]"
     elif listed:
         groups = tuple(one.gid for one in known if listed.name in one.members)
     groups += tuple(_group(one, known) for one in additional)
-    return Account(uid, gid, tuple(dict.fromkeys(groups)), home or "/")
+    return Account(uid, gid, tuple(dict.fromkeys((gid, *groups))), home or "/")
 
 
 def _group(wanted: str, known: tuple[_Group, ...]) -> int:

@@ -17,24 +17,24 @@ def read(name: str) -> str:
 
 
 @pytest.mark.parametrize(("user", "expected"), [
-    ("", Account(0, 0, (10,), "/root")),
-    ("root", Account(0, 0, (10,), "/root")),
-    ("web", Account(33, 34, (10,), "/var/www")),
-    ("33", Account(33, 34, (10,), "/var/www")),
-    ("33:", Account(33, 34, (10,), "/var/www")),
-    ("web:www", Account(33, 34, (), "/var/www")),
-    ("web:0", Account(33, 0, (), "/var/www")),
-    ("1000", Account(1000, 0, (), "/")),                # a number is never a name
-    ("1000:77", Account(1000, 77, (), "/")),
-    ("nohome", Account(7, 7, (), "/")),
-    (":wheel", Account(0, 10, (), "/root")),
+    ("", Account(0, 0, (0, 10), "/root")),
+    ("root", Account(0, 0, (0, 10), "/root")),
+    ("web", Account(33, 34, (34, 10), "/var/www")),
+    ("33", Account(33, 34, (34, 10), "/var/www")),
+    ("33:", Account(33, 34, (34, 10), "/var/www")),
+    ("web:www", Account(33, 34, (34,), "/var/www")),
+    ("web:0", Account(33, 0, (0,), "/var/www")),
+    ("1000", Account(1000, 0, (0,), "/")),                # a number is never a name
+    ("1000:77", Account(1000, 77, (77,), "/")),
+    ("nohome", Account(7, 7, (7,), "/")),
+    (":wheel", Account(0, 10, (10,), "/root")),
 ])
 def test_resolve(user: str, expected: Account) -> None:
     assert resolve(user, (), read) == expected
 
 
 def test_resolve_additional_groups_once() -> None:
-    assert resolve("web", ("wheel", "44", "www"), read).groups == (10, 44, 34)
+    assert resolve("web", ("wheel", "44", "www"), read).groups == (34, 10, 44)
 
 
 @pytest.mark.parametrize(("user", "message"), [
@@ -55,7 +55,7 @@ def test_resolve_number_out_of_range_is_an_error(user: str) -> None:
 
 def test_find_without_files(tmp_path: Path) -> None:
     root = os.open(tmp_path, os.O_PATH)
-    assert find(root, "5:6", ()) == Account(5, 6, (), "/")
+    assert find(root, "5:6", ()) == Account(5, 6, (6,), "/")
     with pytest.raises(UserMissing):
         find(root, "web", ())
 

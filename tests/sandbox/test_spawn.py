@@ -72,7 +72,7 @@ def test_removed_files_become_whiteouts(box: Box) -> None:
 
 def test_user_by_name_with_groups_and_home(box: Box) -> None:
     outcome = box.shell("id; echo $HOME", user="app")
-    assert outcome.out == "uid=1000(app) gid=1000(app) groups=10(wheel),44(video)\n/home/app\n"
+    assert outcome.out == "uid=1000(app) gid=1000(app) groups=10(wheel),44(video),1000(app)\n/home/app\n"
 
 
 def test_user_by_number_and_group_by_name(box: Box) -> None:

@@ -88,7 +88,7 @@ def test_exec_sees_and_shares_the_files(scene: Scene) -> None:
 
 
 def test_exec_as_user_with_groups(scene: Scene) -> None:
-    assert scene.shell("id", user="app") == "uid=1000(app) gid=1000(app) groups=10(wheel),44(video)\n"
+    assert scene.shell("id", user="app") == "uid=1000(app) gid=1000(app) groups=10(wheel),44(video),1000(app)\n"
     with pytest.raises(UserMissing, match="no user `bob` in the image"):
         scene.shell("id", user="bob")
 
