@@ -229,7 +229,7 @@ class Work:
     def recreate(self, action: a.RecreateContainer) -> "Task":
         """The new one is made first: what is wrong with it leaves the old one as it was."""
         engine = self._engine
-        self._say(Progress("Container", action.name, words.RECREATE))
+        self._say(Progress("Container", action.name, words.RECREATE, f"({'; '.join(action.reasons)})"))
         old = engine.find(action.old)
         spec = self._replica(action.service, action.number, interim_name(old.id, action.name))
         spec = spec._replace(labels=labels.merged(spec.labels, {labels.REPLACE: old.name}))

@@ -34,7 +34,7 @@ class Tool:
         self.env = {"PATH": os.environ["PATH"], "HOME": "/root", "LANG": "C.UTF-8", "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", **(env or {})}
 
     def argv(self, program: str, *words: str) -> list[str]:
-        return [sys.executable, "-c", f"from pybuild.__main__ import {program}; {program}()", "--root", str(self.root), *words]
+        return [sys.executable, "-P", "-c", f"from pybuild.__main__ import {program}; {program}()", "--root", str(self.root), *words]
 
     def run(self, program: str, *words: str, stdin: bytes = b"", cwd: Path | None = None, env: dict[str, str] | None = None) -> Done:
         argv = self.argv(program, *words)

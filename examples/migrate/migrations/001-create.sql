@@ -1,0 +1,1 @@
+CREATE TABLE visit (at TEXT NOT NULL);
