@@ -43,12 +43,13 @@ class Dressing(Value):
 
 
 class _Job(Value):
-    """A regular file to copy."""
+    """A regular file to copy. group: which source it is from, and its inode: the names of one group are one file."""
 
     path: str
     node: Node
     mode: int
     owner: tuple[int, int]
+    group: tuple[int, int]
 
 
 def copy(files: "Files", taken: list[Taken], target: "Target", destination: str, dressing: Dressing, *, parents: bool = False,
@@ -60,6 +61,8 @@ def copy(files: "Files", taken: list[Taken], target: "Target", destination: str,
     parents: keep the path of each source below its root.
     keep: what of a source (path relative to it) is copied. earlier: what lies below and need not be copied again (builder.delta).
     """
+    if not taken:                                        # patterns that match nothing: not even the destination is made
+        return {}
     place = _Placer(files, target, dressing, earlier)
     ahead, _, last = destination.rpartition("/")
     ensure = ahead if last not in ("", ".", "..") else destination
@@ -67,7 +70,8 @@ def copy(files: "Files", taken: list[Taken], target: "Target", destination: str,
     goal = target.resolve(destination)
     if earlier is not None:
         earlier.keep(goal)
-    for item in taken:
+    for number, item in enumerate(taken):
+        place.source = number
         if parents:
             place.with_parents(item, goal, keep)
         elif item.node.is_directory:
@@ -84,7 +88,8 @@ class _Placer:
         self._files, self._target, self._dressing, self._earlier = files, target, dressing, earlier
         self._jobs: dict[str, _Job] = {}
         self._links: dict[str, _Job] = {}                # further names of sources that have several
-        self._first: dict[int, str] = {}                 # inode of such a source -> where its first name went
+        self._first: dict[tuple[int, int], str] = {}     # group of such a source -> where its first name went
+        self.source = 0                                  # number of the source that is being put
 
     def file(self, item: Taken, goal: str) -> None:
         if self._target.kind(goal) == DIRECTORY:
@@ -166,11 +171,11 @@ class _Placer:
             os.chmod(name, mode, dir_fd=fd)
             os.utime(name, ns=(node.stat[2], node.stat[2]), dir_fd=fd)
 
-    def _put_regular(self, path: str, node: Node, mode: int, owner: tuple[int, int]) -> None:
+    def _put_regular(self, path: str, node: Node, mode: int, owner: tuple[int, int], group: "tuple[int, int] | None" = None) -> None:
         self._forget(path)
         self._target.prepare_file(path, REGULAR)
-        job = _Job(path, node, mode, owner)
-        if node.stat[7] > 1 and self._first.setdefault(node.stat[4], path) != path:
+        job = _Job(path, node, mode, owner, group or (self.source, node.stat[4]))
+        if node.stat[7] > 1 and self._first.setdefault(job.group, path) != path:
             self._links[path] = job
         else:
             self._jobs[path] = job
@@ -179,12 +184,12 @@ class _Placer:
         """A later source takes the place of an earlier one; names that were to be links to it get a first name of their own."""
         self._links.pop(path, None)
         job = self._jobs.pop(path, None)
-        if job is not None and self._first.get(job.node.stat[4]) == path:
-            del self._first[job.node.stat[4]]
+        if job is not None and self._first.get(job.group) == path:
+            del self._first[job.group]
             for other in list(self._links.values()):
-                if other.node.stat[4] == job.node.stat[4]:
+                if other.group == job.group:
                     del self._links[other.path]
-                    self._put_regular(other.path, other.node, other.mode, other.owner)
+                    self._put_regular(other.path, other.node, other.mode, other.owner, other.group)
 
     def finish(self) -> dict[str, bytes]:
         """Copy the regular files; their sha256 by path."""
@@ -196,7 +201,7 @@ class _Placer:
         else:
             digests = self._copy_groups(list(groups.values()))
         for path, job in self._links.items():
-            first = self._first[job.node.stat[4]]
+            first = self._first[job.group]
             fd, name = self._target.place(first)
             kept = os.dup(fd)                            # `place` may let go of it when asked again
             try:

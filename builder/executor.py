@@ -24,6 +24,7 @@ from builder.solver import BuiltLayer, layer_of
 from builder.target import Target
 from kernel.locks import Lock
 from kernel.value import Value
+from lang.steps import Owner
 from sandbox.account import resolve
 from sandbox.errors import SandboxError
 from store.cache import CacheRecord
@@ -48,7 +49,6 @@ if TYPE_CHECKING:
     from builder.selection import Manifest
     from builder.solver import Chain
     from builder.worker import Send
-    from lang.steps import Owner
 
 _SMALL = 4 << 20                                         # bytes of a layer whose diff ID is computed at once, without another process
 
@@ -475,8 +475,7 @@ class SandboxExecutor:
         view = self._view(below)
         target = Target(view, draft.directory, marked=self._marked)
         try:
-            account = resolve(op.user, (), lambda name: _read_text(view, f"etc/{name}"))
-            target.make_directories(target.resolve(op.path), owner=(account.uid, account.gid))
+            target.make_directories(target.resolve(op.path), owner=_owner_of_workdir(op.user, view))
         finally:
             target.close()
             view.close()
@@ -539,7 +538,7 @@ def _write_text(target: Target, destination: str, name: str, content: str, dress
     return {goal: sha256(data).digest()}
 
 
-def resolve_owner(owner: "Owner", below: "View") -> tuple[int, int]:
+def resolve_owner(owner: Owner, below: "View") -> tuple[int, int]:
     """(uid, gid) of a --chown, names looked up in the target's own files. Raises BuildError for a name that is not there."""
     user = owner.user or "0"
     group = owner.group
@@ -550,6 +549,19 @@ def resolve_owner(owner: "Owner", below: "View") -> tuple[int, int]:
     except SandboxError as error:
         raise BuildError(f"--chown: {error}", help="names are looked up in /etc/passwd and /etc/group of this stage; numbers always work") from error
     return account.uid, account.gid
+
+
+def _owner_of_workdir(user: str, below: "View") -> tuple[int, int]:
+    """As --chown reads it; but a name that is not there stands for root, as with docker: only a process needs its user to exist."""
+    name, _, group = user.partition(":")
+    owner = [0, 0]
+    for place, wanted in ((0, Owner(name, None)), (1, Owner("0", group) if group else None)):
+        try:
+            if wanted is not None:
+                owner[place:] = resolve_owner(wanted, below)[place:]
+        except BuildError:
+            pass
+    return owner[0], owner[1]
 
 
 def _read_text(view: "View", path: str) -> str:

@@ -300,3 +300,19 @@ def test_cached_path_imports_little(as_root: Builds) -> None:
     assert "builder.record" in loaded
     forbidden = {"lark", "msgspec", "dataclasses", "typing", "pathlib", "json", "re", "enum", "subprocess", "logging", "argparse", "lang.parser", "builder.build"}
     assert not loaded & forbidden
+
+
+def test_workdir_belongs_to_the_user_as_far_as_there_is_one(builds: Builds) -> None:
+    builds.ok("FROM busybox\nUSER 7\nWORKDIR /a\nUSER 1\nWORKDIR /b\nUSER nosuch:mail\nWORKDIR /c\nUSER mail\nWORKDIR /d\nUSER 0:5\nWORKDIR /e\nUSER 0\n")
+    owners = builds.says("for i in a b c d e; do stat -c %u:%g /$i; done").split()
+    assert owners == ["7:7", "1:1", "0:8", "8:8", "0:5"]
+
+
+def test_workdir_of_a_user_that_scratch_cannot_have(builds: Builds) -> None:
+    builds.ok("FROM scratch\nUSER app\nWORKDIR /x\n")
+
+
+def test_run_has_the_groups_that_docker_gives(builds: Builds) -> None:
+    builds.ok("FROM busybox\nRUN --network=none id > /0\nUSER 1234\nRUN --network=none id > /tmp/1\nUSER 1234:1234\nRUN --network=none id > /tmp/2\nUSER 0\n")
+    assert builds.says("cat /0 /tmp/1 /tmp/2").splitlines() == [
+        "uid=0(root) gid=0(root) groups=0(root)", "uid=1234 gid=0(root) groups=0(root)", "uid=1234 gid=1234 groups=1234"]

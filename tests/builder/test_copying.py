@@ -154,6 +154,17 @@ def test_copy_hard_links_stay_links(case: Copied) -> None:
     assert (case.draft / "t/one").stat().st_ino == (case.draft / "t/two").stat().st_ino
 
 
+def test_copy_hard_links_of_two_sources_are_files_of_their_own(case: Copied) -> None:
+    os.link(write(case.context / "one"), case.context / "two")
+    case.copy("one", "two", to="/to/")
+    assert [(case.draft / "to" / name).stat().st_nlink for name in ("one", "two")] == [1, 1]
+
+
+def test_copy_that_matches_nothing_makes_no_destination(case: Copied) -> None:
+    assert case.copy("no*such", to="/to/") == {}
+    assert case.made() == []
+
+
 def test_copy_socket_is_skipped_fifo_is_made(case: Copied) -> None:
     (case.context / "d").mkdir()
     with socket.socket(socket.AF_UNIX) as s:
