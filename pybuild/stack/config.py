@@ -74,7 +74,7 @@ def _text(options: Options, wanted: "LoadOptions") -> str:
     mapping, warnings = config.resolved(wanted, options.format == "json")
     warn(warnings)
     if options.resolve_image_digests or options.lock_image_digests:
-        with _Pins(options) as pin:
+        with Pins(options) as pin:
             mapping = config.pinned(mapping, pin, only=options.lock_image_digests)
     if wanted.interpolate:
         mapping = _doubled(mapping)
@@ -100,8 +100,8 @@ def _doubled(node: "Any") -> "Any":
     return node.replace("$", "$$") if isinstance(node, str) else node
 
 
-class _Pins:
-    """`with _Pins(options) as pin`: pin(name) is the name with the digest of what it leads to, as the store or its registry knows it."""
+class Pins:
+    """`with Pins(options) as pin`: pin(name) is the name with the digest of what it leads to, as the store or its registry knows it."""
 
     def __init__(self, options: Options) -> None:
         self._options = options

@@ -1,26 +1,108 @@
-"""`pyup publish`: not there."""
+"""`pyup publish`: put a project into a registry, from where `-f oci://REPOSITORY` takes it."""
+
+import os
+import sys
+import time
 
 from pybuild.option import FLAG, VALUE, Operand, Option, Usage
-from pybuild.scanner import Options
+from pybuild.scanner import Misuse, Options
 from runner.errors import RunError
 
-USAGE = Usage("Publish a project in a registry (not there yet).", "pyup publish registry.example.com/shop:1.0",
-              (Operand("repository", "1", "REPOSITORY[:TAG]"),),
-              (Option("--app", FLAG, "with the images it needs"),
-               Option("--oci-version", VALUE, "version of the OCI specifications", "VERSION"),
-               Option("--resolve-image-digests", FLAG, "pin tags to digests"),
-               Option("--with-env", FLAG, "with the variables it was made from"),
-               Option("-y --yes", FLAG, "answer every question with yes")))
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+USAGE = Usage(
+    "Publish a project in a registry.",
+    "pyup publish registry.example.com/shop:1.0\npyup --allow remote -f oci://registry.example.com/shop:1.0 up",
+    (Operand("repository", "1", "REPOSITORY[:TAG]"),),
+    (Option("--app", FLAG, "with the images it needs (not there yet)"),
+     Option("--oci-version", VALUE, "version of the OCI image specification", "VERSION", "1.1", choices=("1.0", "1.1")),
+     Option("--resolve-image-digests", FLAG, "pin tags to digests"),
+     Option("--with-env", FLAG, "with variables of services, and their env files"),
+     Option("-y --yes", FLAG, "answer every question with yes")))
 
 
-class NotThere(RunError):
-    """A command of compose that this program does not have."""
+class Unpublishable(RunError):
+    """A project says something that others cannot have, or should not see."""
 
-    help = "`pyup config --resolve-image-digests -o FILE` writes the whole project into one file that can be given away"
+    def __init__(self, reason: str, help: str) -> None:
+        super().__init__(reason)
+        self.reason, self.help = reason, help
 
     def __str__(self) -> str:
-        return "projects cannot be published in registries"
+        return f"the project cannot be published: {self.reason}"
 
 
 def main(options: Options) -> int:
-    raise NotThere
+    from pybuild.output.yaml import dump
+    from pybuild.session import open_session
+    from pybuild.stack.project import load_options, warn
+    from runner import artifact
+    from runner.load import config
+    from runner.load.project import load_tree
+    from runner.moment import time_text
+    from store.reference import parse_reference
+
+    if options.app:
+        raise Misuse("`--app` is not there yet", "`pyup push` gives images to their registries")
+    reference = parse_reference(options.repository)
+    if reference.digest:
+        raise Misuse(f"`{options.repository}` has a digest: what is published gets one", "name a tag, or none")
+    directory = load_tree(load_options(options))[0].directory      # with its variables, so that what is wrong is said here
+    mapping, warnings = config.resolved(load_options(options, interpolate=False, normalize=False, resolve_paths=False))
+    warn(warnings)
+    env_files = _check(mapping, directory, options)
+    if options.resolve_image_digests:
+        from pybuild.stack.config import Pins
+
+        with Pins(options) as pin:
+            mapping = config.pinned(mapping, lambda name: name if "$" in name else pin(name))
+    text = dump(mapping).encode("utf-8", "surrogateescape")
+    if options.project.dry_run:
+        print(f"would publish {reference}")
+        return 0
+    with open_session(options.config) as session:
+        digest = artifact.put(session.repository(reference), reference.tag, text, env_files, time_text(time.time_ns()), options.oci_version)
+    print(f"{reference} published: {digest}", file=sys.stderr)
+    return 0
+
+
+def _check(mapping: "dict[str, Any]", directory: str, options: Options) -> "dict[str, bytes]":
+    """What of the machine goes along: the env files of services, which have their new names in `mapping` then. Raises Unpublishable."""
+    env_files: dict[str, bytes] = {}
+    local: list[str] = []
+    for name, service in (mapping.get("services") or {}).items():
+        if "build" in service and not service.get("image"):
+            raise Unpublishable(f"service `{name}` is built, and its image has no name", "give it `image:`, and push it")
+        if (service.get("environment") or service.get("env_file")) and not options.with_env:
+            raise Unpublishable(f"service `{name}` has variables, which others would see", "`--with-env` says that they may")
+        for one in service.get("env_file") or ():
+            _take(one, directory, env_files)
+        local += [str(one.get("source")) for one in service.get("volumes") or () if isinstance(one, dict) and one.get("type") == "bind"]
+    for kind in ("configs", "secrets"):
+        local += [str(one["file"]) for one in (mapping.get(kind) or {}).values() if isinstance(one, dict) and one.get("file")]
+    if local and not options.yes and not _agrees(local):
+        raise Unpublishable(f"it names files of this machine, which do not go along: {', '.join(f'`{one}`' for one in local)}",
+                            "`--yes` publishes it all the same")
+    return env_files
+
+
+def _take(one: "dict[str, Any]", directory: str, env_files: "dict[str, bytes]") -> None:
+    from store.digest import digest_of
+
+    path = os.path.join(directory, os.path.expanduser(str(one.get("path"))))
+    if not os.path.exists(path) and str(one.get("required", "true")).lower() == "false":
+        return
+    with open(path, "rb") as file:
+        data = file.read()
+    one["path"] = f"{digest_of(data).removeprefix('sha256:')}.env"
+    env_files[one["path"]] = data
+
+
+def _agrees(paths: "list[str]") -> bool:
+    if not (os.isatty(0) and os.isatty(2)):
+        return False
+    print(f"The project names files of this machine, which do not go along: {', '.join(paths)}\nPublish it? [yN] ", end="", file=sys.stderr,
+          flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")

@@ -8,6 +8,7 @@ from threading import Thread
 import pytest
 
 from tests.pybuild.stacking import Stack, Stacks, services, sleeping
+from tests.store.registry.fake import FakeRegistry
 
 pytestmark = pytest.mark.userns
 
@@ -200,5 +201,43 @@ def test_version_and_config(stack: Stacks) -> None:
     assert "services:" in it("convert").out
 
 
-def test_publish_is_one_clear_error(stack: Stacks) -> None:
-    assert "cannot be published" in stack(services(sleeping())).fails("publish", "x").err
+def test_a_project_is_published_and_taken_from_its_registry(stack: Stacks) -> None:
+    it = stack(services(sleeping("env_file: a.env\nconfigs: [c]")) + "configs: {c: {content: 'said ${WORD:-nothing}'}}\n")
+    it.write("a.env", "A=from the file\n")
+    with FakeRegistry() as registry:
+        name = f"{registry.host}/shop"
+        assert "--with-env" in it.fails("publish", name).err
+        assert "would publish" in it("publish", "--with-env", "--dry-run", name).out and not registry.manifests
+        for version in ("1.1", "1.0"):
+            assert "published: sha256:" in it("publish", "--with-env", "--oci-version", version, f"{name}:{version}").err
+        for version in ("1.1", "1.0"):
+            (it.directory / "compose.yaml").unlink(missing_ok=True)
+            (it.directory / "a.env").unlink(missing_ok=True)
+            assert "--allow remote" in it.fails("-f", f"oci://{name}:{version}", "config").err
+            found = it("--allow", "remote", "-f", f"oci://{name}:{version}", "config", env={"WORD": "much"}).out
+            assert "A: from the file" in found and "content: said much" in found
+        it("--allow", "remote", "-f", f"oci://{name}:1.1", "up", "-d")
+        assert "has no" in it.fails("--allow", "remote", "-f", f"oci://{registry.host}/none", "config").err
+    it.write("compose.yaml", services(sleeping()))
+    assert it.sh("a", "echo $A; cat /c") == "from the file\nsaid nothing"
+
+
+def test_what_cannot_be_published(stack: Stacks) -> None:
+    it = stack(services(sleeping("volumes: ['./x:/x']")))
+    assert "`./x`" in it.fails("publish", "127.0.0.1:1/x").err
+    it.write("compose.yaml", services("  a: {build: .}\n"))
+    assert "has no name" in it.fails("publish", "127.0.0.1:1/x").err
+    assert "--app" in it.fails("publish", "--app", "127.0.0.1:1/x").err
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "", ".."])
+def test_a_published_file_stays_in_its_directory(stack: Stacks, name: str) -> None:
+    it = stack(services(sleeping()))
+    with FakeRegistry() as registry:
+        it("publish", f"{registry.host}/shop")
+        kind, data = registry.manifests["shop"]["latest"]
+        document = json.loads(data)
+        layer = document["layers"][0]
+        document["layers"].append({**layer, "mediaType": "application/vnd.docker.compose.envfile", "annotations": {"com.docker.compose.envfile": name}})
+        registry.manifests["shop"]["latest"] = (kind, json.dumps(document).encode())
+        assert "it has a file called" in it.fails("--allow", "remote", "-f", f"oci://{registry.host}/shop", "config").err
