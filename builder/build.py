@@ -77,9 +77,13 @@ def build(request: Request, store: "Store", tools: Tools, on_event: "OnEvent") -
     check_outputs(request)
     check_network(request.network, request.add_hosts)
     ulimits(request.ulimits)
+    store.temporary.sweep()                              # what a killed build has left
     run = _Build(request, store, tools, on_event)
     try:
         return run.build()
+    except BaseException:
+        store.temporary.sweep()                          # what workers had begun
+        raise
     finally:
         run.close()
 
@@ -134,6 +138,12 @@ def resolve_request(request: Request, named: "Callable[[str], bool]", included: 
     return resolve(dockerfile, build_args=dict(request.build_args), target=request.target, target_platform=platform, build_platform=host, named=named)
 
 
+def strange_stages(request: Request, resolution: "Resolution") -> tuple[str, ...]:
+    """What --no-cache-filter names, and is no stage."""
+    known = {name for stage in resolution.stages for name in (stage.name, str(stage.number))}
+    return tuple(name for name in request.no_cache_stages if name.lower() not in known)
+
+
 class _Build:
     def __init__(self, request: Request, store: "Store", tools: Tools, on_event: "OnEvent") -> None:
         self._request, self._store, self._tools, self._on_event = request, store, tools, on_event
@@ -153,6 +163,8 @@ class _Build:
         resolution = resolve_request(request, self._named.__contains__, self._included)
         for name in unused_arguments(resolution):
             self._on_event(Note("warning", f"--build-arg {name}: no ARG of the Dockerfile takes it"))
+        for name in strange_stages(request, resolution):
+            self._on_event(Note("warning", f"--no-cache-filter {name}: no stage is called so"))
         self._check(resolution)
         lowered = self._lowered = lower(resolution, Known(self._images, self._named), request)
         self._announce(lowered)

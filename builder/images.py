@@ -8,6 +8,7 @@ from lang.config import Health, Settings
 from lang.platform import Platform
 from store.digest import Digest
 from store.errors import StoreError
+from store.images import SHORT_ID
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class BaseImages:
             from builder.remote.layout import load_layout
 
             return load_layout(self._store, name, platform)
-        record = self._store.images.resolve(name)
+        record = self._store.images.resolve(name, SHORT_ID)      # `COPY --from=b` means no image whose ID happens to begin so
         here = record.id if record is not None and (platform is None or _fits(record, platform)) else None
         if here is not None and (not self._newer or self._pull is None or is_reserved(name) or _is_id(name)):
             return here

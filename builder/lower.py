@@ -200,7 +200,8 @@ class _Lowering:
             settings, history, platform = base.settings, base.history, base.platform or platform
         evaluated = evaluate(stage, settings, self._resolution, scope)
         self._arguments = frozenset(name for name, _ in evaluated.scope.arguments)
-        self._no_cache = self._request.no_cache or (stage.name or str(stage.number)) in self._request.no_cache_stages
+        self._no_cache = self._request.no_cache or any(
+            name.lower() in (stage.name, str(stage.number)) for name in self._request.no_cache_stages)
         total = 1 + sum(1 for step in evaluated.steps if step.layer)
         name = stage.name or (f"stage-{stage.number}" if len(self._resolution.stages) > 1 else "")
         count = 1
@@ -361,6 +362,8 @@ class _Lowering:
         for name, wanted in asked.items():
             if wanted and name not in allowed:
                 raise BuildError(f"this RUN needs the entitlement `{name}`", help=f"build with `--allow {name}` if you trust this Dockerfile")
+        if step.devices:
+            raise BuildError("devices of CDI are not there yet", help="RUN --security=insecure has the devices of this machine")
 
     def _copy(self, step: CopyStep, parent: int, platform: "Platform") -> int:
         inline = tuple(InlineSource(source.name, source.content) for source in step.sources if isinstance(source, InlineText))

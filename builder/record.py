@@ -58,9 +58,10 @@ def find(store: "Store", request: Request, on_event: "OnEvent") -> Result | None
 
 def _still_true(store: "Store", record: BuildRecord) -> bool:
     from builder.base.reserved import is_reserved, resolve
+    from store.images import SHORT_ID
 
     for name, image in record.bases:
-        found = store.images.resolve(name)
+        found = store.images.resolve(name, SHORT_ID)
         if (found.id if found else resolve(store, name) if is_reserved(name) else "") != image:
             return False
     return all(_has(path, digest) for path, digest in record.files) and all(unchanged(*context) for context in record.contexts)

@@ -180,7 +180,8 @@ def _child(parent: int, fd: int, life: "Callable[[Send], None]", leave: "Callabl
         if os.getppid() != parent:                     # it died between fork and prctl
             os._exit(1)
         signal.signal(signal.SIGINT, signal.SIG_IGN)   # ^C reaches the whole group; the parent decides
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
         life(lambda kind, payload: _write(fd, (kind, payload)))
         leave()
     finally:

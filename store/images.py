@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 CONFIG_LIMIT = 8 << 20
 _HEX = "0123456789abcdef"
+SHORT_ID = 12                            # digits of an ID, as lists show it
 
 
 class Layer(Value):
@@ -87,12 +88,12 @@ class Images:
         self._fetch = fetch                      # all layers of an image -> the same, none of them absent
 
     # ------------------------------------------------------------ names
-    def resolve(self, name: str) -> "ImageRecord | None":
-        """The image of this name, full ID, or beginning of an ID; None if there is none.
+    def resolve(self, name: str, least: int = 1) -> "ImageRecord | None":
+        """The image of this name, full ID, or beginning of an ID with at least so many digits; None if there is none.
 
         Raises InvalidReference for what can be neither, ReferenceAmbiguous for a beginning that several IDs have.
         """
-        digest = self._find(name)
+        digest = self._find(name, least)
         return self.record(digest) if digest else None
 
     def require(self, name: str) -> ImageRecord:
@@ -102,7 +103,7 @@ class Images:
             raise ReferenceMissing(name)
         return record
 
-    def _find(self, name: str) -> "Digest | None":
+    def _find(self, name: str, least: int = 1) -> "Digest | None":
         if len(name) == 64 and not name.strip(_HEX):
             name = "sha256:" + name
         if is_digest(name):
@@ -120,7 +121,7 @@ class Images:
         except InvalidReference as error:
             invalid = error
         start = name.removeprefix("sha256:")
-        if start and not start.strip(_HEX):
+        if len(start) >= least and not start.strip(_HEX):
             rows = self._index.query("SELECT id FROM image WHERE id >= ? AND id < ? LIMIT 9", f"sha256:{start}", f"sha256:{start}g")
             if len(rows) > 1:
                 raise ReferenceAmbiguous(name, tuple(r[0] for r in rows))

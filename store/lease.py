@@ -51,12 +51,14 @@ class Leases:
         """(kind, name) of everything that a living process uses. Files of the dead are removed."""
         found: "set[tuple[str, str]]" = set()
         for name in os.listdir(self.directory):
-            if name == _GATE or name.startswith("step-"):
+            if name == _GATE:
                 continue
             path = f"{self.directory}/{name}"
             dead = Lock(path)
             if dead.take(wait=False):
                 dead.release(remove=True)                # removed while locked: whoever is just taking it notices, and makes a new one
+                continue
+            if name.startswith("step-"):                 # a lock on a key: it names nothing
                 continue
             try:
                 with open(path, encoding="utf-8", errors="surrogateescape") as file:

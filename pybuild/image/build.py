@@ -85,6 +85,7 @@ def main(options: Options) -> int:
         if result is None:
             from pybuild.image.building import run
 
+            _let_signals_interrupt()
             result = run(request, store, on_event, options.config)
         elif request.outputs:
             _write_outputs(store, request, result)
@@ -94,6 +95,15 @@ def main(options: Options) -> int:
 
             _write(options.metadata_file, metadata_of(store, request, result, pushed))
     return _finish(options, result, on_event)
+
+
+def _let_signals_interrupt() -> None:
+    """A build that is told to end, or whose terminal is gone, clears up as it does after ^C."""
+    import signal
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_DFL:   # `nohup` has it otherwise
+            signal.signal(number, signal.default_int_handler)
 
 
 def _forget(options: Options) -> None:

@@ -316,3 +316,20 @@ def test_run_has_the_groups_that_docker_gives(builds: Builds) -> None:
     builds.ok("FROM busybox\nRUN --network=none id > /0\nUSER 1234\nRUN --network=none id > /tmp/1\nUSER 1234:1234\nRUN --network=none id > /tmp/2\nUSER 0\n")
     assert builds.says("cat /0 /tmp/1 /tmp/2").splitlines() == [
         "uid=0(root) gid=0(root) groups=0(root)", "uid=1234 gid=0(root) groups=0(root)", "uid=1234 gid=1234 groups=1234"]
+
+
+def test_name_that_begins_an_image_id_is_no_image(as_root: Builds) -> None:
+    as_root.ok("FROM busybox\n")
+    identity = as_root.tool.pybuild("images", "-q", "--no-trunc", "busybox").out.split()[0].removeprefix("sha256:")
+    as_root.ok(f"FROM {identity[:12]}\n")
+    done = as_root.build(f"FROM scratch\nCOPY --from={identity[:11]} / /\n")
+    assert done.status == 1 and f"no image `{identity[:11]}`" in done.err and "Dockerfile:2:1" in done.err
+
+
+def test_device_is_refused_never_passed_over(as_root: Builds) -> None:
+    done = as_root.build("FROM busybox\nRUN --device=vendor.com/gpu=all true\n", "--allow", "device")
+    assert done.status == 1 and "CDI" in done.err
+
+
+def test_stage_to_run_anew_that_is_none_is_told(as_root: Builds) -> None:
+    assert "--no-cache-filter other: no stage is called so" in as_root.ok("FROM scratch AS one\n", "--no-cache-filter", "other,ONE").err

@@ -1,0 +1,72 @@
+"""A build that is told to stop: it says so at once, and leaves nothing: no process, no mount, no unfinished file."""
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.builder.conftest import Builds
+
+RUN = "FROM busybox\nRUN --network=none trap '' INT TERM HUP; touch /started; echo begun; sleep 4321\n"
+
+
+def started(builds: Builds, dockerfile: str, said: str) -> "subprocess.Popen[str]":
+    """The build, once it has said that."""
+    (builds.context / "Dockerfile").write_text(dockerfile)
+    process = subprocess.Popen(builds.tool.argv("pybuild", "build", "--no-cache", str(builds.context)), env=builds.tool.env, stderr=subprocess.PIPE,
+                               stdout=subprocess.DEVNULL, text=True, start_new_session=True)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if said in line:
+            return process
+    raise AssertionError(f"it ended with {process.wait()}")
+
+
+def end_of(process: "subprocess.Popen[str]") -> str:
+    _, err = process.communicate(timeout=20)
+    return err
+
+
+def left(builds: Builds) -> list[str]:
+    return os.listdir(Path(builds.tool.root) / "tmp")
+
+
+def sleepers() -> list[str]:
+    return [pid for pid in os.listdir("/proc") if pid.isdigit() and b"4321" in _cmdline(pid)]
+
+
+def _cmdline(pid: str) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signal_stops_the_step_and_leaves_nothing(as_root: Builds, number: signal.Signals) -> None:
+    process = started(as_root, RUN, "begun")
+    os.kill(process.pid, number)
+    err = end_of(process)
+    assert process.returncode == 130 and "cancelled" in err and "Traceback" not in err
+    assert left(as_root) == [] and sleepers() == []
+
+
+def test_next_build_clears_up_after_one_that_was_killed(as_root: Builds) -> None:
+    process = started(as_root, RUN, "begun")
+    process.kill()
+    end_of(process)
+    deadline = time.monotonic() + 20
+    while sleepers() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert sleepers() == []
+    as_root.ok("FROM busybox\nRUN --network=none true\n", "--no-cache")
+    assert left(as_root) == []
+
+
+def test_failing_step_stops_the_others_and_leaves_nothing(as_root: Builds) -> None:
+    done = as_root.build("FROM busybox AS a\nRUN --network=none sleep 4321\nFROM busybox AS b\nRUN --network=none exit 3\nFROM scratch\n"
+                         "COPY --from=a /x /\nCOPY --from=b /x /\n", "--no-cache")
+    assert done.status == 1 and "status 3" in done.err and "Dockerfile:4:1" in done.err and left(as_root) == [] and sleepers() == []
