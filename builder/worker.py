@@ -10,6 +10,7 @@ earlier order: what the parent has learnt since must be in the order. That saves
 import os
 import select
 import signal
+from errno import ENOSPC
 from functools import partial
 from marshal import dumps, loads
 
@@ -216,6 +217,10 @@ def _facts(error: Exception) -> "dict[str, Any]":
     if isinstance(error, BuildError):
         return {**facts, "status": getattr(error, "exit_status", None), "log": getattr(error, "log", b""),
                 "kept": getattr(error, "kept", {})}
+    if isinstance(error, OSError) and type(error).__str__ is OSError.__str__:
+        about = f"`{os.fsdecode(error.filename)}`: " if error.filename else ""
+        full = error.errno == ENOSPC
+        return {**facts, "message": about + (error.strerror or str(error)).lower(), "help": "`pybuild prune` frees room in the store" if full else ""}
     if isinstance(error, OSError) or hasattr(error, "help"):      # the other rooms' errors: they know what happened, not where
         return facts
     import traceback

@@ -4,11 +4,13 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.builder.conftest import Builds
+from tests.tool import Tool
 
 RUN = "FROM busybox\nRUN --network=none trap '' INT TERM HUP; touch /started; echo begun; sleep 4321\n"
 
@@ -70,3 +72,26 @@ def test_failing_step_stops_the_others_and_leaves_nothing(as_root: Builds) -> No
     done = as_root.build("FROM busybox AS a\nRUN --network=none sleep 4321\nFROM busybox AS b\nRUN --network=none exit 3\nFROM scratch\n"
                          "COPY --from=a /x /\nCOPY --from=b /x /\n", "--no-cache")
     assert done.status == 1 and "status 3" in done.err and "Dockerfile:4:1" in done.err and left(as_root) == [] and sleepers() == []
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """24 MiB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(disk)], check=True)
+    yield disk
+    subprocess.run(["umount", "--lazy", str(disk)], check=True)      # the zygote stays there for its minute of idleness
+
+
+def test_full_disk_is_one_error_with_its_place_and_leaves_nothing(as_root: Builds, small_disk: Path) -> None:
+    archive = str(as_root.context.parent / "busybox.tar")
+    as_root.tool.pybuild("save", "-o", archive, "busybox")
+    as_root.tool = Tool(small_disk / "root")
+    as_root.tool.pybuild("load", "-i", archive)
+    (as_root.context / "big").write_bytes(os.urandom(1 << 20) * 40)
+    for step in ("RUN --network=none head -c 40M /dev/zero > /x; true", "COPY big /x"):
+        done = as_root.build(f"FROM busybox\n{step}\n")
+        assert done.status == 1 and "no space left on device" in done.err.lower() and "Dockerfile:2:1" in done.err and "Traceback" not in done.err
+        assert left(as_root) == []
+    as_root.ok("FROM busybox\nRUN --network=none true\n")
