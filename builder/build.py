@@ -88,7 +88,16 @@ def build(request: Request, store: "Store", tools: Tools, on_event: "OnEvent") -
         run.close()
 
 
-def explain_build(request: Request, store: "Store", tools: Tools, on_event: "OnEvent") -> "list[StepExplained]":
+class Explained(Value):
+    """A step: "hit", "miss", or "later" if that depends on steps that run; and the causes of a miss, the most telling first."""
+
+    number: int
+    label: str
+    verdict: str
+    causes: tuple[Cause, ...] = ()
+
+
+def explain_build(request: Request, store: "Store", tools: Tools, on_event: "OnEvent") -> "list[Explained]":
     """Hit or miss of each step, with the causes, without running any. Raises as `build`."""
     run = _Build(request, store, tools, on_event)
     try:
@@ -339,14 +348,14 @@ class _Build:
         assert self._lowered is not None
         return self._lowered.graph
 
-    def explained(self) -> "list[StepExplained]":
+    def explained(self) -> "list[Explained]":
         found = []
         for step in self.planned().steps:
             if step.vertex.number:
                 verdict = _VERDICTS[step.state]
                 inputs = tuple(self._chains.get(edge.vertex, ()) for edge in step.vertex.inputs)
-                causes = tuple(str(cause) for cause in self.causes(step, inputs)) if verdict == "miss" else ()
-                found.append(StepExplained(step.vertex.number, step.vertex.label, verdict, causes))
+                causes = self.causes(step, inputs) if verdict == "miss" else ()
+                found.append(Explained(step.vertex.number, step.vertex.label, verdict, causes))
         return found
 
     def _remember(self, image: Digest, lowered: Lowered, plan: "Plan") -> None:

@@ -108,6 +108,8 @@ def _short(text: str) -> str:
 
 
 def _shown(value: "Any") -> str:
+    if isinstance(value, tuple) and all(isinstance(word, str) for word in value):
+        value = ", ".join(value)
     return _short(str(value)) if value not in (None, (), "") else "none"
 
 

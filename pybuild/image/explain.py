@@ -28,7 +28,8 @@ def main(options: Options) -> int:
     if options.format == "json":
         import json
 
-        print(json.dumps([{"step": s.label, "verdict": s.verdict, "causes": list(s.causes)} for s in steps], indent=2))
+        print(json.dumps([{"step": s.label, "verdict": s.verdict, "causes": [str(cause) for cause in s.causes],
+                           "details": [cause._asdict() for cause in s.causes]} for s in steps], indent=2))
         return 0
     for step in steps:
         word = {"hit": "CACHED", "miss": "MISS", "later": "depends on steps that run"}[step.verdict]

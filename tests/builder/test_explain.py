@@ -69,7 +69,7 @@ def test_explain_changed_context(as_root: Builds, change: str) -> None:
 @pytest.mark.parametrize(("words", "expected"), [
     (("--build-arg", "VERSION=1.3"), {"RUN echo": "ARG VERSION 1.2 -> 1.3"}),
     (("--build-arg", "UNUSED=b"), {"RUN echo": "ARG UNUSED a -> b (unused by the command)"}),
-    (("--add-host", "h:10.0.0.1"), {"RUN echo": "--add-host none -> ('h:10.0.0.1',)"}),
+    (("--add-host", "h:10.0.0.1"), {"RUN echo": "--add-host none -> h:10.0.0.1"}),
     (("--network", "none"), {"RUN echo": "network default -> none"}),
     (("--no-cache",), {"WORKDIR /w": "--no-cache"})])
 def test_explain_changed_options(as_root: Builds, words: tuple[str, ...], expected: dict[str, str]) -> None:
@@ -100,6 +100,47 @@ def test_explain_first_build_and_moved_base(as_root: Builds) -> None:
     as_root.ok(f"FROM {name}\nCOPY f /\n")
     as_root.tool.pybuild("tag", f"{name}:2", name)
     assert explained(as_root, f"FROM {name}\nCOPY f /\n") == {"COPY f": f"base image `{name}` moved"}
+
+
+def test_explain_counts_further_files_and_gives_details(as_root: Builds) -> None:
+    prepare(as_root)
+    for name in ("x.py", "sub/y.py"):
+        (as_root.context / "app" / name).write_text("changed")
+    as_root.write(app__new="1")
+    steps = json.loads(as_root.tool.pybuild("explain", "--format", "json", str(as_root.context)).out)
+    miss = next(step for step in steps if step["verdict"] == "miss")
+    assert miss["causes"] == ["app/new is new (+2 more)"]
+    assert miss["details"] == [{"kind": "file", "text": "app/new is new", "path": "app/new", "more": 2}]
+    assert "MISS\n    app/new is new (+2 more)\n" in as_root.tool.pybuild("explain", str(as_root.context)).out
+
+
+MOUNTED = "FROM busybox AS one\nRUN echo 1 > /f\nFROM busybox\nRUN --mount=target=/m,source=app --mount=from=one,target=/n cat /m/x.py /n/f > /made\n"
+
+
+def test_explain_what_mounts_take(as_root: Builds) -> None:
+    prepare(as_root)
+    as_root.ok(MOUNTED)
+    (as_root.context / "app/x.py").write_text("changed")
+    assert explained(as_root, MOUNTED) == {"RUN --mount=target=/m,source=app": "app/x.py content changed"}
+
+
+def test_explain_what_another_stage_yields(as_root: Builds) -> None:
+    file = "FROM busybox AS one\nRUN --network=none echo {} > /f; echo k > /k\nFROM busybox\nCOPY --from=one /f /g\n"
+    as_root.write(f="1")
+    as_root.ok(file.format("1"))
+    done = as_root.ok(file.format("2"), "--explain")
+    assert "MISS: the command changed: was `/bin/sh -c echo 1 > /f; echo k > /k`" in done.err
+    assert "f content changed" in done.err
+
+
+def test_explain_named_context(as_root: Builds, tmp_path: Path) -> None:
+    (tmp_path / "named").mkdir()
+    (tmp_path / "named/file").write_text("1")
+    as_root.write(f="1")
+    words = ("--build-context", f"data={tmp_path}/named")
+    as_root.ok("FROM scratch\nCOPY --from=data file /\n", *words)
+    (tmp_path / "named/file").write_text("2")
+    assert explained(as_root, "FROM scratch\nCOPY --from=data file /\n", *words) == {"COPY --from=data": "file content changed"}
 
 
 def test_explain_while_building_says_miss_and_hit(as_root: Builds) -> None:
