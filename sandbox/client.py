@@ -18,7 +18,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
-    from typing import Any
+    from typing import Any, Protocol
+
+    class Spawner(Protocol):
+        """What makes sandboxes, with namespaces or without (sandbox.chroot)."""
+
+        def spawn(self, spec: SandboxSpec, stdin: int = 0, stdout: int = 1, stderr: int = 2) -> "Running": ...
 
     _Answer = tuple[_socket.socket, tuple[Any, ...] | None, list[int]]
 
@@ -132,19 +137,19 @@ class Client:
         finally:
             for fd in (caller, *opened):
                 os.close(fd)
-        return _started(socket, message, received)
+        return started(socket, message, received)
 
     def exec(self, target: int, spec: ExecSpec, stdin: int = 0, stdout: int = 1, stderr: int = 2) -> Running:
         """A further process in the sandbox whose first process is behind the pidfd `target`; else as `spawn`."""
         spec.check()
-        return _started(*self._ask(("exec", plain(spec)), [stdin, stdout, stderr, target]))
+        return started(*self._ask(("exec", plain(spec)), [stdin, stdout, stderr, target]))
 
     def user_namespace(self) -> tuple[int, bool]:
         """(fd of the zygote's user namespace, whether it has a single id)."""
         socket, message, received = self._ask(("namespaces",), [])
         socket.close()
         if message is None or message[0] != "namespaces":
-            raise _failure(message)
+            raise failure(message)
         return received[0], message[2]
 
     def close(self) -> None:
@@ -204,8 +209,8 @@ class Client:
         return socket
 
 
-def _started(socket: "_socket.socket", message: "tuple[Any, ...] | None", received: list[int]) -> Running:
-    """What becomes of a request whose first answer is `message`."""
+def started(socket: "_socket.socket", message: "tuple[Any, ...] | None", received: list[int]) -> Running:
+    """What becomes of a request whose first answer is `message`. Raises what it says."""
     terminal, warnings = -1, []
     while message and message[0] != "started":
         if message[0] == "terminal":
@@ -216,7 +221,7 @@ def _started(socket: "_socket.socket", message: "tuple[Any, ...] | None", receiv
             socket.close()
             if terminal >= 0:
                 os.close(terminal)
-            raise _failure(message)
+            raise failure(message)
         message, received = wire.receive(socket)
     if message is None:
         raise ZygoteLost("start the sandbox", reason="the fork server is gone")
@@ -304,7 +309,7 @@ def _fingerprint(shim: str) -> str:
     return f"{hash(tuple(found)) & 0xFFFFFFFF:08x}"       # a tuple of ints hashes alike in every process
 
 
-def _failure(message: "tuple[Any, ...] | None") -> SandboxError:
+def failure(message: "tuple[Any, ...] | None") -> SandboxError:
     if message is None:
         return ZygoteLost("start the sandbox", reason="the fork server is gone")
     _, kind, step, number, path, reason, help = message
