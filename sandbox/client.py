@@ -238,16 +238,28 @@ def connect(run_directory: str, *, shim: str = "", idle_s: float = IDLE_S, priva
 
 
 def _fork_server(run_directory: str, shim: str) -> "_socket.socket":
+    """Our end of a server that is a child of this process; if there is no interpreter to be executed, a mere fork of it."""
     ours, theirs = wire.pair()
     if not os.fork():
         try:
             ours.close()
+            _execute_server(theirs.fileno(), run_directory, shim)
             from sandbox.zygote import serve_privately
             serve_privately(theirs, run_directory, shim)
         finally:
             os._exit(1)
     theirs.close()
     return ours
+
+
+def _execute_server(door: int, run_directory: str, shim: str) -> None:
+    from sandbox.interpreter import open_interpreter
+    try:
+        interpreter = open_interpreter()
+        os.set_inheritable(door, True)
+        os.execve(f"/proc/self/fd/{interpreter}", _arguments("main_privately", run_directory, str(door), shim), _environment())
+    except OSError:
+        os.set_inheritable(door, False)
 
 
 def _through(door: "_socket.socket") -> "_socket.socket":
@@ -281,19 +293,28 @@ def start(run_directory: str, path: str, shim: str, idle_s: float) -> None:
 
 def _launch(listener: int, path: str, run_directory: str, shim: str, idle_s: float) -> None:
     """A small interpreter of its own: nothing of this process is in it. It forks at once; the one that we started ends and is reaped here."""
-    home = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    program = f"import sys\nsys.path.append({home!r})\nfrom sandbox.zygote import main\nmain()"
-    arguments = [sys.executable, "-I", "-S", "-X", "utf8", "-c", program, run_directory, path, "3", shim, str(idle_s)]
+    from sandbox.interpreter import open_interpreter
+    interpreter = open_interpreter()
+    arguments = _arguments("main", run_directory, path, "3", shim, str(idle_s))
     log = os.open(f"{run_directory}/zygote.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
     null = os.open("/dev/null", os.O_RDWR)
     actions = [(os.POSIX_SPAWN_DUP2, null, 0), (os.POSIX_SPAWN_DUP2, null, 1), (os.POSIX_SPAWN_DUP2, log, 2), (os.POSIX_SPAWN_DUP2, listener, 3)]
     try:
-        environment = {"PATH": os.environ.get("PATH", os.defpath)} | {name: os.environ[name] for name in _HANDED_ON if name in os.environ}
-        os.posix_spawn(sys.executable, arguments, environment, file_actions=actions,
-                       setsigmask=(), setsigdef=range(1, 32))
+        os.posix_spawn(f"/proc/self/fd/{interpreter}", arguments, _environment(), file_actions=actions, setsigmask=(), setsigdef=range(1, 32))
     finally:
-        os.close(log)
-        os.close(null)
+        for fd in (interpreter, log, null):
+            os.close(fd)
+
+
+def _arguments(entry: str, *words: str) -> list[str]:
+    """argv of a Python that runs the function `entry` of sandbox.zygote."""
+    home = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    program = f"import sys\nsys.path.append({home!r})\nfrom sandbox.zygote import {entry}\n{entry}()"
+    return [sys.executable, "-I", "-S", "-X", "utf8", "-c", program, *words]
+
+
+def _environment() -> dict[str, str]:
+    return {"PATH": os.environ.get("PATH", os.defpath)} | {name: os.environ[name] for name in _HANDED_ON if name in os.environ}
 
 
 def _fingerprint(shim: str) -> str:

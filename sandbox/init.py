@@ -67,10 +67,17 @@ def image(machine: str) -> bytes:
 
 def open_image() -> int:
     """An fd of the program that nobody can write to any more."""
+    return sealed_memory("init", image(os.uname().machine))
+
+
+def sealed_memory(name: str, content: bytes) -> int:
+    """An fd of an executable file in memory that nobody can change any more."""
     try:
-        fd = os.memfd_create("init", _MFD_CLOEXEC | _MFD_ALLOW_SEALING | _MFD_EXEC)
+        fd = os.memfd_create(name, _MFD_CLOEXEC | _MFD_ALLOW_SEALING | _MFD_EXEC)
     except OSError:
-        fd = os.memfd_create("init", _MFD_CLOEXEC | _MFD_ALLOW_SEALING)      # MFD_EXEC is of Linux 6.3
-    os.write(fd, image(os.uname().machine))
+        fd = os.memfd_create(name, _MFD_CLOEXEC | _MFD_ALLOW_SEALING)      # MFD_EXEC is of Linux 6.3
+    rest = memoryview(content)
+    while rest:
+        rest = rest[os.write(fd, rest):]
     fcntl.fcntl(fd, _F_ADD_SEALS, _SEALS)
     return fd

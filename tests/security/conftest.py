@@ -4,6 +4,7 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,8 +14,9 @@ from builder.base.host import Host
 from builder.base.maker import write_tree
 from builder.base.recipe import python_recipe
 from sandbox.client import connect
+from tests.sandbox.harness import Box
 from tests.security.host import World
-from tests.users import ROOT
+from tests.users import ROOT, User
 
 PROBE = "probe"              # of the root: where the probe's sources are
 
@@ -79,3 +81,31 @@ def root_run_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pat
     yield path
     with connect(str(path), idle_s=3) as client:
         client.retire()
+
+
+def box_of(user: User, python_root: Path) -> Iterator[Box]:
+    run_directory = user.directory(user.runtime / "security")
+    scratch = user.directory(Path(tempfile.mkdtemp(prefix="scratch-", dir=user.home)))
+    own = scratch / "rootfs"
+    shutil.copytree(python_root, own, symlinks=True)
+    for path in (own, *own.rglob("*")):
+        os.lchown(path, user.uid, user.gid)
+    yield Box(own, run_directory, scratch, user)
+    shutil.rmtree(scratch)
+
+
+@pytest.fixture
+def root_box(python_root: Path, root_run_directory: Path, tmp_path: Path) -> Box:
+    if os.geteuid():
+        pytest.skip("a sandbox as root needs root")
+    return Box(python_root, root_run_directory, tmp_path, None)
+
+
+@pytest.fixture
+def user_box(python_root: Path, unprivileged: User) -> Iterator[Box]:
+    yield from box_of(unprivileged, python_root)
+
+
+@pytest.fixture
+def single_box(python_root: Path, unprivileged_single: User) -> Iterator[Box]:
+    yield from box_of(unprivileged_single, python_root)

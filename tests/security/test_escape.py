@@ -1,9 +1,6 @@
 """The escape probe, in every kind of sandbox: nothing gets out, nothing hangs."""
 
-import os
-import shutil
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +13,6 @@ from tests.sandbox.harness import Box
 from tests.sandbox.test_visit import finish, layers
 from tests.security.conftest import PROBE
 from tests.security.host import World
-from tests.users import User
 
 pytestmark = pytest.mark.userns
 ENV = (("PATH", "/usr/local/bin:/usr/bin:/bin"), ("PYTHONPATH", f"/{PROBE}"), ("PYTHONDONTWRITEBYTECODE", "1"))
@@ -30,34 +26,6 @@ def verdicts(text: str) -> dict[str, str]:
     if len(found) < LEAST:
         pytest.fail(text[-2000:])
     return {name: verdict for name, verdict in found.items() if not verdict.startswith("held")}
-
-
-def box_of(user: User, python_root: Path) -> Iterator[Box]:
-    run_directory = user.directory(user.runtime / "security")
-    scratch = user.directory(Path(tempfile.mkdtemp(prefix="scratch-", dir=user.home)))
-    own = scratch / "rootfs"
-    shutil.copytree(python_root, own, symlinks=True)
-    for path in (own, *own.rglob("*")):
-        os.lchown(path, user.uid, user.gid)
-    yield Box(own, run_directory, scratch, user)
-    shutil.rmtree(scratch)
-
-
-@pytest.fixture
-def root_box(python_root: Path, root_run_directory: Path, tmp_path: Path) -> Box:
-    if os.geteuid():
-        pytest.skip("a sandbox as root needs root")
-    return Box(python_root, root_run_directory, tmp_path, None)
-
-
-@pytest.fixture
-def user_box(python_root: Path, unprivileged: User) -> Iterator[Box]:
-    yield from box_of(unprivileged, python_root)
-
-
-@pytest.fixture
-def single_box(python_root: Path, unprivileged_single: User) -> Iterator[Box]:
-    yield from box_of(unprivileged_single, python_root)
 
 
 def inside(box: Box, world: World, **fields: Any) -> str:
