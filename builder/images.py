@@ -1,7 +1,7 @@
 """Base images: a name in a Dockerfile -> what the graph begins from. The store's own, one made from this machine, or none."""
 
 from builder.cachekey import image_result
-from builder.errors import ImageMissing
+from builder.errors import BuildError, ImageMissing
 from builder.lower import Base
 from builder.solver import BuiltLayer
 from lang.config import Health, Settings
@@ -9,6 +9,7 @@ from lang.platform import Platform
 from store.digest import Digest
 from store.errors import StoreError
 from store.images import SHORT_ID
+from store.machine import local_platform_words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,6 +55,9 @@ class BaseImages:
         if here is not None and (not self._newer or self._pull is None or is_reserved(name) or _is_id(name)):
             return here
         if is_reserved(name):
+            own = Platform(*local_platform_words().split("/")[:2])
+            if platform is not None and (platform.os, platform.architecture) != (own.os, own.architecture):
+                raise BuildError(f"`{name}` is made of this machine's files, and so for {own}, not for {platform}")
             return resolve_reserved(self._store, name, self._on_event)
         what = f"{name} for {platform}" if record is not None else name
         try:

@@ -104,7 +104,7 @@ class _Done(Value):
 
 def lower(resolution: "Resolution", known: Known, request: "Request") -> Lowered:
     """Raises LangError, BuildError (with their place)."""
-    resolution, bases = _with_bases(resolution, known)
+    resolution, bases = _with_bases(resolution, known, resolution.target_platform if request.platform else None)
     epoch = epoch_of(request, resolution)
     made = _Lowering(resolution, known, request, bases, epoch)
     for stage in resolution.stages:
@@ -115,9 +115,9 @@ def lower(resolution: "Resolution", known: Known, request: "Request") -> Lowered
     return Lowered(graph, made.results, made.chains, done.evaluated.settings, done.history, done.platform, tuple(made.images), epoch)
 
 
-def _with_bases(resolution: "Resolution", known: Known) -> "tuple[Resolution, dict[int, Base | None]]":
+def _with_bases(resolution: "Resolution", known: Known, wanted: "Platform | None") -> "tuple[Resolution, dict[int, Base | None]]":
     """The base images of all reachable stages, None for a base that is no image; their ONBUILD triggers may make more stages reachable, so
-    until there are no more."""
+    until there are no more. wanted: what images are for that say nothing else; None takes what is here."""
     bases: dict[int, Base | None] = {}
     while True:
         if known.named:
@@ -128,21 +128,21 @@ def _with_bases(resolution: "Resolution", known: Known) -> "tuple[Resolution, di
         if not missing:
             return resolution, bases
         for stage in missing:
-            bases[stage.number] = _base(resolution, stage, known)
+            bases[stage.number] = _base(resolution, stage, known, wanted)
         triggers = {number: base.settings.on_build for number, base in bases.items() if base and base.settings.on_build}
         if triggers:
             resolution = with_triggers(resolution, triggers)
 
 
-def _base(resolution: "Resolution", stage: "Stage", known: Known) -> Base | None:
+def _base(resolution: "Resolution", stage: "Stage", known: Known, wanted: "Platform | None") -> Base | None:
     try:
         if isinstance(stage.base, NamedRef):
             from builder.remote.named import NamedImage, meaning
 
             it = meaning(stage.base.name, known.named[stage.base.name])
-            return known.image(it.name, stage.platform) if isinstance(it, NamedImage) else None
+            return known.image(it.name, stage.platform or wanted) if isinstance(it, NamedImage) else None
         assert isinstance(stage.base, ImageRef)
-        return known.image(stage.base.name, stage.platform)
+        return known.image(stage.base.name, stage.platform or wanted)
     except BuildError as error:
         raise _explained(error, resolution).at(stage.start.image.span, resolution.dockerfile.source) from None
 
@@ -167,6 +167,7 @@ class _Lowering:
         self._source = resolution.dockerfile.source
         self._by_op: dict[tuple[Op, tuple[Edge, ...], bool], int] = {}
         self._epoch = epoch
+        self._wanted = resolution.target_platform if request.platform else None      # what images are for that COPY --from and mounts name
         self._shown = 0
         self._no_cache = False
         self._span: Span | None = None                   # what is being lowered
@@ -313,12 +314,12 @@ class _Lowering:
         if isinstance(ref, Scratch):
             return self._scratch(self._resolution.target_platform)
         if isinstance(ref, ImageRef):
-            return self._image(self._known.image(ref.name, None), self._resolution.target_platform)
+            return self._image(self._known.image(ref.name, self._wanted), self._resolution.target_platform)
         from builder.remote.named import NamedImage, NamedStage, meaning
 
         it = meaning(ref.name, self._known.named[ref.name])
         if isinstance(it, NamedImage):
-            return self._image(self._known.image(it.name, None), self._resolution.target_platform)
+            return self._image(self._known.image(it.name, self._wanted), self._resolution.target_platform)
         if isinstance(it, NamedStage):
             return self._named_stage(ref.name, it).vertex
         if isinstance(it, SourceLocal):

@@ -6,7 +6,7 @@ Everything a mount needs (locks, temporary directories, files) is held by a Sess
 import os
 import select
 import time
-from errno import ENOENT
+from errno import ENOENT, ENOEXEC
 
 from builder.errors import BuildError, StepFailed
 from builder.graph import RunOp
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from builder.cachemount import CacheDirectories
     from builder.request import Secret
-    from sandbox.client import Client, Exit
+    from sandbox.client import Exit, Spawner
     from sandbox.network import NetworkProvider
     from sandbox.spec import MountOp
 
@@ -36,7 +36,7 @@ _CHUNK = 64 << 10
 class Surroundings(Value):
     """What runs need beside their op: given in from above, the same for every step of a build."""
 
-    connect: "Callable[[], Client]"
+    connect: "Callable[[], Spawner]"
     network: "NetworkProvider | None"
     secrets: "tuple[Secret, ...]"
     ssh: tuple[tuple[str, str], ...]
@@ -44,11 +44,11 @@ class Surroundings(Value):
     userxattr: bool = False
 
 
-def kept(connect: "Callable[[], Client]") -> "Callable[[], Client]":
+def kept(connect: "Callable[[], Spawner]") -> "Callable[[], Spawner]":
     """`connect`, called once in each process."""
-    clients: dict[int, Client] = {}
+    clients: dict[int, Spawner] = {}
 
-    def client() -> "Client":
+    def client() -> "Spawner":
         pid = os.getpid()
         if pid not in clients:
             clients[pid] = connect()
@@ -117,6 +117,8 @@ def run(op: RunOp, place: Place, around: Surroundings, output: "Callable[[int, b
 def _missing_command(op: RunOp, error: CommandFailed) -> str:
     if error.number == ENOENT and op.how.shell:
         return "the shell form needs a shell in the image; the exec form RUN [\"program\", \"argument\"] does not"
+    if error.number == ENOEXEC and op.platform:
+        return f"the step is for {op.platform}: programs of other machines run where their emulator is registered (package qemu-user-static)"
     return ""
 
 
@@ -239,7 +241,7 @@ class _Tail:
         self._output(stream, data)
 
 
-def _start_and_wait(client: "Client", spec: SandboxSpec, output: "Callable[[int, bytes], None]", timeout_s: float) -> "Exit":
+def _start_and_wait(client: "Spawner", spec: SandboxSpec, output: "Callable[[int, bytes], None]", timeout_s: float) -> "Exit":
     pipes = [os.pipe2(os.O_CLOEXEC) for _ in (1, 2)]
     null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -252,6 +254,8 @@ def _start_and_wait(client: "Client", spec: SandboxSpec, output: "Callable[[int,
         for fd in (null, pipes[0][1], pipes[1][1]):
             os.close(fd)
     with running:
+        for warning in running.warnings:
+            output(2, f"warning: {warning}\n".encode())
         expired = _pump({pipes[0][0]: 1, pipes[1][0]: 2}, output, time.monotonic() + timeout_s if timeout_s else 0.0, running.kill)
         ended = running.wait()
     if expired:

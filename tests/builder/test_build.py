@@ -333,3 +333,26 @@ def test_device_is_refused_never_passed_over(as_root: Builds) -> None:
 
 def test_stage_to_run_anew_that_is_none_is_told(as_root: Builds) -> None:
     assert "--no-cache-filter other: no stage is called so" in as_root.ok("FROM scratch AS one\n", "--no-cache-filter", "other,ONE").err
+
+
+@pytest.mark.parametrize(("file", "said"), [
+    ("FROM busybox\n", "no image `busybox for linux/s390x`"), ("FROM scratch\nCOPY --from=busybox /bin/sh /\n", "no image `busybox for linux/s390x`"),
+    ("FROM host/base\n", "made of this machine's files")])
+def test_image_of_another_machine_is_never_taken_instead(as_root: Builds, file: str, said: str) -> None:
+    done = as_root.build(file, "--platform", "linux/s390x")
+    assert done.status == 1 and said in done.err and "Dockerfile:" in done.err
+
+
+def test_build_platform_is_this_machines(as_root: Builds) -> None:
+    as_root.ok("FROM --platform=$BUILDPLATFORM busybox AS one\nRUN --network=none echo $(uname -m) > /f\nFROM scratch\nCOPY --from=one /f /\n",
+               "--platform", "linux/s390x")
+    assert json.loads(as_root.tool.pybuild("inspect", "it").out)[0]["Architecture"] == "s390x"
+
+
+def test_program_of_another_machine_says_what_is_missing(as_root: Builds) -> None:
+    program = bytearray(Path("/bin/true").read_bytes())
+    program[18:20] = (22).to_bytes(2, "little")          # EM_S390
+    (as_root.context / "true").write_bytes(program)
+    (as_root.context / "true").chmod(0o755)
+    done = as_root.build("FROM scratch\nCOPY true /\nRUN [\"/true\"]\n", "--platform", "linux/s390x")
+    assert done.status == 1 and "exec format error" in done.err and "qemu-user-static" in done.err
