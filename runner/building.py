@@ -10,7 +10,7 @@ from runner.load.config import image_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from builder.request import Tree
+    from builder.request import CacheAddress, Tree
     from runner.model.build import Build
     from runner.model.project import Project
     from runner.model.service import Service
@@ -57,8 +57,23 @@ def request(service: "Service", image: str, project: "Project", changes: Changes
         allow=(*build.entitlements, *(("security.insecure",) if build.privileged else ())), no_cache=build.no_cache or changes.no_cache,
         no_cache_stages=build.no_cache_filter, pull=build.pull or changes.pull, shm_size=build.shm_size,
         ulimits=tuple(f"{key}={one.soft}:{one.soft if one.single else one.hard}" for key, one in build.ulimits), memory=changes.memory,
-        proxies=changes.proxies)
+        proxies=changes.proxies, cache_from=_caches(build.cache_from, (*at, "cache_from")), cache_to=_caches(build.cache_to, (*at, "cache_to")))
     return made if fetched is None else made._replace(tree=fetched.tree)
+
+
+def _caches(words: "tuple[str, ...]", at: "tuple[str, ...]") -> "tuple[CacheAddress, ...]":
+    if not words:
+        return ()
+    from builder.cache.address import parse_address
+    from builder.errors import BuildError
+
+    found = []
+    for index, word in enumerate(words):
+        try:
+            found.append(parse_address(word, to=at[-1] == "cache_to"))
+        except BuildError as error:
+            raise InvalidService((*at, index), f"is no cache: {error}", error.help) from error
+    return tuple(found)
 
 
 def _dockerfile(build: "Build", at: "tuple[str, ...]") -> "tuple[str, bytes]":

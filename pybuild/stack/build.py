@@ -24,11 +24,11 @@ USAGE = Usage(
      Option("-m --memory", VALUE, "memory that a RUN may use", "SIZE"),
      Option("--no-cache", FLAG, "run every step"),
      Option("--print", FLAG, "print what would be built as a bake file"),
-     Option("--provenance", VALUE, "accepted; `pybuild --provenance` makes one", "KIND"),
+     Option("--provenance", VALUE, "accepted; has no effect here", "KIND"),
      Option("--pull", FLAG, "look for newer base images"),
      Option("--push", FLAG, "push the images then"),
      Option("-q --quiet", FLAG, "show nothing of it"),
-     Option("--sbom", VALUE, "accepted; `pybuild --sbom` makes one", "KIND"),
+     Option("--sbom", VALUE, "accepted; has no effect here", "KIND"),
      Option("--ssh", VALUE, "an ssh agent for RUN --mount=type=ssh", "default|ID[=SOCKET]"),
      Option("--with-dependencies", FLAG, "build those too that these depend on"),
      Option("--parallel", FLAG, "accepted; it is so anyway", hidden=True),
@@ -46,7 +46,7 @@ def main(options: Options) -> int:
             project = select(project, it.services, dependencies=False)
         built = [one for one in project.services if one.build is not None]
         show = printer(options, it.environment, quiet=options.quiet)
-        images = Images(it.engine.store, options, it.project, changes=changes_of(options), quiet_build=options.quiet)
+        images = Images(it, it.project, changes=changes_of(options), quiet_build=options.quiet)
         if options.print:
             return _print(built, project.name)
         if options.check:

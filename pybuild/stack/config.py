@@ -13,11 +13,12 @@ if TYPE_CHECKING:
     from typing import Any
 
     from runner.load.project import LoadOptions
+    from runner.load.template import Variable
 
 USAGE = Usage(
     "Print the project as its files say it, resolved.", "pyup config --format json\npyup config --services",
     (Operand("names", "*", "services: only these, and those they depend on"),),
-    (Option("--format", VALUE, "yaml or json", "FORMAT", "yaml", choices=("yaml", "json")),
+    (Option("--format", VALUE, "yaml or json", "FORMAT", "", choices=("yaml", "json")),
      Option("-q --quiet", FLAG, "print nothing: only say what is wrong"),
      Option("-o --output", VALUE, "write to FILE", "FILE"),
      Option("--services", FLAG, "print the names of services"),
@@ -60,7 +61,7 @@ def main(options: Options) -> int:
 
 def _text(options: Options, wanted: "LoadOptions") -> str:
     if options.variables:
-        return _lines(config.variable_lines(config.asked(wanted)))
+        return _variables(config.asked(wanted), options.format)
     for what in config.LISTS:
         if getattr(options, what):
             lines, warnings = config.listed(wanted, what)
@@ -85,6 +86,20 @@ def _text(options: Options, wanted: "LoadOptions") -> str:
     from pybuild.output.yaml import dump
 
     return dump(mapping)
+
+
+def _variables(found: "tuple[Variable, ...]", format: str) -> str:
+    """As a table, unless it is asked for otherwise; names of fields as compose has them."""
+    if not format:
+        return _lines(config.variable_lines(found))
+    named = {one.name: {"Name": one.name, "DefaultValue": one.default, "PresenceValue": one.presence, "Required": one.required} for one in found}
+    if format == "json":
+        import json
+
+        return json.dumps(named, ensure_ascii=False) + "\n"
+    from pybuild.output.yaml import dump
+
+    return dump({name: {key.lower(): value for key, value in fields.items()} for name, fields in named.items()})
 
 
 def _lines(lines: "list[str]") -> str:

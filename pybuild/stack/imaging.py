@@ -9,20 +9,21 @@ if TYPE_CHECKING:
 
     from builder.request import Request
     from pybuild.scanner import Options
+    from pybuild.stack.project import stack
     from runner.building import Changes, Fetched
     from runner.model.build import Build
     from runner.model.project import Project
     from runner.model.service import Service
-    from store.store import Store
 
 
 class Images:
     """As runner.apply.Images. changes: what the command says of builds over the files."""
 
-    def __init__(self, store: "Store", options: "Options", project: "Project", *, changes: "Changes | None" = None, quiet_build: bool = False,
+    def __init__(self, it: "stack", project: "Project", *, changes: "Changes | None" = None, quiet_build: bool = False,
                  quiet_pull: bool = False) -> None:
-        self._store = store
-        self._options = options
+        self._it = it
+        self._store = it.engine.store
+        self._options = it.options
         self._project = project
         self._changes = changes
         self._quiet_build, self._quiet_pull = quiet_build, quiet_pull
@@ -56,7 +57,10 @@ class Images:
             status = 130
         except BaseException as error:
             from pybuild.output.errors import report
+            from runner.errors import InvalidService
 
+            if isinstance(error, InvalidService):
+                self._it.locate(error, error.path)
             status = report(error, debug=self._options.debug) or 1
         finally:
             sys.stderr.flush()

@@ -45,7 +45,7 @@ def main(options: Options) -> int:
 
             show_plan(draft.plan(project.name))
             return 0
-        work = Work(it.engine, project, (), show, images=Images(it.engine.store, options, project, quiet_pull=options.quiet))
+        work = Work(it.engine, project, (), show, images=Images(it, project, quiet_pull=options.quiet))
         with Reactor(it.engine.store.events) as reactor:
             failures = apply(draft.plan(project.name), work, reactor, limit=limit(options, it.environment) or 4)
         show.close()

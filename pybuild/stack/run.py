@@ -92,7 +92,7 @@ def _prepare(it: stack, options: Options, show: "Printer") -> "Wanted":
     alone = select(project, [name], dependencies=False)
     remove, _ = orphan_policy(it, options.remove_orphans)
     policy = Policy("always" if options.build else "", pull_policy(options.pull))
-    images = Images(it.engine.store, options, project, quiet_build=options.quiet_build or options.quiet,
+    images = Images(it, project, quiet_build=options.quiet_build or options.quiet,
                     quiet_pull=options.quiet_pull or options.quiet)
     own = Converging(it, alone, PlanOptions((name,), start=False, ignore_orphans=True, images=policy), show, images)
     service = project.service(name)

@@ -117,7 +117,7 @@ def converging(it: stack, options: Options, show: "Printer", *, planning: bool =
         it.services, FORCE if options.force_recreate else NEVER if options.no_recreate else DIVERGED, bool(full.get("always_recreate_deps")),
         not full.get("renew_anon_volumes"), not full.get("no_start"), remove, ignore, separator=separator(it),
         images=Policy("always" if options.build else "never" if options.no_build else "", pull_policy(options.pull)))
-    images = Images(it.engine.store, options, project, quiet_build=bool(full.get("quiet_build")), quiet_pull=options.quiet_pull)
+    images = Images(it, project, quiet_build=bool(full.get("quiet_build")), quiet_pull=options.quiet_pull)
     way = Converging(it, project, plan, show, images, scale=scale, timeout_s=full.get("timeout"))
     way.options = plan._replace(renew_volumes=_renewed(way, yes=options.yes))
     return way

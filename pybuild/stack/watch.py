@@ -139,7 +139,7 @@ class Watching:
 
         it = self.it
         project = select(it.project, [service], dependencies=False)
-        images = Images(it.engine.store, it.options, it.project, quiet_build=self._quiet)
+        images = Images(it, it.project, quiet_build=self._quiet)
         options = PlanOptions((service,), ignore_orphans=True, images=Policy("always"))
         it.lock(quiet=True)
         try:
@@ -158,7 +158,7 @@ def main(options: Options) -> int:
         show = printer(options, it.environment)
         watching = Watching(it, show, reactor, quiet=options.quiet)
         if not options.no_up:
-            images = Images(it.engine.store, options, it.project, quiet_build=options.quiet)
+            images = Images(it, it.project, quiet_build=options.quiet)
             it.lock()
             try:
                 Converging(it, it.project, PlanOptions(it.services, ignore_orphans=True, images=Policy("always")), show, images).run()

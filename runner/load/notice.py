@@ -23,6 +23,8 @@ WITHOUT_EFFECT = {
     ("deploy", "update_config"): "is for updates of one replica after the other, which are not made here",
     ("deploy", "rollback_config"): "is for updates of one replica after the other, which are not made here",
     ("build", "isolation"): "is for containers of Windows",
+    ("build", "provenance"): "asks for an attestation, and none are made here",
+    ("build", "sbom"): "asks for an attestation, and none are made here",
 }
 
 
@@ -41,7 +43,7 @@ def look(root: Map, report: "Report") -> None:
 def _service(name: str, service: Map, volumes: "Container[str]", report: "Report") -> None:
     for path, reason in WITHOUT_EFFECT.items():
         node, mark = _at(service, path)
-        if node and not (path[-1] == "isolation" and node == "default"):
+        if node and node != ("default" if path[-1] == "isolation" else "false"):
             report.warn(mark, f"`services.{name}.{'.'.join(path)}` has no effect: it {reason}", key=True)
     mode, mark = _at(service, ("deploy", "mode"))
     if mode in ("global", "replicated-job", "global-job"):

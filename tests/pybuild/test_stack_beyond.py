@@ -170,8 +170,17 @@ def test_build_options(stack: Stacks) -> None:
 def test_a_build_that_fails(stack: Stacks) -> None:
     it = stack(services("  a: {build: {dockerfile_inline: \"FROM busybox\\nRUN exit 3\"}}\n", "  b: {build: nothing-there}\n", sleeping(name="c")))
     done = it.fails("up", "-d")
-    assert "service `a`" in done.err and "nothing-there" in done.err
+    assert "service `a`" in done.err and "nothing-there" in done.err and " --> compose.yaml:3:" in done.err
     assert it.rows() == []
+
+
+def test_build_caches_elsewhere(stack: Stacks) -> None:
+    it = stack(services("  a:\n    build:\n      dockerfile_inline: \"FROM busybox\\nRUN echo kept > /v\"\n"
+                        "      cache_to: ['type=local,dest=cache,mode=max']\n      cache_from: ['type=local,src=cache']\n"))
+    it("build")
+    assert (it.directory / "cache" / "index.json").exists()
+    it.write("compose.yaml", services("  a: {build: {dockerfile_inline: \"FROM busybox\", cache_from: ['type=bogus']}}\n"))
+    assert "`services.a.build.cache_from[0]`" in it.fails("build").err
 
 
 def test_no_build(stack: Stacks) -> None:
@@ -196,6 +205,11 @@ def test_version_and_config(stack: Stacks) -> None:
     assert it("config", "--services").out == "a\n"
     assert it("config", "-q").out == ""
     assert it("config", "--hash", "*").out.startswith("a ")
+    it.write("vars.yaml", services(sleeping("environment: ['A=${ONE:-1}', 'B=${TWO:?say}']")))
+    assert json.loads(it("-f", "vars.yaml", "config", "--variables", "--format", "json").out)["ONE"] == {
+        "Name": "ONE", "DefaultValue": "1", "PresenceValue": "", "Required": False}
+    assert "  required: true" in it("-f", "vars.yaml", "config", "--variables", "--format", "yaml").out
+    assert it("-f", "vars.yaml", "config", "--variables").out.startswith("NAME ")
     it("config", "-o", "out.yaml")
     assert "services:" in (it.directory / "out.yaml").read_text()
     assert "services:" in it("convert").out
