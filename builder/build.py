@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from builder.signature import Signatures
     from builder.solver import BuiltLayer, Chain, Solved
     from lang.stages import Resolution
-    from sandbox.client import Client
+    from sandbox.client import Spawner
     from sandbox.network import NetworkProvider
     from store.cache import CacheRecord
     from store.store import Store
@@ -67,7 +67,7 @@ class Tools:
 
     __slots__ = ("attend", "connect", "grown", "network", "pull", "sessions")
 
-    def __init__(self, connect: "Callable[[], Client]", network: "NetworkProvider | None" = None, pull: "Pull | None" = None,
+    def __init__(self, connect: "Callable[[], Spawner]", network: "NetworkProvider | None" = None, pull: "Pull | None" = None,
                  attend: "Attend | None" = None, sessions: "Sessions | None" = None, grown: "Callable[[int], None]" = lambda size: None) -> None:
         self.connect, self.network, self.pull, self.attend, self.sessions, self.grown = connect, network, pull, attend, sessions, grown
 

@@ -9,11 +9,14 @@ import os
 from kernel.syscalls import capget
 from kernel.value import Value
 from sandbox.capabilities import SYS_ADMIN, bit
-from sandbox.errors import SandboxError
+from sandbox.errors import CommandFailed, InvalidSpec, SandboxError, UserMissing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from sandbox.client import Running, Spawner
+    from sandbox.spec import SandboxSpec
 
 AUTO, NAMESPACE, CHROOT, NONE = "auto", "namespace", "chroot", "none"
 KINDS = (AUTO, NAMESPACE, CHROOT)
@@ -56,3 +59,38 @@ def _refused() -> str:
     from sandbox.probe import refusal
 
     return refusal()
+
+
+class Cautious:
+    """Spawns with namespaces; where it turns out that there are none, as `fallback` does from then on, and says so.
+
+    fallback: given why there are none, what spawns instead; raises SandboxError if there is nothing.
+    """
+
+    __slots__ = ("_connect", "_fallback", "_instead")
+
+    def __init__(self, connect: "Callable[[], Spawner]", fallback: "Callable[[str], Spawner]") -> None:
+        self._connect, self._fallback = connect, fallback
+        self._instead: Spawner | None = None
+
+    def spawn(self, spec: "SandboxSpec", stdin: int = 0, stdout: int = 1, stderr: int = 2) -> "Running":
+        warning = ""
+        if self._instead is None:
+            try:
+                return self._connect().spawn(spec, stdin, stdout, stderr)
+            except (CommandFailed, InvalidSpec, UserMissing):
+                raise
+            except SandboxError:
+                why = _refused()
+                if not why:
+                    raise                                # it is about this spec, not about the machine
+                self._instead, warning = self._fallback(why), notice(why)
+        running = self._instead.spawn(spec, stdin, stdout, stderr)
+        running.warnings = (warning, *running.warnings) if warning else running.warnings
+        return running
+
+
+def notice(why: str) -> str:
+    """What the user is told, once, of steps that run isolated by chroot; why: "" if that was wished for."""
+    because = f" ({why}; see `pybuild doctor`)" if why else ""
+    return f"RUN is isolated by chroot, Landlock and seccomp: no network or process numbers of its own, no limits{because}"

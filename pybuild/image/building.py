@@ -1,7 +1,5 @@
 """The builder, given what it needs of this machine: the zygote and the networks of this user, and (for an ordinary user) its user namespace."""
 
-import os
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from builder.progress import OnEvent
@@ -17,23 +15,19 @@ def run(request: "Request", store: "Store", on_event: "OnEvent", config: "str | 
     from pybuild.stack.opening import zygote
 
     directory = store.root.run
-    if os.geteuid():
-        from sandbox.userns import enter
-
-        with zygote(directory) as client:
-            enter(directory, client)
     from builder.build import Tools, build
     from builder.cache.budget import Keeper
     from builder.cleaning import after_build
     from pybuild.image import terminal
+    from pybuild.image.isolating import Isolated
     from pybuild.session import open_session, puller
     from runner.agent.steps import Steps
     from store.config import load_config
 
     attend = terminal.attend if request.rescue.on_error == "shell" and terminal.is_here() else None
     settings = load_config(config)
-    tools = Tools(lambda: zygote(directory), Steps(store.root.path, directory), puller(store, config, on_event), attend,
-                  lambda: open_session(config), Keeper(store, settings).grown)
-    result = build(request, store, tools, on_event)
+    with Isolated(request, store, on_event, lambda: zygote(directory), Steps(store.root.path, directory)) as how:
+        tools = Tools(how.connect, how.network, puller(store, config, on_event), attend, lambda: open_session(config), Keeper(store, settings).grown)
+        result = build(request, store, tools, on_event)
     after_build(store, settings)
     return result

@@ -27,7 +27,7 @@ def make_request(options: "Options") -> "Request":
         no_cache_stages=tuple(x for w in options.no_cache_filter for x in w.split(",")), pull=_pull(options.pull),
         outputs=outputs, jobs=options.jobs or 0, shm_size=_size(options.shm_size, "--shm-size"),
         ulimits=tuple(options.ulimit), memory=_size(options.memory, "--memory"), cpus=_cpus(options.cpus),
-        rescue=_rescue(options), proxies=_proxies(), tree=tree, explain=options.explain,
+        isolation=options.isolation, rescue=_rescue(options), proxies=_proxies(), tree=tree, explain=options.explain,
         reproducible=options.reproducible, cache_from=_caches(options.cache_from, to=False), cache_to=_caches(options.cache_to, to=True))
 
 
