@@ -7,11 +7,10 @@ so that what is saved again has the same IDs.
 """
 
 from kernel.value import Value
-from store.digest import Digest, digest_of, hex_of, parse_digest
-from store.errors import DigestMismatch, InvalidArchive, InvalidImage, InvalidLayer, InvalidReference, SizeMismatch
-from store.images import Layer
-from store.ingest import Promise, ingest, known_layer
-from store.oci import CONFIG_LIMIT, MANIFEST_LIMIT, Descriptor, ImageConfig, Index, Manifest, compression_of, from_json, parse_manifest
+from store.digest import Digest, digest_of, hex_of
+from store.errors import InvalidArchive, InvalidReference
+from store.intake import add_image, read_blob
+from store.oci import CONFIG_LIMIT, MANIFEST_LIMIT, Descriptor, Index, Manifest, compression_of, parse_manifest
 from store.oci import plain as plain_json
 from store.platform import choose, local_platform
 from store.reference import parse_reference
@@ -97,6 +96,9 @@ class _Loader:
             given.append(str(reference))
         return Loaded(image.id, tuple(given))
 
+    def _image(self, config: bytes, files: "list[tuple[str, Digest | None, int | None]]") -> Digest:
+        return add_image(self._store, self._source, config, files, self._on_layer)
+
     # ------------------------------------------------------------ docker's form
     def _docker(self) -> "list[_Image]":
         data = self._source.read("manifest.json", MANIFEST_LIMIT)
@@ -110,7 +112,7 @@ class _Loader:
             config = _field(item, "Config", str, self._source)
             layers = _field(item, "Layers", list, self._source, [])
             names = tuple(str(name) for name in _field(item, "RepoTags", list, self._source, []))
-            image = self._add(self._source.read(config, CONFIG_LIMIT), [(str(name), None, None) for name in layers])
+            image = self._image(self._source.read(config, CONFIG_LIMIT), [(str(name), None, None) for name in layers])
             images.append(_Image(image, names))
         return images
 
@@ -136,7 +138,7 @@ class _Loader:
         images = []
         for top, names in tags.items():
             config, layers = config_of(self._source, top)
-            images.append(_Image(self._add(config, [(name, None, None) for name in layers]), tuple(names)))
+            images.append(_Image(self._image(config, [(name, None, None) for name in layers]), tuple(names)))
         return images
 
     # ------------------------------------------------------------ OCI's form
@@ -182,15 +184,10 @@ class _Loader:
         if not all(compression_of(layer.media_type) for layer in manifest.layers):
             return None                                  # an artifact, an attestation
         config = self._blob(manifest.config, CONFIG_LIMIT)
-        return self._add(config, [(self._path(layer.digest), layer.digest, layer.size) for layer in manifest.layers])
+        return self._image(config, [(self._path(layer.digest), layer.digest, layer.size) for layer in manifest.layers])
 
     def _blob(self, descriptor: Descriptor, limit: int) -> bytes:
-        data = self._source.read(self._path(descriptor.digest), limit)
-        if digest_of(data) != descriptor.digest:
-            raise DigestMismatch(descriptor.digest, digest_of(data))
-        if len(data) != descriptor.size:
-            raise SizeMismatch(descriptor.digest, descriptor.size, len(data))
-        return data
+        return read_blob(self._source, self._path(descriptor.digest), descriptor, limit)
 
     def _path(self, digest: Digest) -> str:
         """Where a blob lies in the archive."""
@@ -198,26 +195,6 @@ class _Loader:
             return f"blobs/sha256/{hex_of(digest)}"
         manifest = f"{hex_of(digest)}.manifest.json"
         return manifest if self._source.has(manifest) else hex_of(digest)
-
-    # ------------------------------------------------------------ into the store
-    def _add(self, config: bytes, files: "list[tuple[str, Digest | None, int | None]]") -> Digest:
-        """files: of the layers, bottom first: (name in the archive, digest and size that are promised)."""
-        parsed = from_json(ImageConfig, config, f"the config of an image in `{self._source.what}`")
-        diff_ids = parsed.diff_ids
-        if len(diff_ids) != len(files):
-            raise InvalidImage("the config of an image", f"it has {len(diff_ids)} diff IDs, and the archive {len(files)} layers")
-        layers: "tuple[Layer, ...]" = ()
-        for diff_id, (name, digest, size) in zip(diff_ids, files):
-            parse_digest(diff_id)
-            layer = known_layer(self._store, diff_id, layers)
-            if layer is None or not (layer.tree or self._store.layerblobs.of(diff_id)):    # a built layer's tar can be made again
-                self._on_layer(diff_id)
-                try:
-                    layer = ingest(self._store, self._source.chunks(name), Promise(diff_id, digest, size), layers)
-                except InvalidLayer as error:
-                    raise InvalidArchive(f"`{self._source.what}` has a bad layer, `{name}`: {error}") from error
-            layers += (layer,)
-        return self._store.images.add(config, layers)
 
 
 def _is_attestation(descriptor: Descriptor) -> bool:

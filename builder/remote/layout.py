@@ -6,10 +6,9 @@ import time
 from builder.remote.errors import BadLayout
 from builder.remote.named import split_layout
 from store.digest import Digest, digest_of, hex_of, is_digest
-from store.errors import DigestMismatch, InvalidArchive, InvalidImage, SizeMismatch
-from store.images import Layer
-from store.ingest import Promise, ingest, known_layer
-from store.oci import CONFIG_LIMIT, MANIFEST_LIMIT, Descriptor, ImageConfig, Index, Manifest, compression_of, from_json, parse_manifest
+from store.errors import DigestMismatch, InvalidArchive
+from store.intake import add_image, read_blob
+from store.oci import CONFIG_LIMIT, MANIFEST_LIMIT, Descriptor, Index, Manifest, compression_of, parse_manifest
 from store.platform import choose, local_platform, parse_platform
 from store.source import DirectorySource
 
@@ -99,25 +98,10 @@ class _Layout:
         if not all(compression_of(layer.media_type) for layer in manifest.layers):
             raise BadLayout(self._path, "has something else than an image there")
         config = self._read(manifest.config, CONFIG_LIMIT)
-        diff_ids = from_json(ImageConfig, config, f"the config of an image in `{self._path}`").diff_ids
-        if len(diff_ids) != len(manifest.layers):
-            raise InvalidImage("the config of an image", f"it has {len(diff_ids)} diff IDs, and the manifest {len(manifest.layers)} layers")
-        layers: tuple[Layer, ...] = ()
-        for diff_id, descriptor in zip(diff_ids, manifest.layers):
-            layer = known_layer(self._store, diff_id, layers)
-            if layer is None or not (layer.tree or self._store.layerblobs.of(diff_id)):
-                chunks = self._source.chunks(_blob(descriptor.digest))
-                layer = ingest(self._store, chunks, Promise(diff_id, descriptor.digest, descriptor.size), layers)
-            layers += (layer,)
-        return self._store.images.add(config, layers)
+        return add_image(self._store, self._source, config, [(_blob(layer.digest), layer.digest, layer.size) for layer in manifest.layers])
 
     def _read(self, descriptor: Descriptor, limit: int) -> bytes:
-        data = self._source.read(_blob(descriptor.digest), limit)
-        if digest_of(data) != descriptor.digest:
-            raise DigestMismatch(descriptor.digest, digest_of(data))
-        if len(data) != descriptor.size:
-            raise SizeMismatch(descriptor.digest, descriptor.size, len(data))
-        return data
+        return read_blob(self._source, _blob(descriptor.digest), descriptor, limit)
 
 
 def _blob(digest: Digest) -> str:
