@@ -208,16 +208,17 @@ class Repository:
                 return ask(connection)
             except (RegistryError, DigestMismatch, SizeMismatch, Trouble):
                 continue
-        for attempt in range(1, 4):
+        attempt = 0
+        while True:
+            attempt += 1
             try:
                 return ask(self.home)
             except Trouble as trouble:                   # a body that broke off
-                if attempt == 3:
+                if self.home.gives_up(attempt, trouble):
                     raise trouble.error from trouble.__cause__
                 self.home.pause(attempt, trouble)
             except NotInRegistry as error:
                 raise NotInRegistry(self.domain, what, error.help) from error
-        raise AssertionError("not asked")
 
     def refused(self, connection: Connection, response: "BaseHTTPResponse") -> RegistryError:
         """An answer that says no, as an error."""
