@@ -93,9 +93,10 @@ class Bridges:
         index = self.realise(record)
         name = f"pv{self._root_id}{os.urandom(3).hex()}"
         try:
-            alone = [] if record.enabled(ICC) else [netlink.isolate_port(name)]
+            isolated, hairpin = not record.enabled(ICC), _bridges_are_filtered()
+            manners = [netlink.port(name, isolated=isolated, hairpin=hairpin)] if isolated or hairpin else []
             pair = netlink.veth(name, index, cell.fd, plug.interface, plug.mac, self.mtu(record))
-            self._home.do(pair, netlink.no_link_local(name), *alone, netlink.up(name))
+            self._home.do(pair, netlink.no_link_local(name), *manners, netlink.up(name))
             self._settle(cell, plug)
         except (NetlinkFailed, OSError) as error:
             self.unplug(name)
@@ -157,6 +158,12 @@ def fence_of(record: NetworkRecord) -> Fence:
     """The network as the firewall sees it."""
     pools = {family: pool.subnet if (pool := record.pool(family)) else "" for family in (4, 6)}
     return Fence(record.interface, pools[4], pools[6], record.spec.internal, record.enabled(MASQUERADE))
+
+
+def _bridges_are_filtered() -> bool:
+    """Whether the kernel applies its rules for IP to frames on bridges as well (br_netfilter): then a container that asks a published port of
+    its own is led back by the bridge, and no more by way of the machine."""
+    return any(namespace.read_sysctl(f"net/bridge/bridge-nf-call-{family}tables") == "1" for family in ("ip", "ip6"))
 
 
 def _reason(error: OSError) -> str:

@@ -23,7 +23,7 @@ _RTM_NEWLINK, _RTM_DELLINK, _RTM_GETLINK, _RTM_NEWADDR, _RTM_NEWROUTE, _RTM_DELR
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_MASTER, _IFLA_LINKINFO, _IFLA_ALIAS, _IFLA_AF_SPEC, _IFLA_NET_NS_FD = \
     1, 3, 4, 10, 18, 20, 26, 28
 _IFLA_INFO_KIND, _IFLA_INFO_DATA, _IFLA_INFO_SLAVE_KIND, _IFLA_INFO_SLAVE_DATA = 1, 2, 4, 5
-_IFLA_BRPORT_ISOLATED, _VETH_INFO_PEER, _IFLA_INET6_ADDR_GEN_MODE = 33, 1, 8
+_IFLA_BRPORT_HAIRPIN, _IFLA_BRPORT_ISOLATED, _VETH_INFO_PEER, _IFLA_INET6_ADDR_GEN_MODE = 4, 33, 1, 8
 _NESTED = 0x8000
 _IFF_UP = 1
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_BROADCAST = 1, 2, 4
@@ -227,9 +227,11 @@ def veth(name: str, master: int, namespace: int, inner: str, mac: str, mtu: int)
     return Request(_RTM_NEWLINK, _NLM_F_CREATE | _NLM_F_EXCL, body + _attribute(_IFLA_LINKINFO | _NESTED, info))
 
 
-def isolate_port(name: str) -> Request:
-    """A bridge port that cannot talk to other isolated ones."""
-    data = _text(_IFLA_INFO_SLAVE_KIND, "bridge") + _attribute(_IFLA_INFO_SLAVE_DATA | _NESTED, _attribute(_IFLA_BRPORT_ISOLATED, b"\1"))
+def port(name: str, *, isolated: bool, hairpin: bool) -> Request:
+    """Of a bridge. isolated: it reaches no other such port; hairpin: what came in by it may go out by it."""
+    set_up = _attribute(_IFLA_BRPORT_ISOLATED, b"\1") if isolated else b""
+    set_up += _attribute(_IFLA_BRPORT_HAIRPIN, b"\1") if hairpin else b""
+    data = _text(_IFLA_INFO_SLAVE_KIND, "bridge") + _attribute(_IFLA_INFO_SLAVE_DATA | _NESTED, set_up)
     return Request(_RTM_NEWLINK, 0, _link_header() + _text(_IFLA_IFNAME, name) + _attribute(_IFLA_LINKINFO | _NESTED, data))
 
 

@@ -2,6 +2,7 @@
 
 import os
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -53,8 +54,20 @@ def test_from_the_machine_itself(address: str, peer: str) -> None:
     assert ask(address, 8080) == peer
 
 
+@pytest.mark.parametrize("filtered", ["0", "1"])
+def test_from_itself(ground: Ground, agent: Agent, filtered: str) -> None:
+    """Also where frames on bridges pass the rules for IP: br_netfilter is loaded, as where docker is installed."""
+    for family in ("ip", "ip6"):
+        path = Path(f"/proc/sys/net/bridge/bridge-nf-call-{family}tables")
+        if path.exists():
+            path.write_text(filtered)
+    attached = ground.attach(agent, member(1, "bridge", ports=(published(80, 8080),)))
+    ground.serve(attached.namespace, tell_peer, 80)
+    assert ground.call(attached.namespace, ask, MACHINE, 8080) == attached.connections[0].ipv4_gateway
+
+
 @pytest.mark.usefixtures("web")
-def test_from_itself_and_from_its_neighbours(ground: Ground, agent: Agent) -> None:
+def test_from_its_neighbours(ground: Ground, agent: Agent) -> None:
     agent.create(NetworkSpec("other", pools=(Pool("10.6.0.0/24"),)))
     neighbour = ground.attach(agent, member(2, "web"))
     stranger = ground.attach(agent, member(3, "other"))
