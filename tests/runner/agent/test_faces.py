@@ -35,6 +35,8 @@ def test_create_shows_the_id_and_ls_the_network(pyup: Shell) -> None:
     assert pyup("network ls --format {{.Name}},{{.Driver}}").split() == ["bridge,bridge", "host,host", "none,null", "web,bridge"]
     assert pyup("network ls -q --filter label=tier=front").strip() == id[:12]
     assert pyup("network ls --filter type=custom --no-trunc -q").strip() == id
+    (row,) = pyup("network ls --filter type=custom --format json").splitlines()
+    assert {key: json.loads(row)[key] for key in ("Internal", "IPv4", "Labels")} == {"Internal": "false", "IPv4": "true", "Labels": "tier=front"}
 
 
 def test_inspect_shows_subnets_and_containers(ground: Ground, pyup: Shell) -> None:
