@@ -63,12 +63,14 @@ _MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 class Tools:
     """What a build is done with. connect: to the zygote; network: for RUN (None: it has none); pull: of images that are not here; attend:
     stays with a shell in a step that failed (None: there is no terminal); sessions: makes registry sessions, for caches; grown: told of each layer's
-    bytes."""
+    bytes; ahead: called before a RUN is run."""
 
-    __slots__ = ("attend", "connect", "grown", "network", "pull", "sessions")
+    __slots__ = ("ahead", "attend", "connect", "grown", "network", "pull", "sessions")
 
     def __init__(self, connect: "Callable[[], Spawner]", network: "NetworkProvider | None" = None, pull: "Pull | None" = None,
-                 attend: "Attend | None" = None, sessions: "Sessions | None" = None, grown: "Callable[[int], None]" = lambda size: None) -> None:
+                 attend: "Attend | None" = None, sessions: "Sessions | None" = None, grown: "Callable[[int], None]" = lambda size: None,
+                 ahead: "Callable[[], None]" = lambda: None) -> None:
+        self.ahead = ahead
         self.connect, self.network, self.pull, self.attend, self.sessions, self.grown = connect, network, pull, attend, sessions, grown
 
 
@@ -268,7 +270,7 @@ class _Build:
         around = Surroundings(kept(self._tools.connect), self._tools.network, request.secrets, request.ssh,
                               CacheDirectories(f"{self._store.root.path}/cachemounts", namespace, os.urandom(8).hex(), self._travel.restore_mount,
                                                self._store.root.owners == "xattr"),
-                              self._store.root.userxattr)
+                              self._store.root.userxattr, self._tools.ahead)
         return SandboxExecutor(self._store, around, self.context, self.content, self._source_of, self._slot, self._manifests.get, self._missed,
                                request.fresh, request.rescue.wants_files, self._travel.imported)
 

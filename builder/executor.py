@@ -95,8 +95,10 @@ class SandboxExecutor:
             return None                                  # what is here may not be true any more: `execute` asks
         self._check_present(inputs)
         self._missed(step, inputs)
-        if self.around.network is not None and isinstance(step.vertex.op, RunOp) and step.vertex.op.network == "default":
-            self.around.network.prepare()
+        if isinstance(step.vertex.op, RunOp):
+            self.around.ahead()
+            if self.around.network is not None and step.vertex.op.network == "default":
+                self.around.network.prepare()
         self._names[step.vertex] = self._store.snapshots.new_name()
         if step.vertex.no_cache:
             return None

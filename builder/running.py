@@ -42,6 +42,7 @@ class Surroundings(Value):
     ssh: tuple[tuple[str, str], ...]
     caches: "CacheDirectories"
     userxattr: bool = False
+    ahead: "Callable[[], None]" = lambda: None           # called before a RUN is run, by the process that plans
 
 
 def kept(connect: "Callable[[], Spawner]") -> "Callable[[], Spawner]":

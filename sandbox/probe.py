@@ -13,6 +13,7 @@ from kernel.syscalls import (
     CLONE_NEWUTS,
     MS_PRIVATE,
     MS_REC,
+    capget,
     clone3,
     mount,
     move_mount,
@@ -20,6 +21,7 @@ from kernel.syscalls import (
 )
 from kernel.value import Value
 from sandbox import cgroup, userns
+from sandbox.capabilities import SYS_ADMIN
 from sandbox.errors import SandboxError
 from sandbox.isolation import lacking_capabilities
 from sandbox.overlay import open_root
@@ -100,7 +102,7 @@ def _subordinate_ids(made: str) -> Finding:
 
 def _remedy() -> str:
     """The one command that would allow namespaces: in a container whoever starts it decides, else a setting that forbids them is turned."""
-    if in_container():
+    if in_container() or not (os.geteuid() or capget()[0] & SYS_ADMIN):
         return "docker run --cap-add SYS_ADMIN --security-opt apparmor=unconfined .."
     if not os.geteuid():
         return ""

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 class Isolated:
-    """`with isolated(..) as how`: how.connect and how.network are what builder.build.Tools takes."""
+    """`with isolated(..) as how`: how.connect, how.network and how.ahead are what builder.build.Tools takes."""
 
     def __init__(self, request: "Request", store: "Store", on_event: "OnEvent", zygote: "Callable[[], Client]", network: "NetworkProvider") -> None:
         self._store, self._on_event, self._zygote = store, on_event, zygote
         self._wanted = request.isolation
-        self._pool = ""
+        self._pool = self._notice = ""
         self._owner = os.getpid()
         self.connect: "Callable[[], Spawner]" = zygote
         self.network: "NetworkProvider" = network
@@ -31,7 +31,7 @@ class Isolated:
         denied = self._enter()
         found = choose(self._wanted, (lambda: denied) if denied else None)
         if found.kind == CHROOT:
-            self._tell(notice(found.reason))
+            self._notice = notice(found.reason)
             client = self._chroot(found.reason)
             self.connect, self.network = lambda: client, _Shared()
         elif found.kind == NONE:
@@ -72,10 +72,13 @@ class Isolated:
             self._pool = self._store.temporary.name()
         return ChrootClient(self._store.temporary.path(self._pool), self._store.root.userxattr)
 
-    def _tell(self, text: str) -> None:
-        from builder.progress import Note
+    def ahead(self) -> None:
+        """A step is about to run: the user is told how, once."""
+        if self._notice:
+            from builder.progress import Note
 
-        self._on_event(Note("info", text))
+            text, self._notice = self._notice, ""
+            self._on_event(Note("info", text))
 
 
 def _refuse(why: str) -> "Spawner":

@@ -1,0 +1,208 @@
+"""Steps isolated by chroot: what they see, what is captured of them, what they cannot reach, and that nothing is left."""
+
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from kernel import landlock, whiteout
+from sandbox.chroot import ChrootClient
+from sandbox.errors import CommandMissing, SandboxError
+from sandbox.spec import Bind, Overlay, SandboxSpec, Tmpfs, WriteFile
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="changing the root needs root")
+
+
+class Done(NamedTuple):
+    code: int
+    out: str
+    upper: Path
+
+
+class Chrooted:
+    """Steps on top of each other, as a build runs them."""
+
+    def __init__(self, rootfs: Path, base: Path) -> None:
+        self.base = base
+        self.layers: tuple[str, ...] = (str(rootfs),)
+        self.client = ChrootClient(str(base / "pool"), user_xattrs=False)
+
+    def run(self, script: str, *mounts: object, **fields: object) -> Done:
+        upper = self.base / f"upper{len(self.layers)}"
+        upper.mkdir(mode=0o755)
+        spec = SandboxSpec(Overlay(self.layers, str(upper), "/none"), ("/bin/sh", "-c", script), mounts=mounts,   # type: ignore[arg-type]
+                           env=(("PATH", "/bin"),), **fields)       # type: ignore[arg-type]
+        read, write = os.pipe()
+        null = os.open("/dev/null", os.O_RDWR)
+        with self.client.spawn(spec, null, write, write) as running:
+            os.close(write)
+            os.close(null)
+            with open(read) as file:
+                out = file.read()
+            code = running.wait().code
+        self.layers = (str(upper), *self.layers)
+        return Done(code, out, upper)
+
+
+@pytest.fixture
+def step(rootfs: Path, tmp_path: Path) -> Iterator[Chrooted]:
+    yield Chrooted(rootfs, tmp_path)
+
+
+def paths(upper: Path) -> set[str]:
+    return {str(path.relative_to(upper)) for path in upper.rglob("*")}
+
+
+def is_whiteout(path: Path) -> bool:
+    status = path.lstat()
+    return whiteout.is_whiteout(status.st_mode, status.st_rdev)
+
+
+def test_what_a_step_writes_is_its_layer(step: Chrooted) -> None:
+    done = step.run("mkdir -p /a/b && echo x > /a/b/c && ln /a/b/c /a/d && ln -s b /a/l")
+    assert (done.code, paths(done.upper)) == (0, {"a", "a/b", "a/b/c", "a/d", "a/l"})
+    assert (done.upper / "a/d").stat().st_ino == (done.upper / "a/b/c").stat().st_ino
+
+
+def test_what_a_step_removes_is_a_whiteout(step: Chrooted) -> None:
+    done = step.run("rm /etc/group && rm -r /home")
+    assert is_whiteout(done.upper / "etc/group") and is_whiteout(done.upper / "home")
+    assert paths(done.upper) == {"etc", "etc/group", "home"}
+
+
+def test_a_directory_made_anew_hides_what_was_there(step: Chrooted) -> None:
+    step.run("mkdir /fresh && echo x > /fresh/new && rm -r /etc && mv /fresh /etc")
+    assert os.getxattr(Path(step.layers[0]) / "etc", "trusted.overlay.opaque") == b"y"
+    step.client = ChrootClient(str(step.base / "other"), user_xattrs=False)      # which knows the layers only
+    assert step.run("ls /etc").out == "new\n"
+
+
+def test_a_directory_made_anew_under_its_old_number_hides_what_was_there(step: Chrooted) -> None:
+    step.run("rm -r /etc && mkdir /etc && echo x > /etc/new")
+    step.client = ChrootClient(str(step.base / "other"), user_xattrs=False)
+    assert step.run("ls /etc").out == "new\n"
+
+
+def test_a_change_that_keeps_size_and_time_is_seen(step: Chrooted) -> None:
+    step.run("echo abc > /file && touch -d @1000000000 /file")
+    done = step.run("echo xyz > /file && touch -d @1000000000 /file")
+    assert (done.upper / "file").read_text() == "xyz\n"
+
+
+def test_a_mode_and_an_owner_are_seen(step: Chrooted) -> None:
+    done = step.run("chmod 4711 /etc/passwd && chown 7:8 /etc/group")
+    assert (done.upper / "etc/passwd").stat().st_mode & 0o7777 == 0o4711
+    assert (done.upper / "etc/group").stat().st_uid == 7
+
+
+def test_steps_follow_each_other_in_one_tree(step: Chrooted) -> None:
+    step.run("echo 1 > /one")
+    trees = {path.name for path in (step.base / "pool").iterdir()}
+    done = step.run("cat /one && echo 2 > /two && rm /one")
+    assert done.out == "1\n" and paths(done.upper) == {"two", "one"}
+    assert len(list((step.base / "pool").iterdir())) == len(trees) == 1
+
+
+def test_mounts_are_no_part_of_the_layer(step: Chrooted, tmp_path: Path) -> None:
+    (tmp_path / "cache").mkdir()
+    done = step.run("cat /run/secrets/s && echo kept > /c/file && echo gone > /etc/t && echo t > /t/x && cat /etc/hosts",
+                    WriteFile("/run/secrets/s", b"secret\n"), Bind(str(tmp_path / "cache"), "/c"), Tmpfs("/t"), WriteFile("/etc/hosts", b"hosts\n"))
+    assert done.out == "secret\nhosts\n"
+    assert paths(done.upper) == {"etc", "etc/t"}
+    assert (tmp_path / "cache/file").read_text() == "kept\n"
+
+
+def test_what_a_mount_hides_comes_back(step: Chrooted) -> None:
+    step.run("mkdir /d && echo below > /d/file")
+    assert paths(step.run("ls /d && echo x > /d/other", Tmpfs("/d")).upper) == set()
+    assert step.run("cat /d/file").out == "below\n"
+
+
+def test_what_is_left_running_is_stopped(step: Chrooted) -> None:
+    done = step.run("sleep 1000 & (setsid sleep 1000 &) ; echo done")
+    assert done.out == "done\n"
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+def test_closing_stops_it_and_brings_a_mount_home(step: Chrooted, tmp_path: Path) -> None:
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "upper").mkdir()
+    spec = SandboxSpec(Overlay(step.layers, str(tmp_path / "upper"), "/none"), ("/bin/sleep", "1000"), mounts=(Bind(str(tmp_path / "cache"), "/c"),))
+    step.client.spawn(spec).close()
+    assert (tmp_path / "cache").is_dir()
+    assert list((tmp_path / "pool").iterdir()) == []
+
+
+def test_a_missing_command_is_said(step: Chrooted, tmp_path: Path) -> None:
+    (tmp_path / "upper").mkdir()
+    with pytest.raises(CommandMissing):
+        step.client.spawn(SandboxSpec(Overlay(step.layers, str(tmp_path / "upper"), "/none"), ("nothing",)))
+    assert list((tmp_path / "pool").iterdir()) == []
+
+
+def test_dev_stdout_is_the_output(step: Chrooted) -> None:
+    assert step.run("echo out > /dev/stdout; echo err > /dev/stderr").out == "out\nerr\n"
+
+
+def test_the_user_is_the_image_s(step: Chrooted) -> None:
+    assert step.run("id -u; id -G", user="app").out == "1000\n1000 10 44\n"
+
+
+@pytest.mark.parametrize("attack", ["chroot / /bin/true", "unshare -n true", "mount -t tmpfs none /tmp", "mknod /x b 8 0", "umount /", "pivot_root / /"])
+def test_the_step_cannot(step: Chrooted, attack: str) -> None:
+    assert step.run(attack).code != 0
+
+
+@pytest.mark.skipif(landlock.version() < landlock.SCOPES_ABI, reason="this kernel's Landlock knows nothing of signals")
+def test_the_step_cannot_signal_others(step: Chrooted) -> None:
+    told = []
+    before = signal.signal(signal.SIGUSR1, lambda number, frame: told.append(number))
+    try:
+        assert step.run(f"kill -USR1 {os.getpid()}").code != 0
+        step.run("kill -USR1 -1")
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert told == []
+
+
+def test_no_descriptor_of_ours_is_open_in_it(step: Chrooted, tmp_path: Path) -> None:
+    leak = os.open(tmp_path, os.O_RDONLY)
+    os.set_inheritable(leak, True)
+    try:
+        script = "for n in 3 4 5 6 7 8 9; do eval \"true <&$n\" 2>/dev/null && echo $n; done; true"
+        assert step.run(script).out == ""
+    finally:
+        os.close(leak)
+
+
+def test_a_symlink_leads_no_mount_out_of_the_root(step: Chrooted, tmp_path: Path) -> None:
+    (tmp_path / "host").mkdir()
+    step.run(f"ln -s {tmp_path}/host /out; mkdir /x; ln -s / /x/up")
+    done = step.run("cat /out/f", WriteFile("/out/f", b"inside\n"), WriteFile("/x/up/g", b""))
+    assert done.out == "inside\n"
+    assert list((tmp_path / "host").iterdir()) == []
+
+
+def test_a_dev_that_is_a_symlink_makes_no_node_elsewhere(step: Chrooted, tmp_path: Path) -> None:
+    (tmp_path / "host").mkdir()
+    step.run("true")
+    (Path(step.layers[0]) / "dev").symlink_to(tmp_path / "host")
+    step.layers = (step.layers[0], *step.layers[1:])
+    assert step.run("test -c /dev/null").code == 0
+    assert list((tmp_path / "host").iterdir()) == []
+
+
+def test_a_socket_can_be_mounted(step: Chrooted, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "agent"))
+        assert step.run("test -S /agent", Bind(str(tmp_path / "agent"), "/agent")).code == 0
+
+
+def test_directories_too_deep_are_one_error(step: Chrooted) -> None:
+    with pytest.raises(SandboxError, match="deep in each other"):
+        step.run("i=0; while [ $i -lt 450 ]; do mkdir d && cd d; i=$((i+1)); done")
