@@ -53,6 +53,7 @@ class Server:
         self._clients: "dict[int, _Client]" = {}
         self._idle: "Timer | None" = None
         self._leaving_early = False                       # for another version: what runs is left as it is
+        self._orphaned = False                            # our directory was removed: nobody finds us any more, and we see to it that it all ends
 
     def run(self) -> bool:
         """Whether there is to be tidied up; else another agent goes on with what is here."""
@@ -136,7 +137,7 @@ class Server:
 
     def _on_sweep(self, client: _Client) -> "tuple[Any, tuple[int, ...]]":
         """What is done now and then, at once."""
-        self._service.sweep()
+        self._look_after()
         return None, ()
 
     def _on_attach(self, client: _Client, wanted: Membership) -> "tuple[Any, tuple[int, ...]]":
@@ -182,9 +183,10 @@ class Server:
     # ---------------------------------------------------------------- leaving
     def _sweep(self) -> None:
         self._loop.after(_SWEEP_S, self._sweep)
-        if not os.path.exists(self._path):                # our directory was removed: nobody finds us any more
-            self._retire()
-            return
+        self._look_after()
+
+    def _look_after(self) -> None:
+        self._orphaned = self._orphaned or not os.path.exists(self._path)
         self._service.sweep()
         self._consider_leaving()
 
@@ -195,6 +197,10 @@ class Server:
             self._loop.after(0, self._refill)
 
     def _consider_leaving(self) -> None:
+        if self._orphaned and not self._service.keeper.busy():
+            self._leaving_early = os.path.exists(self._path)      # it was made again: what is there belongs to another agent by now
+            self._loop.stop()
+            return
         idle = not self._clients and not self._service.keeper.busy()
         if idle and not self._idle:
             self._idle = self._loop.after(self._idle_s, self._leave)

@@ -143,14 +143,16 @@ class Service:
             self._say(f"cannot write the event log: {error}")
 
     def stop(self) -> None:
-        """Nothing runs: leave no interface, table or rule behind."""
-        self.keeper.close()
+        """Nothing runs: leave no interface, table or rule behind. What cannot be undone (the records of a root that was removed) keeps nothing else."""
+        for undo in (self.keeper.close, self.live.dissolve_all, self._unplug_all, self._firewall.stop, self._forwarding.stop, self.records.close):
+            try:
+                undo()
+            except Exception as error:
+                self._say(f"cannot tidy up: {error}")
+
+    def _unplug_all(self) -> None:
         for name in self._bridges.ours():
             self._bridges.unplug(name)
-        self.live.dissolve_all()
-        self._firewall.stop()
-        self._forwarding.stop()
-        self.records.close()
 
 
 def _routes(outside: "Outside") -> "tuple[Taken, ...]":

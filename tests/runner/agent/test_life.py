@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import signal
 import socket
 import time
@@ -72,6 +73,23 @@ def test_when_idle_it_leaves_nothing(ground: Ground) -> None:
     assert ruleset() == ""
     assert {path.name for path in (ground.scratch / "root/run").iterdir() if path.is_socket()} == set()
     assert agent.is_network("web")
+
+
+def test_when_its_root_is_removed_it_leaves_nothing(ground: Ground) -> None:
+    """Even while something runs: it goes with the last container, and needs no record for it."""
+    agent = ground.agent()
+    attached = ground.attach(agent, member(1, "bridge"))
+    with Step(agent):
+        pid = int(agent.ask("ping"))
+        shutil.rmtree(ground.root())
+        agent.ask("sweep")
+        assert not is_gone(pid) and ask(MACHINE, 1) == "ConnectionRefusedError"
+    agent.detach(member(1).container)
+    ground.let_go(attached)
+    agent.close()
+    assert eventually(lambda: is_gone(pid))
+    assert eventually(links, lambda found: found == ["lo", "up0"]) == ["lo", "up0"]
+    assert ruleset() == ""
 
 
 def test_a_network_that_slept_is_as_it_was(ground: Ground) -> None:
