@@ -62,6 +62,7 @@ class Attached:
             except Failed as error:
                 tell(error.failures, self.it, self.show)
                 failed = True
+                self.it.unlock()                          # else whoever waits until no command is at work would wait for this one
                 if not self._aborts:
                     raise Interrupted from None
             while not self._abort and not is_over(self.it, self.chorus, self.reactor):

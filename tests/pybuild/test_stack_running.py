@@ -165,6 +165,13 @@ def test_abort_on_exit_and_on_failure(stack: Stacks) -> None:
     assert it.states("a") == ["exited"]
 
 
+@pytest.mark.parametrize("option", ["--abort-on-container-exit", "--abort-on-container-failure"])
+def test_what_could_not_be_begun_is_not_waited_for(stack: Stacks, option: str) -> None:
+    it = stack(services(sleeping("networks: [n]")) + "networks: {n: {driver: bogus}}\n")
+    done = it.fails("up", option)
+    assert done.status == 1 and "bogus" in done.err
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_gracefully(stack: Stacks, number: signal.Signals) -> None:
     it = stack(services(once("a", "trap 'echo bye; exit 0' TERM; echo ready; while true; do sleep 0.1; done")))
