@@ -79,6 +79,7 @@ PYUP = (
     Command("container cp", "pybuild.stack.container.cp", "Copy files between a container and this machine"),
     Command("container diff", "pybuild.stack.container.diff", "Show which files a container has changed"),
     Command("container commit", "pybuild.stack.container.commit", "Make an image of what a container has become"),
+    Command("container bundle", "pybuild.stack.container.bundle", "Write a container as an OCI bundle, for another runtime"),
     Command("container export", "pybuild.stack.container.export", "Write the files of a container as a tar archive"),
     Command("container pause", "pybuild.stack.container.pause", "Freeze running containers"),
     Command("container unpause", "pybuild.stack.container.unpause", "Let paused containers go on"),

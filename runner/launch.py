@@ -48,7 +48,7 @@ def begin(engine: "Engine", container: Container, lock: int, *, attached: bool, 
     before = place.read()
     try:
         runtime = engine.store.images.runtime(container.image_id)
-        sources, images, contents = _sources(engine, container, runtime.lowerdirs)
+        sources, images, contents = sources_of(engine, container, runtime.lowerdirs)
         pid, ipc, uts = (_namespace(engine, getattr(spec, f"{kind}_mode"), kind, fds) for kind in ("pid", "ipc", "uts"))
         shm = _namespace(engine, spec.ipc_mode, "mnt", fds)
         net = _join(engine, container)
@@ -107,7 +107,7 @@ def finish(engine: "Engine", container: Container, contact: Contact) -> Contact:
 
 
 # ---------------------------------------------------------------- mounts
-def _sources(engine: "Engine", container: Container,
+def sources_of(engine: "Engine", container: Container,
              lowerdirs: "tuple[str, ...]") -> "tuple[dict[str, str], dict[str, tuple[str, ...]], dict[str, bytes]]":
     """(target of a volume -> directory, target of an image -> lower directories, target of a file -> its bytes)."""
     store = engine.store

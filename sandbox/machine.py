@@ -5,8 +5,8 @@ import os
 from kernel.value import Value
 from sandbox.cgroup import hierarchies
 
-_READ_ONLY = ("proc/bus", "proc/fs", "proc/irq", "proc/sys", "proc/sysrq-trigger")
-_HIDDEN = (
+READ_ONLY = ("proc/bus", "proc/fs", "proc/irq", "proc/sys", "proc/sysrq-trigger")
+HIDDEN = (
     "proc/acpi", "proc/asound", "proc/interrupts", "proc/kcore", "proc/keys", "proc/kpagecgroup", "proc/kpagecount", "proc/kpageflags",
     "proc/latency_stats", "proc/sched_debug", "proc/scsi", "proc/timer_list", "proc/timer_stats", "sys/firmware", "sys/devices/virtual/powercap")
 
@@ -32,10 +32,10 @@ def look(stage: str) -> Machine:
     with open("/proc/sys/kernel/cap_last_cap") as file:
         last = int(file.read())
     uids, gids = _mapped("/proc/self/uid_map"), _mapped("/proc/self/gid_map")
-    hidden = tuple(path for path in _HIDDEN if os.path.exists(f"/{path}"))
+    hidden = tuple(path for path in HIDDEN if os.path.exists(f"/{path}"))
     return Machine(
         stage, rootless=uids < 1 << 32 - 1, single=min(uids, gids) == 1, last_capability=last,
-        cgroups=hierarchies(), read_only=tuple(path for path in _READ_ONLY if os.path.exists(f"/{path}")),
+        cgroups=hierarchies(), read_only=tuple(path for path in READ_ONLY if os.path.exists(f"/{path}")),
         hidden_files=tuple(path for path in hidden if not os.path.isdir(f"/{path}")),
         hidden_directories=tuple(path for path in hidden if os.path.isdir(f"/{path}")))
 
