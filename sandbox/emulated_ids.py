@@ -124,7 +124,7 @@ class EmulatedIds:
         sock = _socket.socket(fileno=pidfd_getfd(pidfd, int32(a[0])))
         peer, uid, gid = struct.unpack("=3i", sock.getsockopt(_socket.SOL_SOCKET, _SO_PEERCRED, 12))
         sock.close()
-        who = self._callers.who(peer) if peer and not uid and not gid else ids.ROOT
+        who = self._callers.peer(peer) if peer and not uid and not gid else ids.ROOT
         if who == ids.ROOT:
             return None
         with open(f"{peer}/status") as file:              # its number inside

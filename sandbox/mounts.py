@@ -2,6 +2,7 @@
 
 import os
 import stat
+from errno import EINVAL
 
 from kernel.paths import open_in_root
 from kernel.syscalls import (
@@ -160,7 +161,7 @@ class Mounter:
         fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=self._files_fd)
         with open(fd, "wb") as writer:
             writer.write(file.content)
-            os.fchown(fd, file.uid, file.gid)
+            _give(fd, file.uid, file.gid)
             os.fchmod(fd, file.mode)
         return open_tree(self._files_fd, name.encode())
 
@@ -177,6 +178,28 @@ def _tmpfs(tmpfs: Tmpfs) -> int:
         options.append((b"size", b"%d" % tmpfs.size_bytes))
     if tmpfs.inodes:
         options.append((b"nr_inodes", b"%d" % tmpfs.inodes))
-    if tmpfs.uid or tmpfs.gid:
-        options += [(b"uid", b"%d" % tmpfs.uid), (b"gid", b"%d" % tmpfs.gid)]
-    return new_mount(b"tmpfs", held, tuple(options))
+    if not (tmpfs.uid or tmpfs.gid):
+        return new_mount(b"tmpfs", held, tuple(options))
+    try:
+        return new_mount(b"tmpfs", held, (*options, (b"uid", b"%d" % tmpfs.uid), (b"gid", b"%d" % tmpfs.gid)))
+    except OSError as error:
+        if error.errno != EINVAL:
+            raise
+    tree = new_mount(b"tmpfs", held, tuple(options))
+    _mark(tree, tmpfs.uid, tmpfs.gid)
+    return tree
+
+
+def _give(fd: int, uid: int, gid: int) -> None:
+    """To whom it shall belong; a mark says so where the user namespace has no such id."""
+    try:
+        os.fchown(fd, uid, gid)
+    except OSError as error:
+        if error.errno != EINVAL:
+            raise
+        _mark(fd, uid, gid)
+
+
+def _mark(fd: int, uid: int, gid: int) -> None:
+    from sandbox.owners import mark
+    mark(f"/proc/self/fd/{fd}", uid, gid)

@@ -41,6 +41,15 @@ def device_of(owner: Owner) -> tuple[int, int, int]:
     return stat.S_IFCHR if kind == "c" else stat.S_IFBLK, int(major), int(minor)
 
 
+def mark(path: str, uid: int, gid: int) -> None:
+    """Of a new file, for a sandbox to see. A file system without attributes (tmpfs before Linux 6.6) keeps it root's."""
+    try:
+        os.setxattr(path, MARK, f"{uid}:{gid}".encode())
+    except OSError as error:
+        if error.errno not in _UNMARKABLE:
+            raise
+
+
 class Owners:
     """`special`: of what has no attributes, by identity; `below`: the same by inode, of what lay there before, whose inodes nobody else can get."""
 
