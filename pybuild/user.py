@@ -8,8 +8,10 @@ if TYPE_CHECKING:
 
 
 def enter(store: "Store") -> None:
-    """Nothing to do for root. The process has one thread; it stays in the namespace."""
+    """Nothing to do for root. The process has one thread; it stays in the namespace: that of the zygote which runs containers and steps, too."""
     if os.geteuid() != 0:
+        from pybuild.stack.opening import zygote
         from sandbox.userns import enter as enter_namespace
 
-        enter_namespace(store.root.run)
+        with zygote(store.root.run) as client:
+            enter_namespace(store.root.run, client)

@@ -1,6 +1,7 @@
 """Whole builds with sources from elsewhere, as root and as an ordinary user."""
 
 import gzip
+import json
 import os
 import subprocess
 import tarfile
@@ -11,6 +12,7 @@ import pytest
 from tests.builder.conftest import Builds, _cached
 from tests.builder.remote.servers import OLD, Page, Repository, Web, certificate, web
 from tests.builder.remote.test_download import digest, tar_of
+from tests.tool import Tool
 
 pytestmark = pytest.mark.userns
 
@@ -147,7 +149,7 @@ def test_missing_git_is_said_where_it_is_needed(as_root: Builds, tmp_path: Path)
 def test_tar_on_stdin_keeps_owners_and_knows_no_ignore_file(builds: Builds) -> None:
     data = tar_of(Dockerfile="FROM busybox\nCOPY . /c\nRUN --network=none --mount=type=bind,target=/m ls -A /m > /seen\n", f="1", **{".dockerignore": "f\n"})
     done = feed(builds, gzip.compress(data), "-")
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stderr.decode()
     assert builds.says("ls -A /c; cat /seen").split() == [".dockerignore", "Dockerfile", "f"] * 2
     assert b"CACHED" in feed(builds, data, "-").stderr
 
@@ -281,3 +283,17 @@ def test_changed_layout_is_seen(as_root: Builds, tmp_path: Path) -> None:
         for _ in range(2):
             as_root.ok("FROM lay\n", "--build-context", f"lay=oci-layout://{layout}")
         assert as_root.says("cat /n") == number
+
+
+def test_prune_takes_mirrors_that_are_old_enough(as_root: Builds, site: Web, repository: Repository, tmp_path: Path) -> None:
+    as_root.tool = Tool(tmp_path / "root")
+    as_root.ok(f"FROM scratch\nADD {site.url}/git/repo.git#v1 /\n")
+
+    def mirrors() -> str:
+        rows = [json.loads(line) for line in as_root.tool.pybuild("du", "--format", "json").out.splitlines()]
+        return next((str(row["TotalCount"]) for row in rows if row["Type"] == "Git mirrors"), "0")
+
+    as_root.tool.pybuild("prune", "-af", "--filter", "until=1h")
+    assert mirrors() != "0"
+    as_root.tool.pybuild("prune", "-af")
+    assert mirrors() == "0" and as_root.tool.pybuild("images", "-q").out == ""
