@@ -38,7 +38,10 @@ class BaseImages:
         key = (name, str(platform or ""))
         base = self._found.get(key)
         if base is None:
-            base = self._found[key] = self._base(name, self.resolve(name, platform))
+            image = self.resolve(name, platform)
+            if not self._store.images.keep(image):       # a collection was faster than we
+                image = self.resolve(name, platform)
+            base = self._found[key] = self._base(name, image)
         return base
 
     def resolve(self, name: str, platform: "Platform | None") -> Digest:

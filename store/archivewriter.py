@@ -54,6 +54,7 @@ def choose_images(store: Store, names: "tuple[str, ...]") -> "tuple[Chosen, ...]
                 chosen.setdefault(image, {})[tag] = None
             continue
         record = store.images.require(name)
+        store.images.keep(record.id)
         kept = chosen.setdefault(record.id, {})
         if not _is_id(name) and (full := str(parse_reference(name))) in record.names:
             kept[full] = None

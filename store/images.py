@@ -233,6 +233,11 @@ class Images:
             raise ReferenceMissing(image)
         return runtime
 
+    def keep(self, image: Digest) -> bool:
+        """Keep the image and what it is made of as long as this process lives, named or not. False if it is not there (any more)."""
+        self._leases.current().hold("image", image)
+        return self._index.one("SELECT 1 FROM image WHERE id = ?", image) is not None
+
     def without(self, snapshot: "SnapshotId") -> "tuple[Digest, ...]":
         """Make a layer absent in every image that has it: its files are lost. Returns those images."""
         changed = []

@@ -99,14 +99,14 @@ class Fetching:
         if len(parsed.diff_ids) != len(document.layers):
             raise InvalidImage(f"the config of `{self._reference.familiar()}`",
                                f"it has {len(parsed.diff_ids)} diff IDs, and the manifest {len(document.layers)} layers")
-        self._note(document, parsed)
         image = document.config.digest
         layers = absent(parsed.diff_ids, [layer.size for layer in document.layers])
         layers = tuple(with_known(self._store, layers)) if self._options.lazy else self._layers(layers, document)
-        if self._store.images.record(image) is None:
+        if not self._store.images.keep(image):
             self._store.images.add(config, layers)
         elif not self._options.lazy:
             self._store.images.complete(image)           # it was pulled lazily before
+        self._note(document, parsed)                     # now that the image is known: of others a collection forgets where they are
         return image
 
     def _chosen(self, index: Index, depth: int) -> Found:

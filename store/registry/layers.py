@@ -65,9 +65,12 @@ def _bring(store: Store, layer: Layer, below: "tuple[Layer, ...]", source: "Sour
         unpacked = _behind(store, layer, below, source, download, on_progress)
     else:
         here = store.layerblobs.of(layer.diff_id)
-        if not here:
+        if here:
+            unpacked = from_blob(store, here[0], below)
+        elif source is not None:                         # it was here, and a collection was faster
+            unpacked = _alone(store, layer, below, source, on_progress)
+        else:
             raise LayerAbsent(layer.diff_id)
-        unpacked = from_blob(store, here[0], below)
     on_progress(Transfer(shown, PULLED, unpacked.size, unpacked.size))
     return unpacked
 
@@ -81,10 +84,15 @@ def _behind(store: Store, layer: Layer, below: "tuple[Layer, ...]", source: Sour
         repository = source.repository
         if len(repository.connections) == 1:
             raise
-        alone = Repository(repository.domain, repository.path, repository.connections[-1:])
-        with _Downloads(store, (Source(alone, source.descriptor),), on_progress, 1) as again:
-            download = again.get(source.descriptor.digest)
-            return unpack(store, download.chunks(), layer.diff_id, below, download.finish)
+        home = Repository(repository.domain, repository.path, repository.connections[-1:])
+        return _alone(store, layer, below, source._replace(repository=home), on_progress)
+
+
+def _alone(store: Store, layer: Layer, below: "tuple[Layer, ...]", source: Source, on_progress: "OnProgress") -> Layer:
+    with _Downloads(store, (source,), on_progress, 1) as downloads:
+        download = downloads.get(source.descriptor.digest)
+        assert download is not None, "it was asked for"
+        return unpack(store, download.chunks(), layer.diff_id, below, download.finish)
 
 
 class _Downloads:
@@ -96,8 +104,9 @@ class _Downloads:
         self._lock = threading.Lock()
         self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(min(parallel, len(sources)))]
 
-    def get(self, digest: "Digest") -> Download:
-        return self._all[digest]
+    def get(self, digest: "Digest") -> "Download | None":
+        """None for what was not asked for."""
+        return self._all.get(digest)
 
     def _work(self) -> None:
         while True:

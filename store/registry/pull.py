@@ -61,4 +61,6 @@ def _here(store: "Store", reference: Reference, head: "Head", options: Options) 
     record = store.images.resolve(name)
     if record is None or record.platform != (str(options.platform) if options.platform else local_platform_words()):
         return None
+    if not store.images.keep(record.id):                 # a collection was faster
+        return None
     return record.id if options.lazy or store.images.is_complete(record.id) else None
