@@ -100,7 +100,7 @@ OPTIONS = (
     Option("--platform", VALUE, "platform of the image", "OS/ARCH"),
     Option("--pull", VALUE, "when to pull the image", choices=("always", "missing", "never"), default="missing"),
     Option("-q --quiet", FLAG, "do not show what is pulled"),
-    Option("--runtime", VALUE, "accepted; has no effect here", "NAME"),
+    Option("--runtime", VALUE, "a runtime that is installed; has no effect here but a warning", "NAME"),
     Option("--isolation", VALUE, "accepted; has no effect", "KIND", hidden=True),
     Option("--disable-content-trust", FLAG, "accepted; has no effect", hidden=True),
     Option("--cidfile", VALUE, "write the container's ID to FILE", "FILE"))
@@ -109,6 +109,8 @@ OPTIONS = (
 def spec_of(options: Options) -> ContainerSpec:
     """Raises Misuse, InvalidOption, SandboxError (InvalidSpec)."""
     changes: dict[str, Any] = {}
+    if options.runtime:
+        _check_runtime(options.runtime)
     if options.env or options.env_file:
         changes["env"] = _words().environment(options.env, options.env_file)
     if options.label or options.label_file:
@@ -152,6 +154,16 @@ def spec_of(options: Options) -> ContainerSpec:
         uts_mode=options.uts or "", userns_mode=options.userns or "", cgroupns_mode=options.cgroupns or "",
         cgroup_parent=options.cgroup_parent or "", group_add=tuple(options.group_add), runtime=options.runtime or "",
         platform=options.platform or "", **changes)
+
+
+def _check_runtime(name: str) -> None:
+    """Containers run in sandboxes of our own; whoever asks for another runtime is told, and one that is not there is an error."""
+    import shutil
+    import sys
+
+    if not shutil.which(name):
+        raise Misuse(f"`--runtime {name}`: there is no such program")
+    print(f"warning: --runtime {name} is not there yet, a sandbox of ours is used (see `pyup container bundle`)", file=sys.stderr)
 
 
 def _words() -> "Any":
