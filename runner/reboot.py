@@ -8,6 +8,8 @@ from store.errors import StoreError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from runner.container import Container
     from runner.engine import Engine
 
@@ -23,9 +25,9 @@ def is_due(policy: Restart, state: State, boot: str) -> bool:
     return policy.name == "on-failure" and not state.manual and state.exit_code != 0
 
 
-def recover(engine: "Engine") -> "list[tuple[Container, Exception | None]]":
-    """Start those that are due, oldest first; what was started, each with what went wrong."""
-    boot, found = boot_id(), []
+def recover(engine: "Engine") -> "Iterator[tuple[Container, Exception | None]]":
+    """Start those that are due, oldest first; what was started, each with what went wrong, as it happens."""
+    boot = boot_id()
     for container in reversed(engine.records.containers()):
         if not is_due(container.spec.restart, engine.state(container), boot):
             continue
@@ -36,5 +38,4 @@ def recover(engine: "Engine") -> "list[tuple[Container, Exception | None]]":
                 contact.close()
         except (RunError, SandboxError, StoreError, OSError) as error:
             failure = error
-        found.append((container, failure))
-    return found
+        yield container, failure

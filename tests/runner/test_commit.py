@@ -98,5 +98,5 @@ def test_machine_that_was_started_again(scene: Scene) -> None:
             container = make(engine, "/bin/sleep", "1000", name=name, restart=Restart(policy))
             engine.place(container.id).write(State(RUNNING, pid=1, started_at=5, boot="another"))
         started = [(container.name, failure) for container, failure in recover(engine)]
-        return [started, [engine.state(engine.find(name)).status for name in ("kept", "left")], recover(engine)]
+        return [started, [engine.state(engine.find(name)).status for name in ("kept", "left")], list(recover(engine))]
     assert scene.do(play) == [[("kept", None)], [RUNNING, EXITED], []]

@@ -1,0 +1,1 @@
+"""The commands of `pyup system`: one file each, with `USAGE` and `main`."""
