@@ -1,0 +1,184 @@
+"""What goes wrong in a stack, and what its user sees: services that die, flap, never get healthy, have no room or no memory left, or whose port
+is taken. Whatever it was, the next `up` or `down` gets the stack where it should be."""
+
+import json
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import BUSYBOX
+from tests.pybuild.stacking import Stack, Stacks, services, sleeping
+from tests.tool import Tool
+
+pytestmark = pytest.mark.userns
+
+
+@pytest.fixture(scope="module")
+def busybox(tmp_path_factory: pytest.TempPathFactory) -> Tool:
+    if not Path(BUSYBOX).exists():
+        pytest.skip("stacks for tests need busybox (package busybox-static)")
+    tool = Tool(tmp_path_factory.mktemp("faults") / "r")
+    tool.pybuild("base", "busybox", "-t", "busybox")
+    return tool
+
+
+@pytest.fixture
+def stack(busybox: Tool, tmp_path: Path) -> Iterator[Stacks]:
+    made = Stacks(busybox, tmp_path)
+    yield made
+    made.close()
+
+
+UNKNOWN = "healthcheck: {test: exit 1, interval: 1h, start_period: 1h, start_interval: 1h}"
+
+
+def running(line: str, more: str = "", name: str = "a") -> str:
+    """The text of a service that runs a shell line."""
+    return f"  {name}:\n    image: busybox\n    command: ['sh', '-c', {json.dumps(line)}]\n    stop_grace_period: 0s\n" + "".join(
+        f"    {one}\n" for one in more.splitlines())
+
+
+# ---------------------------------------------------------------- dying and flapping
+def test_one_that_died_is_started_again_by_the_next_up(stack: Stacks) -> None:
+    it = stack(services(running("sleep 1000"), sleeping(name="b")))
+    it("up", "-d", "--wait")
+    others = it.ids("b")
+    it("kill", "-s", "KILL", "a")
+    it.until(lambda: it.states("a") == ["exited"])
+    it("up", "-d", "--wait")
+    assert (it.states("a"), it.ids("b")) == (["running"], others)
+
+
+def test_waiting_for_one_that_dies_says_so(stack: Stacks) -> None:
+    it = stack(services(running("echo why it died >&2; sleep 0.5; exit 3", UNKNOWN), sleeping(name="b")))
+    done = it.fails("up", "-d", "--wait")
+    assert done.status == 1
+    assert f"{it.name}-a-1" in done.err and "3" in done.err.rpartition("error:")[2]
+    assert it.states("b") == ["running"]
+    assert "why it died" in it("logs", "a").err
+
+
+@pytest.mark.parametrize("policy", ["always", "unless-stopped", "on-failure"])
+def test_one_that_flaps_can_be_looked_at_and_taken_down(stack: Stacks, policy: str) -> None:
+    it = stack(services(running("echo begun; exit 4", f"restart: {policy}")))
+    it("up", "-d")
+    it.until(lambda: it.logs("a").count("begun") >= 3)
+    assert it.rows("a")[0]["State"] in ("restarting", "running")
+    assert it.inspect("a")["RestartCount"] >= 2
+    it("up", "-d")
+    it("stop")
+    assert it.states("a") == ["exited"]
+    it("down")
+    assert it.rows() == []
+
+
+def test_one_that_flaps_is_not_ready(stack: Stacks) -> None:
+    it = stack(services(running("exit 4", "deploy: {restart_policy: {condition: any, delay: 1h}}")))
+    it("up", "-d")
+    it.until(lambda: it.states("a") == ["restarting"])
+    assert "not healthy after 1s" in it.fails("up", "-d", "--wait", "--wait-timeout", "1").err
+
+
+def test_attempts_come_to_an_end(stack: Stacks) -> None:
+    it = stack(services(running("echo begun; exit 4", "restart: on-failure:2")))
+    it("up", "-d")
+    it.until(lambda: it.states("a") == ["exited"])
+    assert it.logs("a").count("begun") == 3
+
+
+# ---------------------------------------------------------------- never healthy
+NEVER = "healthcheck: {test: 'echo the reason; exit 1', interval: 50ms, retries: 2}"
+
+
+def test_one_that_never_gets_healthy_is_told_with_its_last_words(stack: Stacks) -> None:
+    it = stack(services(sleeping(NEVER), sleeping("depends_on: {a: {condition: service_healthy}}", name="b")))
+    done = it.fails("up", "-d")
+    assert f"{it.name}-a-1" in done.err and "unhealthy" in done.err and "the reason" in done.err
+    assert (it.states("a"), it.states("b")) == (["running"], ["created"])
+    it.write("compose.yaml", services(sleeping(), sleeping("depends_on: {a: {condition: service_started}}", name="b")))
+    it("up", "-d", "--wait")
+    assert it.states("b") == ["running"]
+
+
+def test_waiting_for_one_that_never_gets_healthy(stack: Stacks) -> None:
+    it = stack(services(sleeping(NEVER)))
+    done = it.fails("up", "-d", "--wait")
+    assert "unhealthy" in done.err and "the reason" in done.err
+
+
+def test_waiting_no_longer_than_that(stack: Stacks) -> None:
+    it = stack(services(sleeping(UNKNOWN)))
+    done = it.fails("up", "-d", "--wait", "--wait-timeout", "1")
+    assert done.status == 1 and "1" in done.err and it.states("a") == ["running"]
+
+
+# ---------------------------------------------------------------- no room, no memory, no port
+def test_one_that_fills_its_disk(stack: Stacks) -> None:
+    it = stack(services(running("dd if=/dev/zero of=/data/f bs=64k count=64; echo status $?; exec sleep 1000", "tmpfs: ['/data:size=1m']"),
+                        sleeping(name="b")))
+    it("up", "-d", "--wait")
+    it.until(lambda: "status 1" in it.logs("a"))
+    assert "No space left" in it("logs", "a").err
+    assert (it.states("a"), it.states("b")) == (["running"], ["running"])
+
+
+def test_one_that_uses_all_its_memory(stack: Stacks) -> None:
+    it = stack(services(running("x=$(head -c 100000000 /dev/zero | tr '\\0' x); echo not reached", "mem_limit: 16m\nmemswap_limit: 16m")))
+    if "memory" not in it.tool.pyup("container", "run", "--rm", "--network", "none", "busybox", "cat", "/proc/cgroups", "/proc/filesystems").out:
+        pytest.skip("this kernel has no memory controller")
+    it("up", "-d")
+    it.until(lambda: it.states("a") == ["exited"])
+    found = it.inspect("a")["State"]
+    assert (found["OOMKilled"], found["ExitCode"]) == (True, 137)
+    assert "not reached" not in it.logs("a")
+    assert "oom" in it("events", "--since", "5m", "--until", "0s").out
+
+
+def test_one_whose_port_is_taken_until_it_is_free(stack: Stacks) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        it = stack(services(sleeping(f"ports: ['127.0.0.1:{port}:80']"), sleeping(name="b")))
+        done = it.fails("up", "-d")
+        assert str(port) in done.err and "a-1" in done.err
+        assert (it.states("a"), it.states("b")) == (["created"], ["running"])
+    before = it.ids("b")
+    it("up", "-d", "--wait")
+    assert (it.states("a"), it.ids("b")) == (["running"], before)
+
+
+# ---------------------------------------------------------------- a full disk
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Tool]:
+    """A root directory with room for 24 MB."""
+    room = tmp_path / "small"
+    room.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "none", str(room)], check=True)
+    tool = Tool(room / "r")
+    tool.pybuild("base", "busybox", "-t", "busybox")
+    yield tool
+    subprocess.run(["umount", "-l", str(room)], check=True)
+
+
+def fill(tool: Tool) -> Path:
+    """Take what room is left."""
+    path = tool.root.parent / "filling"
+    with path.open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(1 << 12))
+        except OSError:
+            return path
+
+
+def test_a_full_disk_is_told_and_the_next_up_goes_on(small: Tool, tmp_path: Path) -> None:
+    it = Stack(small, tmp_path / "s", services(sleeping("scale: 3"), sleeping("volumes: ['v:/v']", name="b")) + "volumes: {v: }\n")
+    full = fill(small)
+    done = it.fails("up", "-d")
+    assert "no space left" in done.err.lower() or "disk is full" in done.err.lower(), done
+    full.unlink()
+    it("up", "-d", "--wait")
+    assert (it.states("a"), it.states("b")) == (["running"] * 3, ["running"])
+    it("down", "-v", "-t", "0")
