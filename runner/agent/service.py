@@ -143,7 +143,7 @@ class Service:
             self._say(f"cannot write the event log: {error}")
 
     def stop(self) -> None:
-        """Nothing runs: leave no interface, table or rule behind. What cannot be undone, as records of a root that was removed, keeps nothing else."""
+        """Nothing runs: leave no interface, table or rule behind. Where one cannot be undone (its root was removed), the rest is."""
         for undo in (self.keeper.close, self.live.dissolve_all, self._unplug_all, self._firewall.stop, self._forwarding.stop, self.records.close):
             try:
                 undo()
