@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from sandbox import userns
+from sandbox.chroot import ChrootClient
 from sandbox.client import connect
-from sandbox.spec import ExecSpec, SandboxSpec
+from sandbox.spec import ExecSpec, Overlay, SandboxSpec
 from tests.sandbox.harness import Box
 from tests.sandbox.test_visit import finish, layers
 from tests.security.conftest import PROBE
@@ -70,3 +71,18 @@ def test_attempts_are_real_ones(request: pytest.FixtureRequest, world: World) ->
                  "interfaces of the host"):
         assert found.get(name, "held").startswith("OUT"), name
     assert len(found) > 90
+
+
+# without namespaces these are the machine's own, as for any process of it; the rest must hold all the same
+SHARED = {"name of the host", "loopback of the host", "abstract socket of the host", "interfaces of the host", "shared memory of the host",
+          "message queue of the host"}
+
+
+def test_nothing_but_what_is_shared_gets_out_of_a_changed_root(root_box: Box, world: World) -> None:
+    base = root_box.scratch
+    for name in ("pool", "upper", "work"):
+        (base / name).mkdir()
+    root = Overlay((str(root_box.rootfs),), str(base / "upper"), str(base / "work"))
+    spec = SandboxSpec(root, (*ARGV, *world.facts(str(root_box.run_directory))), env=ENV, network="host")
+    _, text = finish(lambda out: ChrootClient(str(base / "pool"), user_xattrs=False).spawn(spec, 0, out, out))
+    assert set(verdicts(text)) <= SHARED, verdicts(text)
