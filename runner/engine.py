@@ -406,7 +406,7 @@ class Engine:
 
     def sweep(self) -> int:
         """Remove what containers have left behind whose removal was interrupted; how many there were."""
-        known = {container.id for container in self.records.containers()}
+        known = self.records.ids()
         try:
             there = os.listdir(f"{self.store.root.path}/containers")
         except FileNotFoundError:

@@ -62,6 +62,10 @@ class Records(Index):
         """IDs that begin with these hex digits, at most nine."""
         return tuple(row[0] for row in self.query("SELECT id FROM container WHERE id >= ? AND id < ? LIMIT 9", prefix, prefix + "g"))
 
+    def ids(self) -> "set[str]":
+        """Of all containers."""
+        return {row[0] for row in self.query("SELECT id FROM container")}
+
     def containers(self) -> "tuple[Container, ...]":
         """All, newest first."""
         return tuple(from_bytes(row[0], _KINDS) for row in self.query("SELECT value FROM container ORDER BY created DESC, id"))

@@ -150,6 +150,8 @@ class Converging:
         carry_out(plan, *(phase for phase in (RESOURCES, CONTAINERS) if phase in only))
         before_starts()
         carry_out(plan, *(phase for phase in (STARTS,) if phase in only))
+        if plan.steps:
+            self.it.engine.sweep()                        # what commands have left that were killed
         return plan
 
     def note(self, text: str) -> None:

@@ -36,6 +36,7 @@ def main(options: Options) -> int:
             show.warn(f"no resource found to remove for project `{it.name}`")
         status = carry_out(it, plan, show, timeout_s=options.timeout)
         if not it.said.dry_run:
+            it.engine.sweep()                             # what commands have left that were killed
             _unprovide(it, project.services, show)
         return status
 
