@@ -2,6 +2,7 @@
 
 from pybuild.option import LIST, Option, Usage
 from pybuild.scanner import Options
+from pybuild.stack.container.fetching import image_for
 from pybuild.stack.container.wish import OPERANDS, OPTIONS, spec_of, write_cidfile
 from pybuild.stack.opening import opened
 
@@ -15,7 +16,7 @@ def main(options: Options) -> int:
     spec = spec_of(options)._replace(
         stdin_once=options.interactive, attach_stdin="stdin" in streams, attach_stdout="stdout" in streams, attach_stderr="stderr" in streams)
     with opened(options, owner=True) as engine:
-        container = engine.create(spec)
+        container = engine.create(spec, image_for(engine, spec.image, options))
         write_cidfile(options.cidfile, container.id)
     print(container.id)
     return 0

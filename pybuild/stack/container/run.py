@@ -5,13 +5,10 @@ import sys
 
 from pybuild.option import FLAG, LIST, VALUE, Option, Usage
 from pybuild.scanner import Misuse, Options
+from pybuild.stack.container.fetching import image_for
 from pybuild.stack.container.staying import ALL, TOOL_FAILED, stay, terminal_size
 from pybuild.stack.container.wish import OPERANDS, OPTIONS, spec_of, write_cidfile
 from pybuild.stack.opening import opened
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    pass
 
 USAGE = Usage(
     "Run a command in a new container.", "pyup container run --rm -it busybox sh\npyup container run -d --name web -p 8080:80 web",
@@ -31,7 +28,7 @@ def main(options: Options) -> int:
         attach_stderr="stderr" in streams)
     with opened(options, owner=True) as engine:
         try:
-            container = engine.create(spec)
+            container = engine.create(spec, image_for(engine, spec.image, options))
             write_cidfile(options.cidfile, container.id)
         except Exception as error:
             return _failed(error, options)
