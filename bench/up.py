@@ -1,4 +1,5 @@
-"""`up -d`, `up -d` again with nothing to do, and `down -t 0` of stacks of sleeping services on one network, beside docker-compose and podman-compose.
+"""`up -d`, `up -d` again with nothing to do, and `down -t 0` of stacks of sleeping services on one network, beside docker-compose and podman-compose;
+and `config` of sixty services.
 
     python bench/up.py [ROUNDS] [SERVICES,..] [podman]
 
@@ -26,6 +27,17 @@ def stack(count: int, image: str) -> str:
     return f"version: '3.8'\nservices:\n{services}"
 
 
+def many(count: int) -> str:
+    """Services that have something of everything."""
+    services = "".join(
+        f"  s{number:02d}:\n    image: 'registry.example/app:${{TAG:-1}}'\n    command: [serve, '--port', '{8000 + number}']\n"
+        f"    environment: {{A: '${{A:-x}}', B: '{number}'}}\n    ports: ['{9000 + number}:80']\n"
+        f"    volumes: ['data{number % 5}:/data', './src:/src:ro']\n"
+        f"    depends_on: {{s{number - 1:02d}: {{condition: service_started}}}}\n    healthcheck: {{test: [CMD, 'true'], interval: 5s}}\n"
+        f"    networks: [front, back]\n" for number in range(1, count))
+    return f"services:\n  s00: {{image: x}}\n{services}networks: {{front: , back: }}\nvolumes: {{{', '.join(f'data{one}: ' for one in range(5))}}}\n"
+
+
 def commands(root: Path, directory: Path, count: int, *, podman: bool) -> dict[str, tuple[list[str], dict[str, str]]]:
     """argv up to the file, and environment, of each peer."""
     found = {"pyup": ([harness.ours("pyup"), "--root", str(root), "--progress", "quiet"], {})}
@@ -47,6 +59,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="bench-", dir=peers.scratch(), ignore_cleanup_errors=True) as name:
         root = Path(name) / "root"
         peers.our_store(root)
+        file = Path(name) / "many.yaml"
+        file.write_text(many(60))
+        harness.compare("config, 60 services", harness.runs({"pyup": [harness.ours("pyup"), "-f", str(file), "config"]}), rounds)
         for count in counts:
             found = commands(root, Path(name), count, podman="podman" in sys.argv)
             taken: dict[str, dict[str, list[tuple[float, float]]]] = {scenario: {peer: [] for peer in found} for scenario in SCENARIOS}
