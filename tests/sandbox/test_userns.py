@@ -9,7 +9,7 @@ from kernel.release import parse
 from kernel.syscalls import CLONE_NEWUSER, unshare
 from sandbox import probe, userns
 from sandbox.client import connect
-from sandbox.probe import LIMITED, NO, YES
+from sandbox.probe import LIMITED, NO, YES, in_container
 from sandbox.userns import Entered, Range, full_map, subordinate
 from tests.sandbox.conftest import USERS_OVERLAY
 from tests.sandbox.harness import IDLE_S
@@ -110,5 +110,6 @@ def test_probe_where_namespaces_are_forbidden(unprivileged_single: User) -> None
         os.environ["USER_ID"] = str(unprivileged_single.uid)
         return _probe_without_namespaces(directory)
     found, mode = unprivileged_single.call(as_user, str(unprivileged_single.home))
-    assert found[0] == ("user namespaces", NO, "sudo sysctl -w user.max_user_namespaces=15000")
+    remedy = "docker run --cap-add SYS_ADMIN --security-opt apparmor=unconfined .." if in_container() else "sudo sysctl -w user.max_user_namespaces=15000"
+    assert found[0] == ("user namespaces", NO, remedy)
     assert mode == "none"
