@@ -116,7 +116,7 @@ class Calls:
         self._add(caller)
         caller.say("started", self._shim.pid, self._shim.state.warnings)
         if attached:
-            self.on_attach(caller, [], True)
+            self._attach(caller, True, self._shim.begin)
 
     @staticmethod
     def say(connection: "_socket.socket", *message: "Any") -> None:
@@ -165,10 +165,18 @@ class Calls:
 
     def on_attach(self, caller: Caller, _: list[int], wants_input: bool) -> None:
         """Answer: ("attached", generation, offset, tty), with an fd to write the container's stdin to if that is wanted and it has one."""
+        self._attach(caller, wants_input, (self._shim.log.generation, self._shim.log.size))
+
+    def _attach(self, caller: Caller, wants_input: bool, start: "tuple[int, int]") -> None:
+        """start: place in the log from which on the caller reads."""
         shim = self._shim
-        caller.generation, caller.offset, caller.hungry, caller.waits = shim.log.generation, shim.log.size, True, True
+        caller.generation, caller.offset = start
+        caller.waits = True
         fds = (shim.console,) if wants_input and shim.console >= 0 and shim.order.open_stdin else ()
-        caller.say("attached", shim.log.generation, shim.log.size, shim.order.spec.terminal is not None, fds=fds)
+        caller.say("attached", *start, shim.order.spec.terminal is not None, fds=fds)
+        caller.hungry = start == (shim.log.generation, shim.log.size)
+        if not caller.hungry:
+            caller.say("data")
         if fds and shim.order.stdin_once and not shim.order.spec.terminal:
             os.close(shim.console)                        # its end is now when the caller lets go of it
             shim.console = -1

@@ -59,7 +59,7 @@ class Shim:
     """One container. `state` is what is in its state.json; everything that changes it writes that."""
 
     __slots__ = ("_attempts", "_checkup", "_child", "_deadline", "_group", "_leaving", "_network", "_requester", "_restart", "_yard",
-                 "calls", "console", "events", "log", "loop", "maker", "order", "output", "place", "policy", "state")
+                 "begin", "calls", "console", "events", "log", "loop", "maker", "order", "output", "place", "policy", "state")
 
     def __init__(self, maker: "Maker", order: Order, yard: int) -> None:
         self.maker = maker
@@ -72,6 +72,7 @@ class Shim:
         self.calls = Calls(self)
         keep = order.log.driver != "none"
         self.log = LogWriter(self.place.log, order.log.max_size if keep else 1 << 20, order.log.max_file if keep else 2, self.calls.may_drop)
+        self.begin = (self.log.generation, self.log.size)  # a command may have written, and ended, before we hear that it runs
         self.output = Output(self.loop, self.log, self.calls.tell_output)
         self.console = -1                                 # where stdin goes: a pipe, or the terminal's outer end
         self._yard = yard                                 # the zygote's mount namespace, in which units are made

@@ -224,7 +224,6 @@ def test_run_gives_output_and_status(stack: Stacks) -> None:
     assert it.run("run", "--rm", "a", "nothing-of-that-name").status == 127
 
 
-@pytest.mark.xfail(strict=False, reason="known fault: what a command writes that ends at once is lost now and then")
 def test_run_options(stack: Stacks) -> None:
     it = stack(services(sleeping("entrypoint: [echo, entry]\nuser: '5'")))
     assert it("run", "--rm", "a", "word").out == "entry word\n"
