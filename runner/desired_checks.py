@@ -22,7 +22,7 @@ _MODES = {
     "pid": ("host", "private", "service:", "container:"),
     "ipc": ("host", "private", "shareable", "none", "service:", "container:"),
     "uts": ("host", "private"),
-    "userns_mode": ("host", "private", "auto", "remap"),
+    "userns_mode": ("host",),
 }
 _MS = 1_000_000
 

@@ -43,9 +43,9 @@ def test_bundle_runs_under_runc(container: Path, tmp_path: Path) -> None:
     assert ran.stdout == "1000\nhello\nrefused\n", ran.stderr
 
 
-def test_a_runtime_that_is_not_installed_is_one_error(container: Path) -> None:
+def test_another_runtime_is_refused(container: Path) -> None:
     done = call(container, "pyup", "container", "run", "--rm", "--network=none", "--runtime", "nothing", "box", "true")
-    assert done.returncode == 2 and done.stderr.startswith("error: `--runtime nothing`: there is no such program\n")
+    assert done.returncode == 2 and done.stderr.startswith("error: `--runtime nothing` is not there yet: containers run in sandboxes of ours\n")
 
 
 def test_bundle_leaves_a_directory_that_is_not_empty(container: Path, tmp_path: Path) -> None:

@@ -256,7 +256,7 @@ def test_attributes_that_cannot_be_had(stack: Stacks, attributes: str, word: str
 
 
 @pytest.mark.parametrize(("attributes", "path"), [
-    ("pid: bogus", "pid"), ("ipc: bogus", "ipc"), ("uts: bogus", "uts"), ("userns_mode: bogus", "userns_mode"),
+    ("pid: bogus", "pid"), ("ipc: bogus", "ipc"), ("uts: bogus", "uts"), ("userns_mode: bogus", "userns_mode"), ("userns_mode: auto", "userns_mode"),
     ("working_dir: relative", "working_dir"), ("stop_signal: SIGBOGUS", "stop_signal"), ("ulimits: {bogus: 1}", "ulimits.bogus"),
     ("ulimits: {nofile: {soft: 9, hard: 8}}", "ulimits.nofile"), ("mem_limit: 1k", "mem_limit"), ("blkio_config: {weight: 5}", "blkio_config.weight"),
     ("devices: ['/dev/null:/etc/x']", "devices[0]"), ("devices: ['/dev/null:/dev/x:q']", "devices[0]"), ("tmpfs: ['/x:bogus']", "tmpfs[0]"),
@@ -299,7 +299,7 @@ def test_models_and_providers_are_one_clear_error(stack: Stacks) -> None:
 
 
 @pytest.mark.parametrize(("attributes", "word"), [
-    ("logging: {driver: syslog}", "syslog"), ("cgroup_parent: x", "cgroup_parent"), ("device_cgroup_rules: ['c 1:3 r']", "device_cgroup_rules"),
+    ("logging: {driver: syslog}", "syslog"), ("cgroup_parent: x", "cgroup_parent"), ("runtime: other", "runtime"), ("device_cgroup_rules: ['c 1:3 r']", "device_cgroup_rules"),
     ("network_mode: none\nports: ['80']", "ports"), ("security_opt: ['apparmor=mine']", "AppArmor"), ("security_opt: ['label:type:x']", "SELinux"),
     ("oom_kill_disable: true", "oom_kill_disable"), ("storage_opt: {size: 1G}", "storage_opt")])
 def test_attributes_without_effect_are_told(stack: Stacks, attributes: str, word: str) -> None:

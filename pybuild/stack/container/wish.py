@@ -73,7 +73,7 @@ OPTIONS = (
     Option("--pid", VALUE, "pid namespace: host, or container:NAME", "MODE"),
     Option("--ipc", VALUE, "ipc namespace: host, private, shareable, none, or container:NAME", "MODE"),
     Option("--uts", VALUE, "uts namespace: host", "MODE"),
-    Option("--userns", VALUE, "user namespace: host", "MODE"),
+    Option("--userns", VALUE, "user namespace", choices=("host",)),
     Option("--cgroupns", VALUE, "cgroup namespace", choices=("host", "private")),
     Option("--cgroup-parent", VALUE, "cgroup below which it runs", "PATH"),
     Option("-m --memory", VALUE, "memory it may use", "SIZE"),
@@ -100,7 +100,7 @@ OPTIONS = (
     Option("--platform", VALUE, "platform of the image", "OS/ARCH"),
     Option("--pull", VALUE, "when to pull the image", choices=("always", "missing", "never"), default="missing"),
     Option("-q --quiet", FLAG, "do not show what is pulled"),
-    Option("--runtime", VALUE, "a runtime that is installed; has no effect here but a warning", "NAME"),
+    Option("--runtime", VALUE, "another runtime: refused, for containers run in sandboxes of ours", "NAME", hidden=True),
     Option("--isolation", VALUE, "accepted; has no effect", "KIND", hidden=True),
     Option("--disable-content-trust", FLAG, "accepted; has no effect", hidden=True),
     Option("--cidfile", VALUE, "write the container's ID to FILE", "FILE"))
@@ -109,8 +109,9 @@ OPTIONS = (
 def spec_of(options: Options) -> ContainerSpec:
     """Raises Misuse, InvalidOption, SandboxError (InvalidSpec)."""
     changes: dict[str, Any] = {}
-    if options.runtime:
-        _check_runtime(options.runtime)
+    if options.runtime:                                   # whoever asks for one asks for its isolation: ours is not given instead
+        raise Misuse(f"`--runtime {options.runtime}` is not there yet: containers run in sandboxes of ours",
+                     help="`pyup container bundle` writes what another runtime can run")
     if options.env or options.env_file:
         changes["env"] = _words().environment(options.env, options.env_file)
     if options.label or options.label_file:
@@ -152,18 +153,8 @@ def spec_of(options: Options) -> ContainerSpec:
         limits=limits, nano_cpus=nano_cpus, oom_kill_disable=options.oom_kill_disable, oom_score_adj=options.oom_score_adj or 0,
         device_cgroup_rules=tuple(options.device_cgroup_rule), init=options.init, pid_mode=options.pid or "", ipc_mode=options.ipc or "",
         uts_mode=options.uts or "", userns_mode=options.userns or "", cgroupns_mode=options.cgroupns or "",
-        cgroup_parent=options.cgroup_parent or "", group_add=tuple(options.group_add), runtime=options.runtime or "",
+        cgroup_parent=options.cgroup_parent or "", group_add=tuple(options.group_add),
         platform=options.platform or "", **changes)
-
-
-def _check_runtime(name: str) -> None:
-    """Containers run in sandboxes of our own; whoever asks for another runtime is told, and one that is not there is an error."""
-    import shutil
-    import sys
-
-    if not shutil.which(name):
-        raise Misuse(f"`--runtime {name}`: there is no such program")
-    print(f"warning: --runtime {name} is not there yet, a sandbox of ours is used (see `pyup container bundle`)", file=sys.stderr)
 
 
 def _words() -> "Any":
