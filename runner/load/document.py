@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 NATIVE = yaml.__with_libyaml__
 SIZE = (10 if NATIVE else 1) << 20                        # characters of a file; PyYAML's own scanner is twenty times slower
 DEPTH = 100
+_TOO_DEEP = f"the file is nested deeper than {DEPTH}"
 NODES = 100_000
 STANDARD = "tag:yaml.org,2002:"
 _SCALARS = {"str": str, "int": int, "float": float, "bool": bool, "null": type(None)}
@@ -94,8 +95,8 @@ class _Composer:
         kind = event.__class__
         self.left -= 1
         if self.left < 0 or depth > DEPTH:
-            reason = f"is nested deeper than {DEPTH}" if depth > DEPTH else f"has more than {NODES:,} nodes, aliases expanded"
-            self.refuse(event.start_mark.index, event.end_mark.index, f"the file {reason}")
+            reason = _TOO_DEEP if depth > DEPTH else f"the file has more than {NODES:,} nodes, aliases expanded"
+            self.refuse(event.start_mark.index, event.end_mark.index, reason)
         if kind is _Scalar:
             return self.named(event, self.scalar(event))
         if kind is yaml.AliasEvent:
@@ -258,6 +259,8 @@ def _explained(error: yaml.YAMLError, text: str) -> "tuple[int, int, str, str]":
     problem = str(getattr(error, "problem", None) or "not YAML").strip()
     context = str(getattr(error, "context", None) or "").strip()
     index = min(mark.index, max(0, len(text.rstrip()) - 1)) if mark.index >= len(text) else mark.index
+    if "nesting depth" in problem:                            # libyaml from 0.2.6 on reads ahead, and has a limit of its own
+        return index, index + 1, _TOO_DEEP, ""
     help = ""
     if text[index:index + 1] == "\t":
         help = "YAML indents with spaces only; this is a tab"
