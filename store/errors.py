@@ -40,6 +40,15 @@ class IndexDamaged(StoreError):
         return f"the index `{self.path}` cannot be used: {self.reason}"
 
 
+class IndexHasNoRoom(IndexDamaged):
+    """The disk is full, and so the index cannot be read or written. Nothing is wrong with it."""
+
+    help = "remove files of your own until there is room; then `pybuild prune` and `pyup down` can remove more"
+
+    def __str__(self) -> str:
+        return f"the disk is full: the index `{self.path}` cannot be used ({self.reason})"
+
+
 class InvalidDigest(StoreError):
     def __init__(self, text: str) -> None:
         super().__init__(text)

@@ -9,7 +9,8 @@ import time
 from _thread import RLock
 
 from kernel.locks import Lock
-from store.errors import IndexDamaged
+from store.errors import IndexDamaged, IndexHasNoRoom
+from store.reserve import SIZE, free_bytes, tend
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class Index:
             try:
                 rows: "list[Any]" = self._connection().execute(sql, values).fetchall()
             except _sqlite3.Error as error:
-                raise IndexDamaged(self.path, str(error)) from error
+                raise self._failed(error) from error
         return rows
 
     def one(self, sql: str, *values: "Any") -> "Any":
@@ -91,7 +92,12 @@ class Index:
             try:
                 return int(self._connection().execute(sql, values).rowcount)
             except _sqlite3.Error as error:
-                raise IndexDamaged(self.path, str(error)) from error
+                raise self._failed(error) from error
+
+    def _failed(self, error: Exception) -> IndexDamaged:
+        """SQLite calls a full disk an I/O error where it cannot make its own files."""
+        full = free_bytes(os.path.dirname(self.path)) < SIZE
+        return IndexHasNoRoom(self.path, str(error)) if full else IndexDamaged(self.path, str(error))
 
     def __enter__(self) -> "Index":
         """Begin a transaction (IMMEDIATE: what is read in it stays true until it ends). They nest; the outermost one counts."""
@@ -170,6 +176,7 @@ class Index:
             _abandoned.append(self._db)
             self._depth = 0
             self._used = {}
+        tend(os.path.dirname(self.path))
         self._db = self._open()
         self._pid = os.getpid()
         return self._db

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 DIRECTORIES = ("blobs", "blobs/sha256", "snapshots", "contexts", "cachemounts", "leases", "logs", "tmp")
 _KNOWN = {name for name in DIRECTORIES if "/" not in name} | {
-    "git", "known_hosts", "containers", "volumes", "run", "format", "format.new", "lock",
+    "git", "known_hosts", "containers", "volumes", "run", "format", "format.new", "lock", "reserve",
     *(f"{name}.db{end}" for name in ("index", "runner", "networks", "registry") for end in ("", "-wal", "-shm"))}
 _REFUSED = {"nfs": "NFS", "nfs4": "NFS", "cifs": "SMB", "smb3": "SMB", "9p": "9p", "vboxsf": "a shared folder", "vfat": "FAT", "exfat": "exFAT"}
 

@@ -165,7 +165,7 @@ def small(tmp_path: Path) -> Iterator[Tool]:
 def fill(tool: Tool) -> Path:
     """Take what room is left."""
     path = tool.root.parent / "filling"
-    with path.open("wb", buffering=0) as file:
+    with path.open("ab", buffering=0) as file:
         try:
             while True:
                 file.write(bytes(1 << 12))
@@ -175,10 +175,24 @@ def fill(tool: Tool) -> Path:
 
 def test_a_full_disk_is_told_and_the_next_up_goes_on(small: Tool, tmp_path: Path) -> None:
     it = Stack(small, tmp_path / "s", services(sleeping("scale: 3"), sleeping("volumes: ['v:/v']", name="b")) + "volumes: {v: }\n")
+    fill(small)
+    it("ps")                                              # gives the reserve up
     full = fill(small)
     done = it.fails("up", "-d")
     assert "no space left" in done.err.lower() or "disk is full" in done.err.lower(), done
     full.unlink()
     it("up", "-d", "--wait")
     assert (it.states("a"), it.states("b")) == (["running"] * 3, ["running"])
+    it("down", "-v", "-t", "0")
+
+
+def test_on_a_full_disk_a_stack_is_seen_and_taken_down(small: Tool, tmp_path: Path) -> None:
+    it = Stack(small, tmp_path / "s", services(sleeping("scale: 2"), sleeping("volumes: ['v:/v']", name="b")) + "volumes: {v: }\n")
+    it("up", "-d")
+    full = fill(small)
+    assert it.states("a") == ["running"] * 2
+    it("down", "-v", "-t", "0")
+    assert (it.ids("a"), it.ids("b")) == ([], [])
+    full.unlink()
+    it("up", "-d", "--wait")
     it("down", "-v", "-t", "0")
