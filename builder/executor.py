@@ -17,6 +17,7 @@ from builder.errors import BuildError, LayersLost, StepFailed
 from builder.files import DIRECTORY
 from builder.graph import CopyOp, MkdirOp, RunOp, SourceLocal
 from builder.layerfiles import LayerFiles
+from builder.owner import owner_of_workdir, resolve_owner
 from builder.remote.fetch import access, fetch, is_remote
 from builder.running import Place, Surroundings, run
 from builder.selection import excluder, take
@@ -24,9 +25,6 @@ from builder.solver import BuiltLayer, layer_of
 from builder.target import Target
 from kernel.locks import Lock
 from kernel.value import Value
-from lang.steps import Owner
-from sandbox.account import resolve
-from sandbox.errors import SandboxError
 from store.cache import CacheRecord
 from store.digest import Digest, digest_of, from_raw, sha256
 from store.images import Layer
@@ -480,7 +478,7 @@ class SandboxExecutor:
         view = self._view(below)
         target = Target(view, draft.directory, marked=self._marked)
         try:
-            target.make_directories(target.resolve(op.path), owner=_owner_of_workdir(op.user, view))
+            target.make_directories(target.resolve(op.path), owner=owner_of_workdir(op.user, view))
         finally:
             target.close()
             view.close()
@@ -541,39 +539,6 @@ def _write_text(target: Target, destination: str, name: str, content: str, dress
         target.give(fd, owner)
         os.fchmod(fd, dressing.chmod.apply(0o644, False) if dressing.chmod else 0o644)
     return {goal: sha256(data).digest()}
-
-
-def resolve_owner(owner: Owner, below: "View") -> tuple[int, int]:
-    """(uid, gid) of a --chown, names looked up in the target's own files. Raises BuildError for a name that is not there."""
-    user = owner.user or "0"
-    group = owner.group
-    if group is None and user.isdigit():
-        group = user                                     # a number alone is the group's number too
-    try:
-        account = resolve(user if group is None else f"{user}:{group}", (), lambda name: _read_text(below, f"etc/{name}"))
-    except SandboxError as error:
-        raise BuildError(f"--chown: {error}", help="names are looked up in /etc/passwd and /etc/group of this stage; numbers always work") from error
-    return account.uid, account.gid
-
-
-def _owner_of_workdir(user: str, below: "View") -> tuple[int, int]:
-    """As --chown reads it; but a name that is not there stands for root, as with docker: only a process needs its user to exist."""
-    name, _, group = user.partition(":")
-    owner = [0, 0]
-    for place, wanted in ((0, Owner(name, None)), (1, Owner("0", group) if group else None)):
-        try:
-            if wanted is not None:
-                owner[place:] = resolve_owner(wanted, below)[place:]
-        except BuildError:
-            pass
-    return owner[0], owner[1]
-
-
-def _read_text(view: "View", path: str) -> str:
-    """A file of the image as text, "" if there is none."""
-    if view.lookup(path) is None:
-        return ""
-    return view.read(path, 1 << 20).decode(errors="replace")
 
 
 def log_name(key: Digest | None) -> str:
