@@ -92,9 +92,22 @@ def load_config(only: "str | None" = None, environment: "Mapping[str, str] | Non
         except NotADirectoryError:
             continue
         except OSError as error:
+            if not only and is_out_of_sight(path):
+                continue
             raise InvalidConfig(path, "", f"cannot be read ({(error.strerror or '').lower()})") from error
         config = parse_config(data, path, config)
     return config
+
+
+def is_out_of_sight(path: str) -> bool:
+    """Whether this user may not even look whether the file is there (another's home after `su`, another's run directory): then it is not meant."""
+    try:
+        os.lstat(path)
+    except PermissionError:
+        return True
+    except OSError:
+        pass                                              # whoever asks has met the error itself
+    return False
 
 
 def parse_config(data: bytes, path: str, below: "Config | None" = None) -> Config:

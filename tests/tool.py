@@ -31,7 +31,7 @@ class Tool:
 
     def __init__(self, root: Path, user: User | None = None, env: dict[str, str] | None = None) -> None:
         self.root, self.user = root, user
-        self.env = {"PATH": os.environ["PATH"], "HOME": "/root", "LANG": "C.UTF-8", "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", **(env or {})}
+        self.env = {"PATH": os.environ["PATH"], "HOME": str(root.parent), "LANG": "C.UTF-8", "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", **(env or {})}
 
     def argv(self, program: str, *words: str) -> list[str]:
         return [sys.executable, "-P", "-c", f"from pybuild.__main__ import {program}; {program}()", "--root", str(self.root), *words]

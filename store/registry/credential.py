@@ -9,6 +9,7 @@ from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 
 from kernel.value import Value
+from store.config import is_out_of_sight
 from store.reference import DEFAULT_DOMAIN
 from store.registry.errors import InvalidCredentials
 
@@ -81,6 +82,8 @@ def read_auth_file(path: str) -> "AuthFile | None":
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
+        if is_out_of_sight(path):
+            return None
         raise InvalidCredentials(path, f"cannot be read ({(error.strerror or '').lower()})") from error
     import msgspec
 

@@ -7,7 +7,7 @@ its `X.key` is a certificate of ours. The first directory that has something abo
 import os
 
 from kernel.value import Value
-from store.config import InvalidConfig, user_config
+from store.config import InvalidConfig, is_out_of_sight, user_config
 from store.registry.endpoint import ALL, Endpoint, Tls
 
 TYPE_CHECKING = False
@@ -50,6 +50,8 @@ def _read(directory: str, domain: str) -> "HostFile | None":
         tls = _plain(directory)
         return HostFile(tls=tls) if tls != Tls() and not directory.endswith("/_default") else None
     except OSError as error:
+        if is_out_of_sight(path):
+            return None
         raise InvalidConfig(path, "", f"cannot be read ({(error.strerror or '').lower()})") from error
     return _hosts(data, path, domain)
 

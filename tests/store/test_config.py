@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from store.config import Config, InvalidConfig, RegistryConfig, Trust, config_paths, load_config, parse_bytes, parse_config, parse_seconds
+from store.registry.credential import AuthFile, read_auth_file
+from tests.users import User
 
 WHOLE = b'''
 platform = "linux/arm64"
@@ -101,3 +103,32 @@ def test_what_is_no_size_is_refused(text: str) -> None:
 @pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("15m", 900), ("2h", 7200), ("30d", 2592000), ("1.5h", 5400)])
 def test_times(text: str, seconds: int) -> None:
     assert parse_seconds(text) == seconds
+
+
+@pytest.mark.userns
+def test_files_that_a_user_may_not_look_for_are_not_meant(unprivileged: User, tmp_path: Path) -> None:
+    """After `su`, HOME is another's; and /run/containers may be root's alone."""
+    home = tmp_path / "home"
+    (home / ".config/pybuild").mkdir(parents=True)
+    (home / ".config/pybuild/config.toml").write_text("this is not read")
+    home.chmod(0o700)
+
+    def as_user() -> "tuple[Config, AuthFile | None]":
+        return load_config(environment={"HOME": str(home)}), read_auth_file(f"{home}/.docker/config.json")
+    assert unprivileged.call(as_user) == (load_config(environment={"HOME": "/nonexistent"}), None)
+
+
+@pytest.mark.userns
+def test_a_file_that_is_there_and_cannot_be_read_is_an_error(unprivileged: User) -> None:
+    home = unprivileged.directory(unprivileged.home / "unreadable")
+    place = unprivileged.directory(home / ".config/pybuild")
+    (place / "config.toml").write_text("")
+    (place / "config.toml").chmod(0)
+
+    def as_user() -> str:
+        try:
+            load_config(environment={"HOME": str(home)})
+        except InvalidConfig as error:
+            return str(error)
+        return ""
+    assert "cannot be read (permission denied)" in unprivileged.call(as_user)
