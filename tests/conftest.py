@@ -18,6 +18,13 @@ settings.load_profile("long" if os.environ.get("PYBUILD_LONG") else "same")
 BUSYBOX = "/bin/busybox"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def session_directory(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Where a user has no session (after `su`), skopeo and podman look into /run/containers, which may be root's alone, and give up."""
+    if os.geteuid() and "XDG_RUNTIME_DIR" not in os.environ:
+        os.environ["XDG_RUNTIME_DIR"] = str(tmp_path_factory.mktemp("session"))
+
+
 def _cannot_make_namespaces() -> str:
     """Why tests with real namespaces cannot run here; "" if they can."""
     flags = ["-Urm"] if os.geteuid() else ["-m"]

@@ -14,6 +14,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pytest
+
 from kernel.syscalls import PR_SET_DUMPABLE, prctl
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -111,5 +113,7 @@ class User:
         return path
 
 
+# what is tested here is done as root, or as root of a user namespace, which another test enters
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: owners are given away, roots changed, file systems mounted")
 WITH_SUBIDS = User("pybuild-test", 47001, 4700000)
 WITHOUT_SUBIDS = User("pybuild-single", 47002, 0)

@@ -12,6 +12,9 @@ from builder.selection import manifest, take
 from builder.target import Target
 from lang.chmod import parse_chmod
 from store.view import View
+from tests.users import needs_root
+
+pytestmark = needs_root
 
 
 class Copied:

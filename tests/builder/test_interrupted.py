@@ -11,6 +11,7 @@ import pytest
 
 from tests.builder.conftest import Builds
 from tests.tool import Tool
+from tests.users import needs_root
 
 RUN = "FROM busybox\nRUN --network=none trap '' INT TERM HUP; touch /started; echo begun; sleep 4321\n"
 
@@ -84,6 +85,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", str(disk)], check=True)      # the zygote stays there for its minute of idleness
 
 
+@needs_root
 def test_full_disk_is_one_error_with_its_place_and_leaves_nothing(as_root: Builds, small_disk: Path) -> None:
     archive = str(as_root.context.parent / "busybox.tar")
     as_root.tool.pybuild("save", "-o", archive, "busybox")

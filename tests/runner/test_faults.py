@@ -12,6 +12,7 @@ import pytest
 from tests.conftest import BUSYBOX
 from tests.pybuild.stacking import Stack, Stacks, services, sleeping
 from tests.tool import Tool
+from tests.users import needs_root
 
 pytestmark = pytest.mark.userns
 
@@ -173,6 +174,7 @@ def fill(tool: Tool) -> Path:
             return path
 
 
+@needs_root
 def test_a_full_disk_is_told_and_the_next_up_goes_on(small: Tool, tmp_path: Path) -> None:
     it = Stack(small, tmp_path / "s", services(sleeping("scale: 3"), sleeping("volumes: ['v:/v']", name="b")) + "volumes: {v: }\n")
     fill(small)
@@ -186,6 +188,7 @@ def test_a_full_disk_is_told_and_the_next_up_goes_on(small: Tool, tmp_path: Path
     it("down", "-v", "-t", "0")
 
 
+@needs_root
 def test_on_a_full_disk_a_stack_is_seen_and_taken_down(small: Tool, tmp_path: Path) -> None:
     it = Stack(small, tmp_path / "s", services(sleeping("scale: 2"), sleeping("volumes: ['v:/v']", name="b")) + "volumes: {v: }\n")
     it("up", "-d")

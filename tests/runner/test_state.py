@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from runner.endpoint import Connection, PortMapping
 from runner.state import KILLED, Health, Place, Probe, State, from_json, settled, to_json
 from runner.upkeep import CREATED, EXITED, PAUSED, RESTARTING, RUNNING
+from tests.users import needs_root
 
 TEXTS = st.text(max_size=20)
 STATES = st.builds(
@@ -73,6 +74,7 @@ def test_root_looks_like_what_it_is_stacked_on(tmp_path: Path) -> None:
     assert (status.st_mode & 0o7777, status.st_mtime) == (0o1751, 2000)
 
 
+@needs_root
 def test_lock_has_one_holder_and_moves_with_its_descriptor(tmp_path: Path) -> None:
     place = Place(str(tmp_path), str(tmp_path), "a" * 64)
     os.close(place.make(""))
@@ -86,6 +88,7 @@ def test_lock_has_one_holder_and_moves_with_its_descriptor(tmp_path: Path) -> No
     assert not place.is_locked()
 
 
+@needs_root
 def test_what_is_being_made_is_not_abandoned(tmp_path: Path) -> None:
     place = Place(str(tmp_path), str(tmp_path), "a" * 64)
     lock = place.make("")

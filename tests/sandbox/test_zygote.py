@@ -16,9 +16,9 @@ from sandbox.client import Client, connect
 from sandbox.errors import SandboxError, ZygoteLost
 from sandbox.spec import Directory, Overlay, SandboxSpec, Tmpfs
 from sandbox.zygote import WARM
-from tests.users import User
+from tests.users import User, needs_root
 
-pytestmark = pytest.mark.userns
+pytestmark = [pytest.mark.userns, needs_root]
 PATH = (("PATH", "/bin"),)
 
 

@@ -13,6 +13,7 @@ from store.tree import scan
 from tests.store.changes import change
 from tests.store.changes import layers as random_layers
 from tests.store.making import config_of, image_of, layer_of
+from tests.users import needs_root
 
 
 def kinds(found: tuple[Change, ...]) -> list[tuple[str, str]]:
@@ -63,6 +64,7 @@ def test_file_that_becomes_a_directory_is_changed_and_filled(store: Store) -> No
     assert kinds(compare(store, first, second)) == [("C", "/a"), ("A", "/a/b")]
 
 
+@needs_root
 @settings(max_examples=15)
 @given(random_layers)
 def test_nothing_differs_from_itself_and_deletions_mirror_additions(layers: Any) -> None:

@@ -13,6 +13,7 @@ from tests.builder.conftest import Builds, _cached
 from tests.builder.remote.servers import OLD, Page, Repository, Web, certificate, web
 from tests.builder.remote.test_download import digest, tar_of
 from tests.tool import Tool
+from tests.users import needs_root
 
 pytestmark = pytest.mark.userns
 
@@ -154,6 +155,7 @@ def test_tar_on_stdin_keeps_owners_and_knows_no_ignore_file(builds: Builds) -> N
     assert b"CACHED" in feed(builds, data, "-").stderr
 
 
+@needs_root
 def test_owner_in_a_tar_context_stays(as_root: Builds, tmp_path: Path) -> None:
     (tmp_path / "Dockerfile").write_text("FROM busybox\nCOPY f /f\nCOPY --chown=0:0 f /g\n")
     (tmp_path / "f").write_text("1")

@@ -22,6 +22,7 @@ from store.snapshots import SnapshotId
 from store.store import Store
 from tests.builder.remote.servers import OLD, Repository, Web, git_daemon
 from tests.builder.remote.test_git import FakeSsh
+from tests.users import needs_root
 
 PATH = {"PATH": os.environ["PATH"]}
 
@@ -44,6 +45,7 @@ def remote(site: Web, repository: Repository) -> str:
 
 
 # ---------------------------------------------------------------- files
+@needs_root
 def test_files_as_git_has_them(store: Store, remote: str) -> None:
     fetched = fetch(store, SourceGit(remote))
     place = files(store, fetched)

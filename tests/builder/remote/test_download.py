@@ -23,6 +23,7 @@ from store.snapshots import SnapshotId
 from store.store import Store
 from tests.builder.remote.servers import OLD, Page, Web, until
 from tests.builder.remote.test_transfer import HASTY
+from tests.users import needs_root
 
 
 def fetch(store: Store, op: SourceHttp, access: Access = Access(environment={})) -> Fetched:
@@ -47,6 +48,7 @@ def digest(data: bytes, algorithm: str = "sha256") -> str:
     return f"{algorithm}:{hashlib.new(algorithm, data).hexdigest()}"
 
 
+@needs_root
 def test_file_is_root_s_alone_and_as_old_as_the_server_says(store: Store, site: Web) -> None:
     site.pages["/f"] = Page(b"hello", modified=OLD)
     fetched = fetch(store, SourceHttp(f"{site.url}/f", "name"))
