@@ -104,12 +104,13 @@ def _foreign(pidfd: int) -> int:
         pid = next(int(line.split()[1]) for line in file if line.startswith("Pid:"))
     if pid <= 0:
         raise SandboxError("enter the sandbox", reason="it has ended")
-    return CLONE_NEWPID | _foreign_of(str(pid))
+    return _foreign_of(str(pid))
 
 
 def _foreign_of(pid: str) -> int:
     flags = 0
     for name, flag in _NAMESPACES.items():
-        theirs, ours = os.stat(f"/proc/{pid}/ns/{name}"), os.stat(f"/proc/self/ns/{name}")
+        own = "pid_for_children" if name == "pid" else name
+        theirs, ours = os.stat(f"/proc/{pid}/ns/{name}"), os.stat(f"/proc/self/ns/{own}")
         flags |= flag if (theirs.st_dev, theirs.st_ino) != (ours.st_dev, ours.st_ino) else 0
     return flags

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.pybuild.stacking import Stacks, services, sleeping
+from tests.users import needs_root
 
 pytestmark = pytest.mark.userns
 
@@ -41,10 +42,6 @@ INSIDE = [
      "nameserver 10.9.9.9\nsearch a.example\noptions ndots:3\n"),
     ("tmpfs: '/t:nr_inodes=64,size=10%'", "df -i /t | tail -1 | awk '{print $2}'", "64\n"),
     ("network_mode: host", "test -e /proc/sys/net && hostname > /dev/null && echo ok", "ok\n"),
-    ("pids_limit: 50", "cat /sys/fs/cgroup/pids.max /sys/fs/cgroup/pids/pids.max 2>/dev/null; true", "50\n"),
-    ("mem_limit: 64m", "cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null; true", "67108864\n"),
-    ("deploy: {resources: {limits: {memory: 48m, pids: 40}}}",
-     "cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null; true", "50331648\n"),
     ("stdin_open: true\ntty: true", "test -c /proc/1/fd/0 && echo terminal", "terminal\n"),
     ("mac_address: 02:00:00:00:12:34", "cat /sys/class/net/eth0/address", "02:00:00:00:12:34\n"),
 ]
@@ -55,6 +52,16 @@ def test_attribute_inside(stack: Stacks, attributes: str, line: str, printed: st
     it = stack(services(sleeping(attributes)))
     it("up", "-d")
     assert it.sh("a", line) == printed
+
+
+@needs_root                                               # a user has control groups from systemd only: tests/sandbox/test_guest.py
+@pytest.mark.parametrize(("attributes", "line", "printed"), [
+    ("pids_limit: 50", "cat /sys/fs/cgroup/pids.max /sys/fs/cgroup/pids/pids.max 2>/dev/null; true", "50\n"),
+    ("mem_limit: 64m", "cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null; true", "67108864\n"),
+    ("deploy: {resources: {limits: {memory: 48m, pids: 40}}}",
+     "cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null; true", "50331648\n")], ids=["pids", "memory", "deploy"])
+def test_limit_inside(stack: Stacks, attributes: str, line: str, printed: str) -> None:
+    test_attribute_inside(stack, attributes, line, printed)
 
 
 def test_command_and_entrypoint(stack: Stacks) -> None:

@@ -35,6 +35,11 @@ def test_exec_has_the_environment_of_the_container(scene: Scene) -> None:
     assert scene.pyup("exec", "-u", "0", "-w", "/tmp", name, "sh", "-c", "id -u; pwd").split() == ["0", "/tmp"]
 
 
+def test_exec_where_process_numbers_are_those_of_the_machine(scene: Scene) -> None:
+    name = sleeper(scene, "--pid", "host")
+    assert scene.pyup("exec", name, "sh", "-c", "test -e /proc/1 && echo $$").strip() not in ("", "1")
+
+
 def test_exec_on_a_terminal(scene: Scene) -> None:
     name = sleeper(scene)
     with Terminal(scene, "container", "exec", "-it", name, "sh", rows=31, columns=99) as terminal:

@@ -126,6 +126,7 @@ def test_one_that_fills_its_disk(stack: Stacks) -> None:
     assert (it.states("a"), it.states("b")) == (["running"], ["running"])
 
 
+@needs_root
 def test_one_that_uses_all_its_memory(stack: Stacks) -> None:
     it = stack(services(running("x=$(head -c 100000000 /dev/zero | tr '\\0' x); echo not reached", "mem_limit: 16m\nmemswap_limit: 16m")))
     if "memory" not in it.tool.pyup("container", "run", "--rm", "--network", "none", "busybox", "cat", "/proc/cgroups", "/proc/filesystems").out:
