@@ -83,7 +83,7 @@ class Client:
 
     def __init__(self, connected: socket.socket) -> None:
         self.socket = connected
-        self.socket.settimeout(10)
+        self.socket.settimeout(60)                     # a limit for what hangs, not a measure: the machine may be busy
         self.rest = b""
 
     def send(self, data: bytes) -> None:
