@@ -52,7 +52,7 @@ class Serving:
 
     def stop(self) -> None:
         self.server.stop()
-        self.thread.join(10)
+        self.thread.join(60)
         assert not self.thread.is_alive(), "the server does not end"
 
     def __enter__(self) -> "Serving":
@@ -62,7 +62,7 @@ class Serving:
     def __exit__(self, *what: object) -> None:
         self.server.stop()
         self.server.abort()
-        self.thread.join(10)
+        self.thread.join(60)
         self.server.close()
 
 

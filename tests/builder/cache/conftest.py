@@ -133,7 +133,7 @@ def docker_registry() -> Iterator[str]:
 
 
 def await_port(port: int, process: "subprocess.Popen[bytes]") -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while True:
         try:
             socket.create_connection(("127.0.0.1", port), 1).close()

@@ -50,7 +50,7 @@ def exported(*layers: BuiltLayer, final: tuple[BuiltLayer, ...] = ()) -> Exporte
 
 def await_blob(place: Path) -> Path:
     """The first blob that appears in a layout; fails if none does."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         found = [p for p in (place / "blobs/sha256").glob("*") if not p.name.startswith(".")] if place.exists() else []
         if found:

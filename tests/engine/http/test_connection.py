@@ -161,7 +161,7 @@ def test_unread_large_body_is_answered_before_the_connection_ends() -> None:
         threading.Thread(target=push).start()
         found = client.answer()
         assert (found.status, found.headers["connection"], found.body) == (401, "close", b"who are you")
-        assert sent.wait(10)
+        assert sent.wait(60)
 
 
 def test_client_that_leaves_within_a_body_is_noted() -> None:
@@ -209,7 +209,7 @@ def test_stream_is_chunked_and_its_head_comes_first() -> None:
     go_on = threading.Event()
 
     def chunks() -> Iterator[bytes]:
-        go_on.wait(10)
+        go_on.wait(60)
         yield b"one"
         yield b""
         yield b"two" * 10_000
@@ -255,7 +255,7 @@ def test_stream_is_closed_when_the_client_leaves() -> None:
         with served.connect() as client:
             client.send(request("GET /"))
             client.head()
-        assert closed.wait(10)
+        assert closed.wait(60)
 
 
 def test_head_has_the_length_and_no_body(tmp_path: Path) -> None:

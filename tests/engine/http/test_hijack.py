@@ -181,7 +181,7 @@ def test_server_ends_its_half_and_goes_on_receiving(open_to: Any) -> None:
         client.send(b"still ")
         client.send(b"here")
         client.half_close()
-        assert over.wait(10)
+        assert over.wait(60)
         assert b"".join(taken) == b"still here"
 
 
@@ -192,7 +192,7 @@ def test_server_ends_its_half_with_bytes_still_unread(open_to: Any) -> None:
 
     def run(channel: Channel) -> None:
         taken.append(channel.receive(1))
-        go_on.wait(10)
+        go_on.wait(60)
         channel.half_close()
         pump(channel, taken.append)
         over.set()
@@ -206,7 +206,7 @@ def test_server_ends_its_half_with_bytes_still_unread(open_to: Any) -> None:
         go_on.set()
         assert client.all() == b""
         client.half_close()
-        assert over.wait(10)
+        assert over.wait(60)
         assert b"".join(taken) == b"a" + b"b" * 40_000 + b"c"
 
 
@@ -235,7 +235,7 @@ def test_much_both_ways_at_once(open_to: Any) -> None:
             thread = threading.Thread(target=lambda: receiver.append(client.exactly(len(data))))
             thread.start()
             client.send(data)
-            thread.join(10)
+            thread.join(60)
             assert receiver == [data]
         client.half_close()
         assert client.all() == b"same"
@@ -273,13 +273,13 @@ def test_handler_is_told_when_the_client_leaves() -> None:
     def handler(asked: Request) -> Response:
         asked.on_gone(told.set)
         reached.set()
-        assert told.wait(10) and asked.is_gone()
+        assert told.wait(60) and asked.is_gone()
         return Response(200)
 
     with Serving(handler) as served:
         with served.connect() as client:
             client.send(request("POST /wait"))
-            assert reached.wait(10) and not told.is_set()
+            assert reached.wait(60) and not told.is_set()
         served.wait_done()
         assert told.is_set()
 
@@ -324,7 +324,7 @@ def test_wait_returns_what_is_ready_and_ends_when_the_client_leaves() -> None:
     with Serving(handler) as served:
         with served.connect() as client:
             client.send(request("POST /wait"))
-            assert ready.wait(10)
+            assert ready.wait(60)
         served.wait_done()
     assert events == [(), (reading,), "the client closed the connection"]
     os.close(reading)

@@ -56,7 +56,7 @@ def test_connections_at_work_are_not_closed_for_new_ones() -> None:
     release = threading.Event()
 
     def handler(asked: Request) -> Response:
-        assert release.wait(10)
+        assert release.wait(60)
         return Response(200)
 
     with Serving(handler, Limits(connections=2)) as served:
@@ -77,7 +77,7 @@ def test_stop_lets_requests_finish_and_closes_idle_connections() -> None:
     def handler(asked: Request) -> Response:
         if asked.path == "/slow":
             reached.set()
-            assert release.wait(10)
+            assert release.wait(60)
         return Response(200, (), b"done")
 
     with Serving(handler) as served:
@@ -85,7 +85,7 @@ def test_stop_lets_requests_finish_and_closes_idle_connections() -> None:
         idle.send(request("GET /"))
         idle.answer()
         busy.send(request("GET /slow"))
-        assert reached.wait(10)
+        assert reached.wait(60)
         served.server.stop()
         assert idle.all() == b"" and fresh.all() == b""
         release.set()
@@ -106,7 +106,7 @@ def test_abort_ends_what_does_not_end() -> None:
 
     with Serving(handler) as served, served.connect() as client:
         client.send(request("PUT /\nContent-Length: 10"))
-        assert reached.wait(10)
+        assert reached.wait(60)
         served.server.stop()
         served.server.abort()
         served.stop()

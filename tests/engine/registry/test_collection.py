@@ -198,7 +198,7 @@ def test_collections_beside_pushes_and_pulls(hub: Hub) -> None:
     for thread in pushers:
         thread.join(60)
     over.set()
-    collector.join(10)
+    collector.join(60)
     assert errors == []
 
 
@@ -212,6 +212,6 @@ def test_collector_goes_on_after_an_error() -> None:
         raise ValueError("no")
 
     collector = Collector(once, 0.001, failed.append)
-    assert enough.wait(10)
+    assert enough.wait(60)
     collector.close()
     assert all(str(error) == "no" for error in failed)

@@ -125,7 +125,7 @@ def test_datagrams_that_go_on_coming_reach_the_container_that_is_there_now(groun
 
     door = ground.call_here(ground.world, lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
     with door:
-        door.settimeout(2)
+        door.settimeout(30)
         door.connect((MACHINE, 5353))
         heard = []
         for number in (7, 8):
@@ -209,7 +209,7 @@ def test_ports_follow_the_way_out(ground: Ground, agent: Agent) -> None:
 def _exchange(port: int, size: int) -> int:
     """Send and receive at once through an echo, ending our half early; how much came back."""
     data = os.urandom(1 << 16)
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as peer:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as peer:
         pid = os.fork()
         if not pid:
             sent = 0

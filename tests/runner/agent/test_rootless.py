@@ -229,7 +229,7 @@ def bulk(root: Path) -> int:
 
     def fetch() -> int:
         total = 0
-        with socket.create_connection((SERVER, 80), timeout=5) as peer:
+        with socket.create_connection((SERVER, 80), timeout=30) as peer:
             while data := peer.recv(1 << 16):
                 total += len(data)
         return total
