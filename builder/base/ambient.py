@@ -9,7 +9,9 @@ from builder.base.loader import default_directories
 from builder.base.plan import Link, Text
 
 _SONAMES = ("libnss_files.so.2", "libnss_dns.so.2", "libresolv.so.2",      # older glibc keeps these out of libc
-            "libgcc_s.so.1")                                              # pthread_cancel and backtrace load it
+            "libgcc_s.so.1",                                              # pthread_cancel and backtrace load it
+            # parts of the C library that programs made for an older one name: what a step brings (a wheel, a binary release) is linked like that
+            "libpthread.so.0", "libdl.so.2", "librt.so.1", "libutil.so.1", "libanl.so.1", "libm.so.6", "libmvec.so.1", "libnsl.so.1")
 _CHARACTER_SETS = ("UTF-16", "UTF-32", "UTF-7", "UNICODE", "ISO8859-1", "ISO8859-15", "CP1252")
 _LOCALES = ("C.utf8", "C.UTF-8")
 _LOCALE_PARTS = ("LC_ADDRESS", "LC_COLLATE", "LC_CTYPE", "LC_IDENTIFICATION", "LC_MEASUREMENT", "LC_MESSAGES/SYS_LC_MESSAGES", "LC_MONETARY",

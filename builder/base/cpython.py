@@ -11,6 +11,7 @@ from builder.base.bytecode import compiled_text
 from builder.base.contents import Contents
 from builder.base.errors import NotUsable
 from builder.base.host import Place
+from builder.base.installer import installer_entries
 from builder.base.layout import Move, relative
 from builder.base.plan import Bytecode, Directory, File, Link, Text
 from kernel.value import Value
@@ -22,6 +23,8 @@ _SKIPPED_FILES = frozenset({"EXTERNALLY-MANAGED", "sitecustomize.py", "turtle.py
 _SKIPPED_ENDINGS = (".a", ".pyc", ".pyo")
 # extension modules that are for Python's own tests, or whose libraries would weigh more than Python itself
 _SKIPPED_EXTENSIONS = ("_ctypes_test", "_test", "_tkinter", "_xxtestfuzz", "nis", "xxlimited", "xxsubtype")
+# libraries that wheels may expect of every machine (PEP 600; auditwheel's policies), beyond those of the C library; not those for windows
+_WHEELS_LOAD = ("libstdc++.so.6", "libatomic.so.1", "libexpat.so.1", "libz.so.1")
 _SYSCONFIG_LIMIT = 4 << 20       # bytes
 
 
@@ -87,6 +90,8 @@ def add_python(contents: Contents, python: Python) -> None:
             if name.endswith(".whl"):
                 contents.file(f"{python.wheels}/{name}")
     _packages(contents, python)
+    for name in _WHEELS_LOAD:
+        contents.soname(name)
 
 
 def environment(python: Python) -> tuple[str, ...]:
@@ -146,9 +151,12 @@ def _cache_path(module: str) -> str:
 
 
 def _packages(contents: Contents, python: Python) -> None:
-    """Where packages get installed: site-packages, and /usr/local/bin for their programs, also where the distribution made that differ."""
+    """pip, and where packages get installed: site-packages, and /usr/local/bin for their programs, also where the distribution made that differ."""
     library = contents.planner.path(python.library)
-    contents.add(Directory(f"{library}/site-packages"))
+    packages = f"{library}/site-packages"
+    contents.add(Directory(packages))
+    wheels = (*((python.wheels,) if python.wheels else ()), f"{python.library}/ensurepip/_bundled")
+    contents.add(*installer_entries(contents.host, wheels, packages, f"{_PREFIX}/bin", python.version))
     if python.layout == "debian":
         contents.add(Link(f"{library}/dist-packages", "site-packages"))
     if python.layout:

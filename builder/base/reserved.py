@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from store.store import Store
 
 NAMES = ("host/base", "host/python")
-_VERSION = 1                     # of what is made: a change in this package that changes images needs another
+_VERSION = 2                     # of what is made: a change in this package that changes images needs another
 
 
 def is_reserved(name: str) -> bool:

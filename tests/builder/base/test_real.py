@@ -147,6 +147,25 @@ def test_python_installs_where_it_looks(python: Path) -> None:
     assert run(python, "python3", "-c", program) == "/usr/local/bin True\n"
 
 
+def test_python_has_pip(python: Path) -> None:
+    script = "pip --version && python3 -m pip list --format=freeze"
+    assert re.fullmatch(r"pip \S+ from /usr/local/lib\S*/site-packages/pip \(python [0-9.]+\)\npip==\S+\n", run(python, "sh", "-c", script))
+
+
+def test_python_has_the_libraries_that_wheels_expect(python: Path) -> None:
+    """Those of manylinux that have nothing to do with windows, as far as this machine has them."""
+    program = """
+import ctypes
+for name in "libpthread.so.0 libdl.so.2 librt.so.1 libutil.so.1 libm.so.6 libgcc_s.so.1 libresolv.so.2 libstdc++.so.6 libz.so.1 libexpat.so.1".split():
+    try:
+        ctypes.CDLL(name)
+    except OSError:
+        print(name)
+"""
+    lacking = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert run(python, "python3", "-c", program) == lacking
+
+
 def test_libraries_are_found_after_ldconfig_too(python: Path) -> None:
     if not (python / "usr/sbin/ldconfig").exists():
         pytest.skip("this machine has no ldconfig")
