@@ -55,6 +55,7 @@ PYBUILD = (
     Command("image prune", "pybuild.image.imageprune", "Remove images that nothing uses"),
     Command("doctor", "pybuild.doctor", "Say what this machine allows, and what would allow more"),
     Command("base", "pybuild.image.base", "Make a base image from this machine"),
+    Command("completion", "pybuild.completion", "Print a script that completes words in a shell"),
     Command("version", "pybuild.version", "Show the version"),
 )
 
@@ -140,6 +141,7 @@ PYUP = (
     Command("publish", "pybuild.stack.publish", "Publish a project in a registry"),
     Command("plan", "pybuild.stack.plan", "Say what `up` would do, and why"),
     Command("doctor", "pybuild.doctor", "Say what this machine allows, and what would allow more"),
+    Command("completion", "pybuild.completion", "Print a script that completes words in a shell"),
     Command("version", "pybuild.stack.version", "Show the version"),
 )
 
