@@ -108,7 +108,7 @@ def _upstream(options: Options) -> "Upstream | None":
     from store.config import load_config
     from store.errors import InvalidReference
     from store.reference import parse_reference
-    from store.registry.connection import Patience
+    from store.registry.patience import Patience
     from store.registry.session import Session
 
     domain = options.mirror.removeprefix("https://").rstrip("/")

@@ -1,6 +1,6 @@
 """HTTP to one endpoint: pools, TLS, proxies, who we are, redirects, another try after trouble. In: requests; out: responses, bodies unread.
 
-Read in this order: `Patience`, `Connection.request`, `_attempt`. What is meant for one origin (scheme, host, port) is told to no other: neither
+Read in this order: `Connection.request`, `_attempt`. What is meant for one origin (scheme, host, port) is told to no other: neither
 credentials nor headers follow a redirect elsewhere, and nothing goes from https to http.
 """
 
@@ -24,11 +24,12 @@ from urllib3.exceptions import (
     TimeoutError,
 )
 
-from kernel.value import Value
 from store.config import InvalidConfig
 from store.registry.challenge import parse_challenges
 from store.registry.endpoint import Endpoint, Tls, port_of
 from store.registry.errors import AccessDenied, RegistryBroken, RegistryError, RegistryUnreachable, printable
+from store.registry.glance import AGENT
+from store.registry.patience import Patience, Surroundings
 from store.registry.proxy import proxy_for
 from store.registry.token import Answer, Authority
 
@@ -48,20 +49,8 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 _ANSWER_LIMIT = 1 << 20
 _STRANGER = 2                            # attempts to connect to a host that has never answered: more likely its name is wrong than that it rests
-AGENT = "pybuild"
 
 urllib3.disable_warnings(InsecureRequestWarning)         # an insecure registry is one that the user has called so
-
-
-class Patience(Value):
-    """How long we try. Seconds. attempts: of one request; pause: before the second attempt, twice as long before each further one, up to
-    `longest`, which is also the longest that a registry may have us wait; idle: without a byte."""
-
-    attempts: int = 6
-    pause: float = 0.5
-    longest: float = 60.0
-    connect: float = 20.0
-    idle: float = 60.0
 
 
 class Trouble(Exception):
@@ -71,16 +60,6 @@ class Trouble(Exception):
     def __init__(self, error: RegistryError, wait: float = 0.0, attempts: int = 0) -> None:
         super().__init__(str(error))
         self.error, self.wait, self.attempts = error, wait, attempts
-
-
-class Surroundings(Value):
-    """What all connections of a command share. sleep: how waiting is done; note: told (registry, text) of each wait."""
-
-    environment: "Mapping[str, str]"
-    patience: Patience = Patience()
-    headers: "tuple[tuple[str, str], ...]" = ()
-    sleep: "Callable[[float], None]" = time.sleep
-    note: "Callable[[str, str], None]" = lambda registry, text: None
 
 
 class Connection:

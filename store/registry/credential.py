@@ -5,8 +5,8 @@ A credential belongs to the registry it was kept for, by its exact name; nothing
 """
 
 import os
-from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
+from binascii import a2b_base64, b2a_base64  # base64 around it imports re
 
 from kernel.value import Value
 from store.config import is_out_of_sight
@@ -34,7 +34,7 @@ class Credential(Value):
 
     def basic(self) -> str:
         """Value of an Authorization header."""
-        return "Basic " + b64encode(f"{self.username}:{self.password}".encode()).decode()
+        return "Basic " + b2a_base64(f"{self.username}:{self.password}".encode(), newline=False).decode()
 
 
 class AuthFile(Value):
@@ -160,7 +160,7 @@ def credential_of(entry: "dict[str, Any]", path: str) -> "Credential | None":
     username, password = str(entry.get("username") or ""), str(entry.get("password") or "")
     if entry.get("auth"):
         try:
-            username, _, password = b64decode(str(entry["auth"]).strip(), validate=True).decode().partition(":")
+            username, _, password = a2b_base64(str(entry["auth"]).strip(), strict_mode=True).decode().partition(":")
         except (Base64Error, UnicodeDecodeError, ValueError) as error:
             raise InvalidCredentials(path, "has an `auth` that is no base64 of NAME:PASSWORD") from error
         password = password.rstrip("\0")

@@ -19,8 +19,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from store.images import Layer
     from store.reference import Reference
+    from store.registry.glance import Head
     from store.registry.progress import OnProgress
-    from store.registry.repository import Head, Repository
+    from store.registry.repository import Repository
     from store.registry.session import Session
     from store.store import Store
 

@@ -12,8 +12,8 @@ from store.reference import Reference, parse_reference
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from store.oci import Platform
+    from store.registry.glance import Head
     from store.registry.progress import OnProgress
-    from store.registry.repository import Head
     from store.registry.session import Session
     from store.store import Store
 
@@ -41,8 +41,7 @@ def pull(store: "Store", session: "Session", name: str, options: "Options | None
     """Raises InvalidReference, NotInRegistry, NoPlatform, RegistryError, InvalidImage, InvalidLayer, DigestMismatch, Unsigned, NoRoom; the name then
     leads to where it led before."""
     reference, options = parse_reference(name), options or Options()
-    repository = session.repository(reference)
-    head = None if reference.digest else repository.head(reference.tag)
+    head = None if reference.digest else _glance(store, session, reference) or session.repository(reference).head(reference.tag)
     if head is not None and not options.whole and session.config.keys_for(reference.name) is None:
         here = _here(store, reference, head, options)
         if here is not None:
@@ -50,7 +49,12 @@ def pull(store: "Store", session: "Session", name: str, options: "Options | None
     from store.registry.fetching import Fetching
     from store.registry.progress import Serial
 
-    return Fetching(store, repository, reference, options, Serial(on_progress), session, head).run()
+    return Fetching(store, session.repository(reference), reference, options, Serial(on_progress), session, head).run()
+
+
+def _glance(store: "Store", session: "Session", reference: Reference) -> "Head | None":
+    """A first look, where the image may well be here already."""
+    return session.glance(reference) if store.images.target(str(reference)) else None
 
 
 def _here(store: "Store", reference: Reference, head: "Head", options: Options) -> "Digest | None":

@@ -13,8 +13,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from store.document import Packing
     from store.reference import Reference
+    from store.registry.glance import Head
     from store.registry.progress import OnProgress
-    from store.registry.repository import Head, Repository
     from store.registry.session import Session
     from store.store import Store
 
@@ -39,7 +39,7 @@ def push(store: "Store", session: "Session", name: str, packing: "Packing | None
     if reference.digest:
         raise InvalidReference(name, name.index("@"), "what is pushed gets its digest from its content, so a name with a digest cannot be given")
     image = image or store.images.require(name).id
-    head = _head(session.repository(reference), reference.tag)
+    head = _head(store, session, reference)
     if head is not None and document is None and packing is None and not annotations and _is_of(store, reference, image, head):
         return Pushed(reference, head.digest, head.size, head.media_type)
     from store.registry.progress import Serial
@@ -50,10 +50,11 @@ def push(store: "Store", session: "Session", name: str, packing: "Packing | None
     return Pushed(reference, descriptor.digest, descriptor.size, descriptor.media_type)
 
 
-def _head(repository: "Repository", tag: str) -> "Head | None":
+def _head(store: "Store", session: "Session", reference: "Reference") -> "Head | None":
     """What the tag leads to now; None where that is nothing, or nobody's business."""
     try:
-        return repository.home_head(tag)
+        seen = session.glance(reference) if store.images.target(str(reference)) else None      # it may well be there already
+        return seen or session.repository(reference).home_head(reference.tag)
     except (NotInRegistry, AccessDenied):
         return None
 

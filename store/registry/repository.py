@@ -10,9 +10,10 @@ from urllib.parse import urlencode
 from kernel.value import Value
 from store.digest import Digest, digest_of, is_digest
 from store.errors import DigestMismatch, SizeMismatch
-from store.mediatype import DOCKER_INDEX, DOCKER_MANIFEST, MANIFEST_LIMIT, OCI_INDEX, OCI_MANIFEST
+from store.mediatype import MANIFEST_LIMIT, OCI_INDEX
 from store.registry.connection import Connection, Trouble
 from store.registry.errors import AccessDenied, NotInRegistry, RegistryBroken, RegistryError, RegistryRefused
+from store.registry.glance import ACCEPT, Head, media_type_of
 from store.registry.refusal import parse_refusal
 
 TYPE_CHECKING = False
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-ACCEPT = ", ".join((OCI_INDEX, DOCKER_INDEX, OCI_MANIFEST, DOCKER_MANIFEST))
 _PAGES = 10_000
 _NO_ENTRY = ("NAME_UNKNOWN", "MANIFEST_UNKNOWN", "BLOB_UNKNOWN")
 
@@ -37,14 +37,6 @@ class Found(Value):
     digest: Digest
     media_type: str
     data: bytes
-
-
-class Head(Value):
-    """What a registry says about a manifest without sending it."""
-
-    digest: Digest
-    media_type: str
-    size: int
 
 
 class Repository:
@@ -242,9 +234,7 @@ def referrers_tag(digest: Digest) -> str:
 
 
 def _media_type(response: "BaseHTTPResponse") -> str:
-    """Of a manifest; "" where it is a general type, as some registries send."""
-    kind = (response.headers.get("Content-Type") or "").partition(";")[0].strip().lower()
-    return kind if kind.startswith("application/vnd.") else ""
+    return media_type_of(response.headers.get("Content-Type") or "")
 
 
 def _next(link: str) -> str:

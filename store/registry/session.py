@@ -4,20 +4,22 @@
 """
 
 import os
-import threading
+from _thread import allocate_lock
 
 from store.config import Config
-from store.registry.connection import Connection, Patience, Surroundings
 from store.registry.credential import Credential, Credentials
 from store.registry.endpoint import Endpoint, endpoints
 from store.registry.hostfile import certificate_directories, read_hostfile
-from store.registry.repository import Repository
+from store.registry.patience import Patience, Surroundings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from store.reference import Reference
+    from store.registry.connection import Connection
+    from store.registry.glance import Head
+    from store.registry.repository import Repository
 
 _MIRROR_ATTEMPTS = 2                     # a mirror is no reason to wait: the next one is asked
 
@@ -39,18 +41,36 @@ class Session:
                               tuple(self._credentials.headers().items()), note=note)
         self._around = around._replace(sleep=sleep) if sleep else around
         self._connections: "dict[tuple[str, Endpoint, str], Connection]" = {}
-        self._lock = threading.Lock()
+        self._lock = allocate_lock()
 
-    def repository(self, reference: "Reference") -> Repository:
+    def glance(self, reference: "Reference") -> "Head | None":
+        """What a tag leads to, where the registry itself can be asked without loading the client; None: the repository has to be asked.
+
+        Raises RegistryBlocked, InvalidConfig.
+        """
+        found = self._endpoints(reference.domain)
+        if len(found) > 1 or self._around.headers:
+            return None
+        from store.registry.glance import glance
+
+        return glance(found[0], reference.path, reference.tag, self._around.environment)
+
+    def repository(self, reference: "Reference") -> "Repository":
         """Raises RegistryBlocked, InvalidConfig."""
+        from store.registry.repository import Repository
+
         return Repository(reference.domain, reference.path, self.connections(reference.domain, reference.path))
 
     def connections(self, domain: str, path: str = "") -> "tuple[Connection, ...]":
         """To every endpoint of a registry, the registry itself last. path: of the repository, which may have credentials of its own."""
-        found = endpoints(domain, self.config, read_hostfile(domain, self._directories))
-        return tuple(self._connection(domain, endpoint, path) for endpoint in found)
+        return tuple(self._connection(domain, endpoint, path) for endpoint in self._endpoints(domain))
 
-    def _connection(self, domain: str, endpoint: Endpoint, path: str) -> Connection:
+    def _endpoints(self, domain: str) -> "tuple[Endpoint, ...]":
+        return endpoints(domain, self.config, read_hostfile(domain, self._directories))
+
+    def _connection(self, domain: str, endpoint: Endpoint, path: str) -> "Connection":
+        from store.registry.connection import Connection
+
         who = endpoint.host if endpoint.mirror_of else domain
         key = (domain, endpoint, path)
         with self._lock:

@@ -13,7 +13,7 @@ from builder.errors import BuildError
 from store.config import Config
 from store.digest import Digest
 from store.oci import Descriptor
-from store.registry.connection import Patience
+from store.registry.patience import Patience
 from store.registry.session import Session
 from tests.builder.cache.conftest import Machines, cached, fetched, image, ran, sent
 from tests.store.registry.fake import FakeRegistry

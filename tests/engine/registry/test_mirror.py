@@ -13,7 +13,7 @@ from engine.registry.upstream import Client, Document, NotUpstream, Unreachable
 from store.config import Config
 from store.digest import Digest, digest_of
 from store.oci import OCI_MANIFEST, Descriptor
-from store.registry.connection import Patience
+from store.registry.patience import Patience
 from store.registry.session import Session
 from tests.engine.registry.hub import Hub, codes, manifest, referrer
 from tests.engine.serving import Answer, request

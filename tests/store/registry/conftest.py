@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from store.config import Config
-from store.registry.connection import Patience
 from store.registry.credential import Credential
+from store.registry.patience import Patience
 from store.registry.session import Session
 from store.root import open_root
 from store.store import Store

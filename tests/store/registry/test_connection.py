@@ -10,9 +10,10 @@ import pytest
 
 from store.config import Config, InvalidConfig, RegistryConfig
 from store.reference import parse_reference
-from store.registry.connection import Surroundings, Trouble
+from store.registry.connection import Trouble
 from store.registry.credential import Credential
 from store.registry.errors import AccessDenied, NotInRegistry, RegistryBlocked, RegistryBroken, RegistryUnreachable
+from store.registry.patience import Surroundings
 from store.registry.pull import pull
 from store.registry.repository import Repository
 from store.registry.session import Session
