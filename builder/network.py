@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 HOST_GATEWAY = "host-gateway"
 _LOCAL = (b"127.", b"::1")                               # name servers that only this machine reaches
 _RESOLV_CONF_MAX = 1 << 16
+_NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
 
 
 class StepNet(Value):
@@ -32,15 +33,19 @@ class StepNet(Value):
 
 
 def give(mode: str, provider: "NetworkProvider | None", add_hosts: tuple[str, ...], hostname: str, holder: "Holder") -> StepNet:
-    """The network of a step whose RunOp says `mode`. One that cannot be had is said, and the step goes on without."""
+    """The network of a step whose RunOp says `mode`: default, none, host, or the name of a network that containers are on.
+
+    The default one that cannot be had is said, and the step goes on without. Raises NetworkUnavailable for another."""
     namespace: str | int = mode if mode == "host" else "none"
     gateway = "127.0.0.1" if mode == "host" else ""
     resolv_conf = _machines(local=mode == "host")
-    if mode == "default" and provider is not None:
-        step = provider.acquire()
+    if mode not in ("host", "none") and provider is not None:
+        step = provider.acquire("" if mode == "default" else mode)
         try:
             namespace = step.__enter__()
         except NetworkUnavailable as error:
+            if mode != "default":
+                raise
             holder.say(f"warning: {error}; it runs without" + (f" ({error.help})" if error.help else ""))
         else:
             holder.later(lambda: step.__exit__(None, None, None))
@@ -53,8 +58,8 @@ def give(mode: str, provider: "NetworkProvider | None", add_hosts: tuple[str, ..
 
 def check(mode: str, add_hosts: tuple[str, ...]) -> None:
     """What is asked of all steps' networks. Raises BuildError."""
-    if mode not in ("default", "host", "none"):
-        raise BuildError(f"steps cannot be on the network `{mode}`", help="the network of a build is `default`, `none` or `host`")
+    if mode.startswith(("container:", "service:")) or not set(mode) <= _NAME:
+        raise BuildError(f"steps cannot be on the network `{mode}`", help="it is `default`, `none`, `host`, or the name of a network")
     for word in add_hosts:
         parse_host(word)
 

@@ -8,7 +8,7 @@ from runner import hooks, labels
 from runner import progress as words
 from runner.container import Mount
 from runner.desired import network_spec, replica
-from runner.errors import DependencyFailed, ImageUnavailable, Missing, RunError
+from runner.errors import DependencyFailed, ImageUnavailable, InvalidService, Missing, RunError
 from runner.load.identity import resource_hash
 from runner.logreader import end_of
 from runner.plan_replicas import interim_name
@@ -300,6 +300,11 @@ class Work:
 
     def _replica(self, service: str, number: int, name: str) -> "ContainerSpec":
         want = self._wanted[service]
+        for index, word in enumerate(want.service.external_links):
+            try:
+                self._engine.find(word.partition(":")[0])
+            except Missing as error:
+                raise InvalidService(("services", service, "external_links", index), f"names a container that there is not: {error}") from error
         spec = replica(want, self._project, number, name, first_containers(self._engine, self._project.name, want), self._image_id(want))
         if spec.entrypoint == () and spec.cmd is None:    # as in docker: an entrypoint that is taken away leaves the image's command
             spec = spec._replace(cmd=self._engine.store.images.runtime(Digest(self._image_id(want))).cmd)

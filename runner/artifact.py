@@ -2,7 +2,7 @@
 
 from store.digest import Digest, digest_of
 from store.errors import InvalidImage
-from store.oci import Descriptor, Manifest, parse_manifest, to_json
+from store.oci import Descriptor, Index, Manifest, parse_manifest, to_json
 from store.registry.upload import Uploads
 
 TYPE_CHECKING = False
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 FILE_NAME = "compose.yaml"
 _MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+_INDEX = "application/vnd.oci.image.index.v1+json"
 _PROJECT = "application/vnd.docker.compose.project"
 _FILE = "application/vnd.docker.compose.file+yaml"
 _ENV_FILE = "application/vnd.docker.compose.envfile"
@@ -23,8 +24,8 @@ _NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ012345678
 _MOST = 10 << 20                                          # bytes of one file
 
 
-def put(repository: "Repository", tag: str, text: bytes, env_files: "Mapping[str, bytes]", created: str, version: str = "1.1") -> Digest:
-    """Upload it; the digest that the tag leads to now. version: of the OCI image specification. Raises RegistryError."""
+def put(repository: "Repository", tag: str, text: bytes, env_files: "Mapping[str, bytes]", created: str, version: str = "1.1") -> Descriptor:
+    """Upload it; what the tag leads to now. version: of the OCI image specification. Raises RegistryError."""
     uploads = Uploads(repository, lambda transfer: None)
 
     def blob(data: bytes, media_type: str, annotations: "dict[str, str] | None" = None) -> Descriptor:
@@ -36,6 +37,13 @@ def put(repository: "Repository", tag: str, text: bytes, env_files: "Mapping[str
     document = to_json(Manifest(schema_version=2, media_type=_MANIFEST, artifact_type=_PROJECT if version == "1.1" else "",
                                 config=blob(b"{}", _EMPTY[version]), layers=layers, annotations={"org.opencontainers.image.created": created}))
     repository.put_manifest(tag, document, _MANIFEST)
+    return Descriptor(_MANIFEST, digest_of(document), len(document))
+
+
+def put_images(repository: "Repository", project: Descriptor, images: "tuple[Descriptor, ...]") -> Digest:
+    """Say which images of the repository go with a project that was `put`: an index that refers to it. Raises RegistryError."""
+    document = to_json(Index(schema_version=2, media_type=_INDEX, artifact_type=_PROJECT, manifests=images, subject=project))
+    repository.put_manifest(digest_of(document), document, _INDEX)
     return digest_of(document)
 
 

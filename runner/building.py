@@ -51,7 +51,7 @@ def request(service: "Service", image: str, project: "Project", changes: Changes
     made = Request(
         build.context if fetched is None else "", name, text, ignore, ignore_name, build.target or None,
         tuple(sorted({**{key: value for key, value in build.args if value is not None}, **dict(changes.build_args)}.items())),
-        _contexts(build, project), _platform(service, build, at), build.labels, names=(image, *build.tags), network=build.network or "default",
+        _contexts(build, project), _platform(service, build, at), build.labels, names=(image, *build.tags), network=_network(build, project),
         add_hosts=tuple(f"{host}:{address}" for host, addresses in build.extra_hosts for address in addresses),
         secrets=_secrets(service, build, project), ssh=tuple({**dict(_ssh(build, at)), **dict(changes.ssh)}.items()),
         allow=(*build.entitlements, *(("security.insecure",) if build.privileged else ())), no_cache=build.no_cache or changes.no_cache,
@@ -59,6 +59,12 @@ def request(service: "Service", image: str, project: "Project", changes: Changes
         ulimits=tuple(f"{key}={one.soft}:{one.soft if one.single else one.hard}" for key, one in build.ulimits), memory=changes.memory,
         proxies=changes.proxies, cache_from=_caches(build.cache_from, (*at, "cache_from")), cache_to=_caches(build.cache_to, (*at, "cache_to")))
     return made if fetched is None else made._replace(tree=fetched.tree)
+
+
+def _network(build: "Build", project: "Project") -> str:
+    """A network of the project by its key, or any by its name; it has to be there."""
+    named = {one.key: one.name for one in project.networks if one.key != "default"}
+    return named.get(build.network, build.network) or "default"
 
 
 def _caches(words: "tuple[str, ...]", at: "tuple[str, ...]") -> "tuple[CacheAddress, ...]":

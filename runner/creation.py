@@ -25,7 +25,7 @@ def complete(engine: "Engine", spec: ContainerSpec, runtime: "Runtime") -> "tupl
     name = engine.checked_name(spec.name) if spec.name else _free_name(engine)
     if spec.auto_remove and spec.restart.name != "no":
         raise InvalidOption("restart policy", spec.restart.name, "makes no sense for a container that is removed when it ends")
-    checked(spec.limits)
+    checked(spec.limits, spec.nano_cpus)
     mounts = tuple(_mount(mount) for mount in spec.mounts)
     own = {mount.target for mount in mounts}
     if len(own) < len(mounts):
@@ -40,6 +40,8 @@ def complete(engine: "Engine", spec: ContainerSpec, runtime: "Runtime") -> "tupl
     for endpoint in spec.endpoints if is_on_networks(spec) else ():
         if engine.network is None or not engine.network.is_network(endpoint.network):
             raise InvalidOption("network", endpoint.network, "there is none of that name", "`pyup network ls` lists those there are")
+        for _, other in endpoint.links:
+            engine.find(other)
     return id, name, spec._replace(name=name, mounts=(*mounts, *taken, *image), network_mode=network_mode, volumes_from=(),
                                    pid_mode=_by_id(engine, spec.pid_mode), ipc_mode=_by_id(engine, spec.ipc_mode))
 

@@ -104,8 +104,13 @@ def _limits(service: "Service") -> "Iterator[Fault]":
             yield ("ulimits", name), "is no limit that there is", f"limits are {', '.join(sorted(_LIMITS))}"
         elif not one.single and one.hard >= 0 and not 0 <= one.soft <= one.hard:
             yield ("ulimits", name), "has a soft limit above its hard one", ""
-    from runner.limits import MEMORY_LEAST
+    from runner.limits import MEMORY_LEAST, cpus_fault
 
+    limits = service.deploy.resources.limits if service.deploy and service.deploy.resources else None
+    words: list[tuple[Path, float]] = [(("cpus",), service.cpus), (("deploy", "resources", "limits", "cpus"), limits.cpus if limits else 0)]
+    for path, cpus in words:
+        if fault := cpus_fault(int(cpus * 1_000_000_000)):
+            yield path, f"is {cpus:g}, which {fault}", ""
     if 0 < service.mem_limit < MEMORY_LEAST:
         yield ("mem_limit",), f"is less than {MEMORY_LEAST >> 20} MiB", ""
     if service.blkio_config and service.blkio_config.weight and not 10 <= service.blkio_config.weight <= 1000:

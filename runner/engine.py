@@ -297,11 +297,11 @@ class Engine:
     def update(self, container: Container, *, limits: "Limits | None" = None, restart: "Restart | None" = None, nano_cpus: int = 0) -> Container:
         """Change limits (those of `limits` that say something) and the restart policy, now and for later starts."""
         from runner.form import to_plain
-        from runner.limits import merge
+        from runner.limits import checked, merge
 
         spec = container.spec
         if limits is not None:
-            spec = spec._replace(limits=merge(spec.limits, limits), nano_cpus=nano_cpus or spec.nano_cpus)
+            spec = spec._replace(limits=checked(merge(spec.limits, limits), nano_cpus), nano_cpus=nano_cpus or spec.nano_cpus)
         if restart is not None:
             if spec.auto_remove and restart.name != "no":
                 raise Conflict("container", container.name, "is removed when it ends, so it cannot have a restart policy")

@@ -18,12 +18,14 @@ _SHARED = ("host", "container:")
 
 
 def connect(engine: "Engine", agent: "Agent", records: "Networks", container: "Container", endpoint: Endpoint) -> None:
-    """Raises NetworkMissing, AlreadyConnected, Conflict, and what the agent says about addresses."""
+    """Raises NetworkMissing, AlreadyConnected, Missing, Conflict, and what the agent says about addresses."""
     _refuse_shared(container)
     record = records.require(endpoint.network)
     present = _endpoints(container)
     if _find(present, record) is not None:
         raise AlreadyConnected(container.name, record.name)
+    for _, other in endpoint.links:
+        engine.find(other)
     endpoint = endpoint._replace(network=record.name)
     if engine.state(container).is_running:
         try:

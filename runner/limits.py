@@ -1,4 +1,6 @@
-"""Limits as they are changed, and words of users that mean limits. Pure."""
+"""Limits as they are changed, and words of users that mean limits. Pure but for a look at how many CPUs this machine has."""
+
+import os
 
 from runner.errors import InvalidOption
 from sandbox.spec import NO_LIMITS, Limits
@@ -23,8 +25,18 @@ def cpu_quota(cpus: float) -> "tuple[int, int]":
     return max(_QUOTA_LEAST_US, int(cpus * _PERIOD_US)), _PERIOD_US
 
 
-def checked(limits: Limits) -> Limits:
+def cpus_fault(nano_cpus: int) -> str:
+    """Why a container cannot have so many CPUs (in billionths) on this machine, "" if it can. As docker has it."""
+    there = len(os.sched_getaffinity(0))
+    if not nano_cpus or 10_000_000 <= nano_cpus <= there * 1_000_000_000:
+        return ""
+    return f"is not from 0.01 to {there}, which is what this machine has"
+
+
+def checked(limits: Limits, nano_cpus: int = 0) -> Limits:
     """Itself; raises InvalidOption for what makes no sense together."""
+    if fault := cpus_fault(nano_cpus):
+        raise InvalidOption("number of CPUs", f"{nano_cpus / 1_000_000_000:g}", fault)
     if 0 < limits.memory < MEMORY_LEAST:
         raise InvalidOption("memory limit", str(limits.memory), f"is less than {MEMORY_LEAST >> 20} MiB")
     if 0 < limits.memory_swap < limits.memory:

@@ -62,7 +62,7 @@ def lower(container: Container, found: Found) -> SandboxSpec:
         readonly_root=spec.read_only, rlimits=spec.ulimits, limits=spec.limits, cgroup=container.short_id, sysctls=spec.sysctls,
         terminal=(spec.console_size if spec.console_size != (0, 0) else (24, 80)) if spec.tty else None, init=spec.init,
         oom_score_adj=spec.oom_score_adj, masked=spec.masked, privileged=spec.privileged, devices=spec.devices,
-        shm_size=spec.shm_size or _SHM)
+        shm_size=0 if spec.ipc_mode == "none" else spec.shm_size or _SHM)
 
 
 def environment(process: Process, hostname: str, *, terminal: bool) -> "tuple[tuple[str, str], ...]":

@@ -61,7 +61,7 @@ def _system(spec: SandboxSpec) -> "list[Json]":
     return [
         _of("/proc", "proc", _SAFE), _of("/dev", "tmpfs", ["nosuid", "strictatime", "mode=755", "size=65536k"]),
         _of("/dev/pts", "devpts", ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]),
-        _of("/dev/shm", "tmpfs", [*_SAFE, "mode=1777", f"size={spec.shm_size}"]), _of("/dev/mqueue", "mqueue", _SAFE),
+        *((_of("/dev/shm", "tmpfs", [*_SAFE, "mode=1777", f"size={spec.shm_size}"]),) if spec.shm_size else ()), _of("/dev/mqueue", "mqueue", _SAFE),
         _of("/sys", "sysfs", [*_SAFE, *readonly])]
 
 

@@ -311,7 +311,11 @@ class _Unit:
             devices.add(device, dev_fd)
         if spec.shm_size != _SHM_DEFAULT:
             os.fchdir(dev_fd)
-            mount(None, b"shm", None, MS_REMOUNT | 0xE, b"size=%d" % spec.shm_size)
+            if spec.shm_size:
+                mount(None, b"shm", None, MS_REMOUNT | 0xE, b"size=%d" % spec.shm_size)
+            else:
+                umount2(b"shm", MNT_DETACH)
+                os.rmdir("shm")
         return dev_fd
 
     def _settle(self, targets: Targets) -> None:

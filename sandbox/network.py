@@ -35,7 +35,9 @@ if TYPE_CHECKING:
             """Steps will ask soon, some of them in forks of this process. Waits for nothing."""
             ...
 
-        def acquire(self) -> StepNetwork: ...
+        def acquire(self, network: str = "") -> StepNetwork:
+            """network: the name of one that containers are on; "": one that only steps are on, where they do not see each other."""
+            ...
 
 
 _SIOCSIFFLAGS = 0x8914

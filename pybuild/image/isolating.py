@@ -93,7 +93,11 @@ class _Shared:
     def prepare(self) -> None:
         pass
 
-    def acquire(self) -> "_SharedStep":
+    def acquire(self, network: str = "") -> "_SharedStep":
+        if network:
+            from sandbox.errors import NetworkUnavailable
+
+            raise NetworkUnavailable(f"put this step on `{network}`", reason="this machine makes no namespaces")
         return _SharedStep()
 
 

@@ -1,13 +1,14 @@
 """Rows on stdout: an aligned table, one JSON object a line, or whatever a Go template makes of each row.
 
-A row is a dict with docker's field names (`ID`, `Repository`, ...). Columns say which fields the plain table has, and their headings.
+A row is a dict with docker's field names (`ID`, `Repository`, ...). Columns say which fields the plain table has, and their headings. A function in
+a row is what templates call as a method: `{{.Label "x"}}`.
 """
 
 import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from typing import Any
 
     Row = dict[str, Any]
@@ -49,6 +50,11 @@ def table(rows: list[list[str]]) -> list[str]:
     return ["   ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
 
 
+def labelled(labels: "Mapping[str, str]") -> "Row":
+    """The fields of a row that has labels: all of them as one text, and the one of a name."""
+    return {"Labels": text(dict(sorted(labels.items()))), "Label": lambda name: labels.get(name, "")}
+
+
 def text(value: "Any") -> str:
     if isinstance(value, dict):
         return ",".join(f"{k}={v}" for k, v in value.items())
@@ -67,6 +73,7 @@ def _by_template(rows: "list[Row]", columns: "dict[str, str]", format: str) -> l
     if not is_table:
         return lines
     fields = {field for row in rows for field in row} | set(columns.values())
-    headings = {field: field.upper() for field in fields} | {field: heading for heading, field in columns.items()}
+    headings: Row = {field: field.upper() for field in fields} | {field: heading for heading, field in columns.items()}
+    headings["Label"] = lambda name: name.rpartition(".")[2].replace("-", " ").replace("_", " ")
     heading = render(actions, headings, template)
     return table([line.split("\t") for line in (heading, *lines)])

@@ -1,7 +1,8 @@
 """The subset of Go templates that `--format` takes: text with `{{actions}}` in it, run over dicts, lists and scalars.
 
-Actions: fields (`.Names`, `.Config.Env`, `$x.y`), pipelines (`.ID | upper`), literals, parentheses, calls (`json`, `join`, `upper`, `lower`,
-`title`, `len`, `index`, `slice`, `split`, `println`, `print`, `printf`, `truncate`, `eq ne lt le gt ge and or not`), `if/else if/else/end`,
+Actions: fields (`.Names`, `.Config.Env`, `$x.y`), methods (`.Label "x"`: fields whose values are functions), pipelines (`.ID | upper`), literals,
+parentheses, calls (`json`, `join`, `upper`, `lower`, `title`, `len`, `index`, `slice`, `split`, `println`, `print`, `printf`, `truncate`,
+`eq ne lt le gt ge and or not`), `if/else if/else/end`,
 `range` (with variables and else), `with`, variables (`$x := ...`), comments, and trimming (`{{-`, `-}}`). Source: Go's text/template.
 """
 
@@ -304,8 +305,11 @@ def _value(call: Call, dot: "Any", scope: "dict[str, Any]", text: str) -> "Any":
         if isinstance(first, Token) and first.kind == "name" and first.text not in ("true", "false", "nil"):
             value = _call(first, [_operand(o, dot, scope, text) for o in command[1:]] + extra, text)
         elif len(command) > 1 or extra:
-            at = first.at if isinstance(first, Token) else 0
-            raise TemplateError(f"`{first.text if isinstance(first, Token) else '('}` is no function", text, at)
+            method = _field(first, dot, scope, text) if isinstance(first, Token) and first.kind in ("field", "variable") else None
+            if not isinstance(first, Token) or not callable(method):
+                at = first.at if isinstance(first, Token) else 0
+                raise TemplateError(f"`{first.text if isinstance(first, Token) else '('}` is no function", text, at)
+            value = _apply(method, first, [_operand(o, dot, scope, text) for o in command[1:]] + extra, text)
         else:
             value = _operand(first, dot, scope, text)
         piped = True
@@ -322,16 +326,21 @@ def _operand(operand: "Any", dot: "Any", scope: "dict[str, Any]", text: str) -> 
         return token.text
     if token.kind == "number":
         return int(token.text)
-    if token.kind == "field":
-        return _fields(dot, token.text, token, text)
-    if token.kind == "variable":
-        name, dot_, rest = token.text.partition(".")
-        if name not in scope:
-            raise TemplateError(f"variable `{name}` is not set", text, token.at)
-        return _fields(scope[name], dot_ + rest, token, text)
+    if token.kind in ("field", "variable"):
+        value = _field(token, dot, scope, text)
+        return _apply(value, token, [], text) if callable(value) else value
     if token.text in ("true", "false", "nil"):
         return {"true": True, "false": False}.get(token.text)
     return _call(token, [], text)
+
+
+def _field(token: Token, dot: "Any", scope: "dict[str, Any]", text: str) -> "Any":
+    if token.kind == "field":
+        return _fields(dot, token.text, token, text)
+    name, dot_, rest = token.text.partition(".")
+    if name not in scope:
+        raise TemplateError(f"variable `{name}` is not set", text, token.at)
+    return _fields(scope[name], dot_ + rest, token, text)
 
 
 def _fields(value: "Any", path: str, token: Token, text: str) -> "Any":
@@ -358,6 +367,10 @@ def _call(token: Token, args: "list[Any]", text: str) -> "Any":
     function = _FUNCTIONS.get(token.text)
     if function is None:
         raise TemplateError(f"there is no function `{token.text}`", text, token.at)
+    return _apply(function, token, args, text)
+
+
+def _apply(function: "Callable[..., Any]", token: Token, args: "list[Any]", text: str) -> "Any":
     try:
         return function(*args)
     except TemplateError:
@@ -373,7 +386,7 @@ def show(value: "Any") -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, dict):
-        return "map[" + " ".join(f"{k}:{show(value[k])}" for k in sorted(value)) + "]"
+        return "map[" + " ".join(f"{k}:{show(value[k])}" for k in sorted(value) if not callable(value[k])) + "]"
     if isinstance(value, list | tuple):
         return "[" + " ".join(show(v) for v in value) + "]"
     return str(value)
@@ -398,11 +411,11 @@ def to_json(value: "Any") -> str:
 
 
 def _plain(value: "Any") -> "Any":
-    """The same without fields that there are not."""
+    """The same without fields that there are not, and without methods."""
     if isinstance(value, NoList | NoMap):
         return None
     if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items() if not isinstance(v, NoList | NoMap | NoText)}
+        return {k: _plain(v) for k, v in value.items() if not (isinstance(v, NoList | NoMap | NoText) or callable(v))}
     return [_plain(v) for v in value] if isinstance(value, list | tuple) else value
 
 

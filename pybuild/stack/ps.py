@@ -91,5 +91,4 @@ def row_of(engine: "Engine", container: "Container", state: "State", *, no_trunc
                   for port in (state.ports if state.is_running else ())]
     health = state.health.status if state.health and state.is_running else ""
     return {**row, "Command": command, "ExitCode": state.exit_code, "Health": health, "Name": container.name, "Names": container.name,
-            "Project": own.get(labels.PROJECT, ""), "Service": own.get(labels.SERVICE, ""), "Publishers": publishers,
-            "Labels": ",".join(f"{key}={value}" for key, value in sorted(dict(row["Labels"]).items())), "Size": "0B"}
+            "Project": own.get(labels.PROJECT, ""), "Service": own.get(labels.SERVICE, ""), "Publishers": publishers, "Size": "0B"}

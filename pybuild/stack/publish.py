@@ -12,11 +12,18 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from runner.model.service import Service
+    from store.oci import Descriptor
+    from store.reference import Reference
+    from store.registry.session import Session
+
+_TAG_MOST = 128                                           # characters
+
 USAGE = Usage(
     "Publish a project in a registry.",
     "pyup publish registry.example.com/shop:1.0\npyup --allow remote -f oci://registry.example.com/shop:1.0 up",
     (Operand("repository", "1", "REPOSITORY[:TAG]"),),
-    (Option("--app", FLAG, "with the images it needs (not there yet)"),
+    (Option("--app", FLAG, "with its images, as tags of the same repository: TAG-SERVICE"),
      Option("--oci-version", VALUE, "version of the OCI image specification", "VERSION", "1.1", choices=("1.0", "1.1")),
      Option("--resolve-image-digests", FLAG, "pin tags to digests"),
      Option("--with-env", FLAG, "with variables of services, and their env files"),
@@ -40,32 +47,70 @@ def main(options: Options) -> int:
     from pybuild.stack.project import load_options, warn
     from runner import artifact
     from runner.load import config
-    from runner.load.project import load_tree
+    from runner.load.project import load
     from runner.moment import time_text
     from store.reference import parse_reference
 
-    if options.app:
-        raise Misuse("`--app` is not there yet", "`pyup push` gives images to their registries")
     reference = parse_reference(options.repository)
     if reference.digest:
         raise Misuse(f"`{options.repository}` has a digest: what is published gets one", "name a tag, or none")
-    directory = load_tree(load_options(options))[0].directory      # with its variables, so that what is wrong is said here
+    loaded = load(load_options(options))                  # with its variables, so that what is wrong is said here
     mapping, warnings = config.resolved(load_options(options, interpolate=False, normalize=False, resolve_paths=False))
     warn(warnings)
-    env_files = _check(mapping, directory, options)
-    if options.resolve_image_digests:
+    env_files = _check(mapping, loaded.tree.directory, options)
+    services = [one for one in (*loaded.project.services, *loaded.project.disabled) if one.image and one.name in mapping["services"]]
+    services = services if options.app else []
+    if options.resolve_image_digests and not options.app:
         from pybuild.stack.config import Pins
 
         with Pins(options) as pin:
             mapping = config.pinned(mapping, lambda name: name if "$" in name else pin(name))
-    text = dump(mapping).encode("utf-8", "surrogateescape")
     if options.project.dry_run:
-        print(f"would publish {reference}")
+        print(f"would publish {reference}\n" + "".join(f"would push {_tag(reference, one)}\n" for one in services), end="")
         return 0
     with open_session(options.config) as session:
-        digest = artifact.put(session.repository(reference), reference.tag, text, env_files, time_text(time.time_ns()), options.oci_version)
-    print(f"{reference} published: {digest}", file=sys.stderr)
+        repository = session.repository(reference)
+        images = _push(services, reference, mapping, session, options)
+        text = dump(mapping).encode("utf-8", "surrogateescape")
+        project = artifact.put(repository, reference.tag, text, env_files, time_text(time.time_ns()), options.oci_version)
+        if images and options.oci_version != "1.0":       # which knows no references from one manifest to another
+            artifact.put_images(repository, project, images)
+    print(f"{reference} published: {project.digest}", file=sys.stderr)
     return 0
+
+
+def _tag(reference: "Reference", service: "Service") -> str:
+    """The name under which the image of a service goes along."""
+    return f"{reference.name}:{f'{reference.tag}-{service.name}'[:_TAG_MOST]}"
+
+
+def _push(services: "list[Service]", reference: "Reference", mapping: "dict[str, Any]", session: "Session",
+          options: Options) -> "tuple[Descriptor, ...]":
+    """Their images put into the repository, and named so in `mapping`, with their digests; nobody has to build them any more.
+
+    One that is not here is pulled first."""
+    from pybuild.output.transfer import TransferLines
+    from pybuild.place import open_store
+    from store.oci import Descriptor
+    from store.registry.pull import pull
+    from store.registry.push import push
+
+    found = []
+    for service in services:
+        with open_store(options) as store, TransferLines(sys.stderr) as lines:
+            if store.images.resolve(service.image) is None:
+                if service.build is not None:
+                    raise Unpublishable(f"the image of service `{service.name}` is not built", f"`pyup build {service.name}` does that")
+                pull(store, session, service.image, on_progress=lines)
+            pushed = push(store, session, _tag(reference, service), None, lines, image=store.images.require(service.image).id)
+        published = mapping["services"][service.name]
+        published["image"] = f"{_tag(reference, service)}@{pushed.digest}"
+        published.pop("build", None)
+        if published.get("pull_policy") == "build":
+            del published["pull_policy"]
+        found.append(Descriptor(pushed.media_type, pushed.digest, pushed.size))
+        print(f" Image {service.image} Pushed {pushed.digest}", file=sys.stderr)
+    return tuple(found)
 
 
 def _check(mapping: "dict[str, Any]", directory: str, options: Options) -> "dict[str, bytes]":

@@ -11,7 +11,7 @@ USAGE = Usage("List volumes.", "pyup volumes db", (Operand("services", "*", "onl
 
 
 def main(options: Options) -> int:
-    from pybuild.output.listing import show
+    from pybuild.output.listing import labelled, show
 
     with stack(options, options.services, owner=False) as it:
         used = {mount.source for one in it.chosen(one_off=True) for mount in one.mounts if mount.kind == "volume"}
@@ -21,7 +21,7 @@ def main(options: Options) -> int:
             own = dict(volume.labels)
             if volume.name in used or (not it.services and (own.get(labels.PROJECT) == it.name or volume.name in declared)):
                 rows.append({"Driver": volume.driver, "Name": volume.name, "Mountpoint": it.engine.volumes.path(volume.name), "Scope": "local",
-                             "Labels": ",".join(f"{key}={value}" for key, value in sorted(own.items())), "Availability": "N/A", "Group": "N/A",
+                             **labelled(own), "Availability": "N/A", "Group": "N/A",
                              "Links": "N/A", "Size": "N/A", "Status": "N/A"})
     show(rows, (("DRIVER", "Driver"), ("VOLUME NAME", "Name")), format=options.format, quiet="Name" if options.quiet else "")
     return 0

@@ -99,9 +99,9 @@ class Agent:
             self._ask("ping")
 
     # ---------------------------------------------------------------- steps of builds
-    def acquire(self) -> "tuple[str, str, str, int]":
-        """A namespace that nobody had: (its name, text of resolv.conf, address of this machine as seen there, fd)."""
-        (name, resolv_conf, gateway), fds = self._ask("acquire")
+    def acquire(self, network: str = "") -> "tuple[str, str, str, int]":
+        """A namespace that nobody had: (its name, text of resolv.conf, address of this machine as seen there, fd). network: see Stepping.take."""
+        (name, resolv_conf, gateway), fds = self._ask("acquire", network)
         return name, resolv_conf, gateway, fds[0]
 
     def release(self, name: str) -> None:

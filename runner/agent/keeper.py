@@ -106,17 +106,17 @@ class Keeper:
         self._spare: list[Cell] = []
 
     # ---------------------------------------------------------------- attach and detach
-    def attach(self, wanted: Membership, *, build: NetworkSpec | None = None) -> Result:
-        """As Network.attach in runner.endpoint. build: it is a step, on this network that only steps are on."""
+    def attach(self, wanted: Membership, *, build: bool = False, own: NetworkSpec | None = None) -> Result:
+        """As Network.attach in runner.endpoint. build: it is a step; own: on this network, that only steps are on."""
         wanted = check(wanted)
         before = self._attached.get(wanted.container)
         kept = {joint.seat.record.id: joint.connection for joint in before.joints} if before else {}
         if before:
             self._let_go(before)
         live = self._parts.live
-        found = tuple(live.own(build) if build else live.require(one.network) for one in wanted.endpoints)
+        found = tuple(live.own(own) if own else live.require(one.network) for one in wanted.endpoints)
         seats = arrange(wanted.name, tuple((live.realise(record), one) for record, one in zip(found, wanted.endpoints)))
-        attached = _Attached(wanted, self._take_cell(), build=build is not None)
+        attached = _Attached(wanted, self._take_cell(), build=build)
         try:
             for seat in seats:
                 self._join(attached, seat, kept.get(seat.record.id))

@@ -161,10 +161,10 @@ class Server:
     def _on_remove(self, client: _Client, word: str) -> "tuple[Any, tuple[int, ...]]":
         return self._service.remove(word), ()
 
-    def _on_acquire(self, client: _Client) -> "tuple[Any, tuple[int, ...]]":
+    def _on_acquire(self, client: _Client, network: str = "") -> "tuple[Any, tuple[int, ...]]":
         """A namespace for one step of a build."""
         self._on_expect(client)
-        container, result = self._service.stepping.take()
+        container, result = self._service.stepping.take(network)
         client.builds.add(container)
         return (container, result.resolv_conf, result.gateway), (result.namespace,)
 

@@ -1,4 +1,6 @@
-"""Networks of build steps: each has one that nobody had before. While somebody builds, one is ready before it is asked for."""
+"""Networks of build steps: each has one that nobody had before. While somebody builds, one is ready before it is asked for.
+
+A step that asks for a network of containers is made an end on that."""
 
 import os
 
@@ -23,8 +25,10 @@ class Stepping:
         self._ready: "Given | None" = None
         self.expected = 0
 
-    def take(self) -> "Given":
-        """Raises NetworkError."""
+    def take(self, network: str = "") -> "Given":
+        """network: one that containers are on, by name or ID; "": the steps' own. Raises NetworkError."""
+        if network:
+            return self._make(network)
         found, self._ready = self._ready, None
         return found or self._make()
 
@@ -40,7 +44,7 @@ class Stepping:
         """Names of those that nobody has yet."""
         return (self._ready[0],) if self._ready else ()
 
-    def _make(self) -> "Given":
+    def _make(self, network: str = "") -> "Given":
         name = os.urandom(32).hex()
-        wanted = Membership(name, f"step-{name[:12]}", "", (Endpoint(NETWORK.name),))
-        return name, self._keeper.attach(wanted, build=NETWORK)
+        wanted = Membership(name, f"step-{name[:12]}", "", (Endpoint(network or NETWORK.name),))
+        return name, self._keeper.attach(wanted, build=True, own=None if network else NETWORK)

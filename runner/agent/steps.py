@@ -27,8 +27,8 @@ class Steps:
         except (NetworkError, OSError):
             pass                                          # the step that wants a network says it
 
-    def acquire(self) -> "Step":
-        return Step(self.agent())
+    def acquire(self, network: str = "") -> "Step":
+        return Step(self.agent(), network)
 
     def agent(self) -> "Agent":
         from runner.agent.client import Agent
@@ -41,10 +41,11 @@ class Steps:
 class Step:
     """A StepNetwork: `with steps.acquire() as fd:`."""
 
-    __slots__ = ("_agent", "_fd", "_name", "gateway", "notices", "resolv_conf")
+    __slots__ = ("_agent", "_fd", "_name", "_network", "gateway", "notices", "resolv_conf")
 
-    def __init__(self, agent: "Agent") -> None:
+    def __init__(self, agent: "Agent", network: str = "") -> None:
         self._agent = agent
+        self._network = network
         self.resolv_conf = self.gateway = ""
         self.notices: tuple[str, ...] = ()
 
@@ -52,7 +53,7 @@ class Step:
         from runner.agent.errors import NetworkError
 
         try:
-            self._name, self.resolv_conf, self.gateway, self._fd = self._agent.acquire()
+            self._name, self.resolv_conf, self.gateway, self._fd = self._agent.acquire(self._network)
         except (NetworkError, OSError) as error:
             raise NetworkUnavailable("give this step a network", reason=str(error), help=getattr(error, "help", "")) from error
         finally:

@@ -60,6 +60,7 @@ def used(project: "Project") -> "Project":
     keys: dict[str, set[str]] = {"networks": set(), "volumes": set(), "secrets": set(), "configs": set(), "models": set()}
     for service in project.services:
         keys["networks"].update(key for key, _ in service.networks)
+        keys["networks"].update((service.build.network,) if service.build else ())
         keys["volumes"].update(mount.source for mount in service.volumes if mount.type == "volume")
         keys["secrets"].update(grant.source for grant in (*service.secrets, *(service.build.secrets if service.build else ())))
         keys["configs"].update(grant.source for grant in service.configs)

@@ -23,7 +23,8 @@ class OneNetwork:
     def prepare(self) -> None:
         self.log.append("prepared")
 
-    def acquire(self) -> "OneNetwork":
+    def acquire(self, network: str = "") -> "OneNetwork":
+        self.log += [network] if network else []
         return self
 
     def __enter__(self) -> int:
@@ -101,9 +102,21 @@ def test_what_adds_no_host(word: str) -> None:
         check("default", (word,))
 
 
-def test_a_network_that_steps_cannot_be_on() -> None:
-    with pytest.raises(BuildError, match="steps cannot be on the network `mine`"):
-        check("mine", ())
+@pytest.mark.parametrize("mode", ["container:mine", "service:mine", "a b", "a/b"])
+def test_a_network_that_steps_cannot_be_on(mode: str) -> None:
+    with pytest.raises(BuildError, match=f"steps cannot be on the network `{mode}`"):
+        check(mode, ())
+
+
+def test_a_network_of_containers_is_asked_for_by_name() -> None:
+    provider = OneNetwork()
+    assert give("mine", provider, (), "box", Held()).namespace == 77
+    assert provider.log == ["mine", "entered"]
+
+
+def test_without_the_network_that_it_asked_for_a_step_does_not_run() -> None:
+    with pytest.raises(NetworkUnavailable, match="no such network"):
+        give("mine", OneNetwork(NetworkUnavailable("give this step a network", reason="no such network")), (), "box", Held())
 
 
 def test_no_descriptor_is_opened_for_nothing() -> None:

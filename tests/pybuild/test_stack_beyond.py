@@ -3,12 +3,14 @@
 import json
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
 
 import pytest
 
 from tests.pybuild.stacking import Stack, Stacks, services, sleeping
-from tests.store.registry.fake import FakeRegistry
+from tests.store.registry.fake import FakeRegistry, digest_of
+from tests.tool import Tool
 
 pytestmark = pytest.mark.userns
 
@@ -241,7 +243,27 @@ def test_what_cannot_be_published(stack: Stacks) -> None:
     assert "`./x`" in it.fails("publish", "127.0.0.1:1/x").err
     it.write("compose.yaml", services("  a: {build: .}\n"))
     assert "has no name" in it.fails("publish", "127.0.0.1:1/x").err
-    assert "--app" in it.fails("publish", "--app", "127.0.0.1:1/x").err
+    it.write("compose.yaml", services("  a: {build: ., image: nowhere.example/a}\n"))
+    assert "`pyup build a`" in it.fails("publish", "--app", "127.0.0.1:1/x").err
+
+
+def test_an_application_is_published_with_its_images(stack: Stacks, tmp_path: Path) -> None:
+    it = stack(services(sleeping(), "  b: {image: mine, build: {dockerfile_inline: \"FROM busybox\\nRUN echo built > /x\"}, command: sleep 1000}\n"))
+    it("build")
+    with FakeRegistry() as registry:
+        name = f"{registry.host}/shop:1.0"
+        assert f"would push {name}-b" in it("publish", "--app", "--dry-run", name).out and not registry.manifests
+        it("publish", "--app", name)
+        assert {"1.0", "1.0-a", "1.0-b"} <= set(registry.manifests["shop"])
+        _, data = next(one for one in registry.manifests["shop"].values() if one[0].endswith("index.v1+json"))
+        index = json.loads(data)
+        assert index["subject"]["digest"] == digest_of(registry.manifests["shop"]["1.0"][1]) and len(index["manifests"]) == 2
+        elsewhere = Stack(Tool(tmp_path / "r"), tmp_path / "e", services())
+        try:
+            elsewhere("--allow", "remote", "-f", f"oci://{name}", "up", "-d")
+            assert elsewhere("--allow", "remote", "-f", f"oci://{name}", "exec", "-T", "b", "cat", "/x").out == "built\n"
+        finally:
+            elsewhere("--allow", "remote", "-f", f"oci://{name}", "down", "-t", "0")
 
 
 @pytest.mark.parametrize("name", ["../x", "a/b", "", ".."])

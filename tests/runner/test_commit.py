@@ -7,16 +7,19 @@ from typing import Any
 
 import pytest
 
+from runner import labels
 from runner.commit import commit
-from runner.container import ContainerSpec, Mount
+from runner.container import Container, ContainerSpec, Mount
 from runner.engine import Engine
 from runner.layercopy import copy_layer
-from runner.reboot import is_due, recover
+from runner.reboot import in_order, is_due, recover
 from runner.state import State
 from runner.upkeep import CREATED, EXITED, RUNNING, Restart
+from store.images import Runtime
 from tests.runner.scene import Scene, await_output, make, output, run, start
 
 pytestmark = pytest.mark.userns
+NOTHING = Runtime((), (), (), "", "", (), (), "", -1, None, (), "linux/amd64", ("/lower",))
 
 
 def test_committed_image_has_the_files_and_settings(scene: Scene) -> None:
@@ -90,6 +93,27 @@ def test_layer_copy_keeps_links_and_whiteouts(tmp_path: Path) -> None:
     ("always", State(EXITED, started_at=1, boot="now"), False), ("always", State(CREATED), False), ("always", State(RUNNING, started_at=1, boot="now"), False)])
 def test_who_is_started_with_the_machine(policy: str, state: State, due: bool) -> None:
     assert is_due(Restart(policy), state, "now") is due
+
+
+def _part(name: str, needs: str = "", project: str = "p", **fields: Any) -> Container:
+    """A container of the service that is called so."""
+    own = ((labels.PROJECT, project), (labels.SERVICE, name), (labels.DEPENDS_ON, needs))
+    return Container(name, name, 0, "sha256:0", ContainerSpec("i", labels=own, **fields), NOTHING)       # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("given", "order"), [
+    ([_part("web", "db:service_healthy:false,cache:service_started:false"), _part("cache", "db"), _part("db"), _part("x")], "db cache web x"),
+    ([_part("a", network_mode="container:z"), _part("b", pid_mode="container:gone"), _part("z", ipc_mode="container:b")], "b z a"),
+    ([_part("a", "b"), _part("b", "a"), _part("c", "c")], "b a c"), ([_part("a", "b"), _part("b", project="q")], "a b"),
+    ([Container("i", "i", 0, "sha256:0", ContainerSpec("i"), NOTHING)], "i"), ([], "")])       # type: ignore[arg-type]
+def test_order_in_which_containers_are_started_with_the_machine(given: "list[Container]", order: str) -> None:
+    assert [one.name for one in in_order(given)] == order.split()
+
+
+def test_a_long_line_of_dependencies_is_followed_to_its_end() -> None:
+    names = [f"s{number}" for number in range(3000)]
+    given = [_part(name, below) for name, below in zip(names, [*names[1:], ""])]
+    assert [one.name for one in in_order(given)] == names[::-1]
 
 
 def test_machine_that_was_started_again(scene: Scene) -> None:

@@ -46,6 +46,7 @@ def main(options: Options) -> int:
 
 def row_of(engine: "Engine", one: "Summary", now: int, *, no_trunc: bool, size: bool) -> "Row":
     """docker's fields of a line of `ps`."""
+    from pybuild.output.listing import labelled
     from runner.container import process_of
     from runner.status import duration_text, ports_text, status_text
 
@@ -61,7 +62,7 @@ def row_of(engine: "Engine", one: "Summary", now: int, *, no_trunc: bool, size: 
         "CreatedAt": time.strftime("%Y-%m-%d %H:%M:%S +0000 UTC", time.gmtime(container.created // 1_000_000_000)),
         "RunningFor": f"{duration_text((now - container.created) / 1e9)} ago", "Ports": ports_text(state.ports if state.is_running else (),
                                                                                                  process.exposed if state.is_running else ()),
-        "State": state.status, "Status": status_text(state, now), "Names": container.name, "Labels": dict(process.labels),
+        "State": state.status, "Status": status_text(state, now), "Names": container.name, **labelled(dict(process.labels)),
         "Mounts": ",".join(word if no_trunc or len(word) <= 15 else word[:14] + "\u2026" for word in mounts if word),
         "Networks": ",".join(networks or [container.spec.network_mode.replace("default", "bridge")]),
         "LocalVolumes": str(sum(mount.kind == "volume" for mount in container.spec.mounts)), "Size": "N/A"}

@@ -16,7 +16,7 @@ _FILTERS = ("dangling", "driver", "id", "label", "name", "scope", "type")
 
 def main(options: Options) -> int:
     from pybuild.output.filters import is_true, keep, label_matches, parse
-    from pybuild.output.listing import show
+    from pybuild.output.listing import labelled, show
     from runner.agent.records import PREDEFINED
     from runner.listing import name_matches
     from runner.moment import time_text
@@ -34,7 +34,7 @@ def main(options: Options) -> int:
             "type": lambda one, value: (one.name in PREDEFINED) == (value == "builtin")})
     rows = [{"ID": one.id if options.no_trunc else one.id[:12], "Name": one.name, "Driver": one.spec.driver, "Scope": "local",
              "IPv4": str(one.spec.ipv4).lower(), "IPv6": str(one.spec.ipv6).lower(), "Internal": str(one.spec.internal).lower(),
-             "Labels": ",".join(f"{key}={value}" for key, value in sorted(one.spec.labels)), "CreatedAt": time_text(one.created)} for one in records]
+             **labelled(dict(one.spec.labels)), "CreatedAt": time_text(one.created)} for one in records]
     show(rows, (("NETWORK ID", "ID"), ("NAME", "Name"), ("DRIVER", "Driver"), ("SCOPE", "Scope")), format=options.format,
          quiet="ID" if options.quiet else "")
     return 0

@@ -14,7 +14,7 @@ _FILTERS = ("dangling", "driver", "label", "name")
 
 def main(options: Options) -> int:
     from pybuild.output.filters import is_true, keep, label_matches, parse
-    from pybuild.output.listing import show
+    from pybuild.output.listing import labelled, show
     from runner.listing import name_matches
 
     wanted = parse(options.filter, _FILTERS)
@@ -24,7 +24,7 @@ def main(options: Options) -> int:
             "driver": lambda one, value: one.driver == value,
             "label": lambda one, value: label_matches(dict(one.labels), value),
             "name": lambda one, value: name_matches(one.name, value)})
-        rows = [{"Driver": one.driver, "Name": one.name, "Labels": dict(one.labels), "Mountpoint": engine.volumes.path(one.name), "Scope": "local",
+        rows = [{"Driver": one.driver, "Name": one.name, **labelled(dict(one.labels)), "Mountpoint": engine.volumes.path(one.name), "Scope": "local",
                  "Availability": "N/A", "Group": "N/A", "Links": "N/A", "Size": "N/A", "Status": "N/A"} for one in volumes]
     show(rows, (("DRIVER", "Driver"), ("VOLUME NAME", "Name")), format=options.format, quiet="Name" if options.quiet else "")
     return 0

@@ -1,0 +1,86 @@
+"""Details of stacks in which docker has something to say: labels in listings, CPUs of the machine, /dev/shm, links, networks of builds."""
+
+import json
+import os
+
+import pytest
+
+from tests.pybuild.stacking import Stacks, services, sleeping
+
+pytestmark = pytest.mark.userns
+
+HERE = len(os.sched_getaffinity(0))
+
+
+# ---------------------------------------------------------------- labels
+def test_labels_are_one_text_and_each_by_its_name(stack: Stacks) -> None:
+    it = stack(services(sleeping("labels: {x.my-name: one, b: '2'}\nvolumes: ['v:/v']")) + "volumes: {v: {labels: {q: '7'}}}\nnetworks: {default: {labels: {q: '8'}}}\n")
+    it("up", "-d")
+    assert "b=2," in it.rows("a")[0]["Labels"]
+    assert it("ps", "--format", '{{.Label "x.my-name"}}|{{upper (.Label "x.my-name")}}|{{.Label "none"}}').out == "one|ONE|\n"
+    project = f"label=com.docker.compose.project={it.name}"
+    for kind, value, format in (("container", "2", '{{.Label "b"}}'), ("volume", "7", '{{.Label "q"}}'), ("network", "8", '{{.Label "q"}}')):
+        row = json.loads(it.tool.pyup(kind, "ls", "--filter", project, "--format", "json").out)
+        assert f"={value}" in row["Labels"] and "Label" not in row
+        assert it.tool.pyup(kind, "ls", "--filter", project, "--format", format).out == f"{value}\n"
+    assert [line.split() for line in it("ps", "--format", 'table {{.Service}}\t{{.Label "x.my-name"}}').out.splitlines()] == [
+        ["SERVICE", "my", "name"], ["a", "one"]]
+    assert "`.Label` does not take nothing" in it.fails("ps", "--format", "{{.Label}}").err
+
+
+# ---------------------------------------------------------------- CPUs
+@pytest.mark.parametrize("attribute", [f"cpus: {HERE + 1}", "cpus: 0.001", f"deploy: {{resources: {{limits: {{cpus: '{HERE + 0.5}'}}}}}}"])
+def test_cpus_that_this_machine_has_not(stack: Stacks, attribute: str) -> None:
+    it = stack(services(sleeping(attribute)))
+    done = it.fails("up", "-d")
+    assert f"not from 0.01 to {HERE}" in done.err and "compose.yaml:6" in done.err
+    assert it.rows() == []
+
+
+def test_all_cpus_of_this_machine(stack: Stacks) -> None:
+    it = stack(services(sleeping(f"cpus: {HERE}")))
+    it("up", "-d")
+    for command in (("create",), ("update", it.ids("a")[0])):
+        words = ("container", command[0], "--cpus", str(HERE + 1), *(command[1:] or ("busybox",)))
+        assert f"not from 0.01 to {HERE}" in it.tool.run("pyup", *words).err
+
+
+# ---------------------------------------------------------------- shared memory and links
+def test_without_ipc_there_is_no_shared_memory(stack: Stacks) -> None:
+    it = stack(services(sleeping("ipc: none")))
+    it("up", "-d")
+    assert it.sh("a", "test -e /dev/shm || grep -c shm /proc/mounts || echo none") == "0\nnone\n"
+
+
+def test_a_link_to_a_container_outside_the_project(stack: Stacks) -> None:
+    other = stack(services(sleeping("container_name: other-one\nnetworks: [n]")) + "networks: {n: {name: linked}}\n")
+    it = stack(services(sleeping("external_links: ['other-one:db']\nnetworks: [n]")) + "networks: {n: {name: linked, external: true}}\n")
+    done = (other("up", "-d"), it("up", "-d"))[1]
+    assert "error" not in done.err and it.sh("a", "ping -c 1 -W 2 db | grep -c '1 packets received'") == "1\n"
+
+
+def test_a_link_to_nobody(stack: Stacks) -> None:
+    it = stack(services(sleeping("external_links: ['nobody:db']"), sleeping(name="b")))
+    done = it.fails("up", "-d")
+    assert "no such container: `nobody`" in done.err and "compose.yaml:6" in done.err
+    assert it.rows("a") == []
+    assert "no such container: `nobody`" in it.tool.run("pyup", "container", "create", "--link", "nobody:db", "busybox").err
+
+
+# ---------------------------------------------------------------- networks of builds
+BUILT = "  b: {build: {context: ., network: NAME, no_cache: true, dockerfile_inline: \"FROM busybox\\nRUN nc a 80 > /x\"}, command: cat /x}\n"
+
+
+def test_steps_of_a_build_see_the_containers_of_a_network(stack: Stacks) -> None:
+    serving = "  a: {image: busybox, command: nc -l -l -p 80 -e echo found, stop_grace_period: 0s, networks: [n]}\n"
+    for network in ("n", "built-on"):
+        it = stack(services(serving, BUILT.replace("NAME", network)) + "networks: {n: {name: built-on}}\n")
+        it("up", "-d", "a")
+        it("build", "b")
+        assert it("run", "--rm", "b").out == "found\n"
+        it("down", "-t", "0")
+
+
+def test_a_build_on_a_network_that_there_is_not(stack: Stacks) -> None:
+    it = stack(services(BUILT.replace("NAME", "nowhere")))
+    assert "no such network: `nowhere`" in it.fails("build").err
