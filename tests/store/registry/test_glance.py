@@ -65,6 +65,7 @@ def test_mirrors_are_left_to_the_client(sessions: Sessions, registry: FakeRegist
     assert registry.log == []
 
 
+@pytest.mark.filterwarnings("ignore::urllib3.exceptions.InsecureRequestWarning")
 def test_registry_of_this_machine_with_tls_is_pulled_from_again(store: Store, sessions: Sessions, tmp_path: Path) -> None:
     with FakeRegistry(tls=Authority(tmp_path).issue("127.0.0.1")) as registry:
         registry.image("app", "1", tar_of(member("a", content=b"1")))
