@@ -84,7 +84,7 @@ def build(request: Request, store: "Store", tools: Tools, on_event: "OnEvent") -
     try:
         return run.build()
     except BaseException:
-        store.temporary.sweep()                          # what workers had begun
+        store.temporary.sweep(own=True)                  # what workers had begun
         raise
     finally:
         run.close()

@@ -123,7 +123,8 @@ def write_outputs(store: "Store", request: "Request", image: "Digest") -> None:
             with Opened(output.dest) as file:
                 write_root_tar(store, image, file.write)
         elif output.type == "local":
-            write_files(store, image, output.dest)
+            with OpenedDirectory(output.dest) as directory:
+                write_files(store, image, directory)
 
 
 def chosen_of(store: "Store", request: "Request", output: "Output", image: "Digest") -> "Chosen":
@@ -144,7 +145,8 @@ def _write_archive(store: "Store", output: "Output", chosen: "Chosen") -> None:
     from store.layout import write_layout
 
     if output.option("tar", "true") == "false":
-        write_layout(store, (chosen,), output.dest, packing_of(output))
+        with OpenedDirectory(output.dest) as directory:
+            write_layout(store, (chosen,), directory, packing_of(output))
         return
     with Opened(output.dest) as file:
         write_archive(store, (chosen,), file.write, output.type, packing_of(output))
@@ -189,23 +191,63 @@ def write_files(store: "Store", image: "Digest", destination: str) -> None:
 
 
 class Opened:
-    """A file to write that appears under its name when it is whole; "-" is stdout."""
+    """A file to write that appears under its name when it is whole; "-" is stdout. Killed meanwhile, it leaves nothing where the file system can."""
 
     def __init__(self, path: str) -> None:
         self._path = path
         self._new = f"{path}.{os.getpid()}.part"
+        self._named = False
 
     def __enter__(self) -> "Opened":
-        self._file = os.fdopen(os.dup(1), "wb") if self._path == "-" else open(self._new, "wb")
+        self._file = os.fdopen(os.dup(1) if self._path == "-" else self._open(), "wb")
         return self
+
+    def _open(self) -> int:
+        try:
+            return os.open(os.path.dirname(self._path) or ".", os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o666)
+        except OSError:                                  # a file system without files that have no name yet, or no such directory: said now
+            self._named = True
+            return os.open(self._new, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_CLOEXEC, 0o666)
 
     def write(self, data: "bytes | bytearray | memoryview") -> None:
         self._file.write(data)
 
     def __exit__(self, kind: object, *rest: object) -> None:
-        self._file.close()
-        if self._path != "-":
-            if kind is None:
-                os.rename(self._new, self._path)
-            else:
-                os.unlink(self._new)
+        with self._file:
+            if self._path == "-":
+                return
+            if kind is None and not self._named:
+                self._file.flush()
+                fd = self._file.fileno()
+                os.link(f"/proc/self/fd/{fd}", self._new, src_dir_fd=fd, follow_symlinks=True)      # with a directory given, links are followed
+        if kind is None:
+            os.rename(self._new, self._path)
+        elif self._named:
+            os.unlink(self._new)
+
+
+class OpenedDirectory:
+    """A directory to write: a new one appears under its name when it is whole, what is there already is written into."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path.rstrip("/") or "/"
+        self._new = "" if os.path.lexists(self._path) else f"{self._path}.{os.getpid()}.part"
+
+    def __enter__(self) -> str:
+        if self._new:
+            os.makedirs(os.path.dirname(self._path) or ".", exist_ok=True)
+        return self._new or self._path
+
+    def __exit__(self, kind: object, *rest: object) -> None:
+        if not self._new:
+            return
+        if kind is None:
+            os.rename(self._new, self._path)
+            return
+        from kernel.paths import DIRECTORY, remove_tree  # needs ctypes, which a cached build does without
+
+        fd = os.open(os.path.dirname(self._path) or ".", DIRECTORY)
+        try:
+            remove_tree(fd, os.path.basename(self._new))
+        finally:
+            os.close(fd)

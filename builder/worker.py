@@ -15,6 +15,7 @@ from functools import partial
 from marshal import dumps, loads
 
 from builder.errors import BuildError, LayersLost, StepFailed
+from kernel.descent import kill_tree
 from kernel.syscalls import PR_SET_PDEATHSIG, prctl
 
 TYPE_CHECKING = False
@@ -115,7 +116,7 @@ class Forked:
         """Kill every worker that is at work, and wait until all are gone; what one was running in a sandbox dies with its connection."""
         for child in self._workers.values():
             if child not in self._idle:
-                os.kill(child.pid, signal.SIGKILL)
+                kill_tree(child.pid)
         self.close()
 
     def close(self) -> None:

@@ -27,7 +27,7 @@ def run(program: str, argv: list[str]) -> int:
     try:
         return _dispatch(program, argv)
     except KeyboardInterrupt:
-        print(file=sys.stderr)
+        print("\ninterrupted" if sys.stderr.isatty() else "interrupted", file=sys.stderr)     # a terminal shows `^C`, without an end of line
         return INTERRUPTED
     except BrokenPipeError:                              # the reader of our output went away: nothing is wrong with us
         _silence_stdout()

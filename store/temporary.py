@@ -31,11 +31,13 @@ class Temporary:
         finally:
             os.close(fd)
 
-    def sweep(self) -> int:
-        """Remove what no living process is working on; returns how many there were."""
+    def sweep(self, *, own: bool = False) -> int:
+        """Remove what no living process is working on; returns how many there were. own: what this one was working on goes too."""
         removed = 0
+        mine = self.leases.current().name if own else ""
         for name in os.listdir(self.directory):
-            if not self.leases.is_alive(name.partition("-")[0]):
+            maker = name.partition("-")[0]
+            if maker == mine or not self.leases.is_alive(maker):
                 self.remove(name)
                 removed += 1
         return removed

@@ -12,6 +12,7 @@ import time
 
 from builder.remote.address import SCHEMES, parse_address, shown
 from builder.remote.errors import BadAddress, GitFailed, GitMissing
+from kernel.descent import kill_tree
 from kernel.syscalls import PR_SET_PDEATHSIG, prctl
 from kernel.value import Value
 
@@ -100,7 +101,8 @@ class Git:
             out, err = self._collect(process)
             return process.wait(), out, err
         finally:
-            process.kill()
+            if process.poll() is None:
+                kill_tree(process.pid)                   # git's own helpers, which talk to the network, would stay
             process.wait()
             for stream in (process.stdout, process.stderr):
                 assert stream is not None

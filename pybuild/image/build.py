@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from store.registry.push import Pushed
     from store.store import Store
 
+_INT, _TERM, _HUP = 2, 15, 1
+_IMPATIENCE_S = 1.0              # signals within it are one
 PROGRESS = ("auto", "tty", "plain", "json", "rawjson", "quiet", "none")
 USAGE = Usage(
     "Build an image from a Dockerfile.",
@@ -75,6 +77,7 @@ def main(options: Options) -> int:
     from pybuild.image.request import make_request
     from pybuild.place import open_store
 
+    _let_signals_interrupt()
     on_event = printer_of(options)
     _forget(options)
     request = make_request(options)
@@ -87,7 +90,6 @@ def main(options: Options) -> int:
         if result is None:
             from pybuild.image.building import run
 
-            _let_signals_interrupt()
             result = run(request, store, on_event, options.config)
         elif request.outputs:
             _write_outputs(store, request, result)
@@ -100,12 +102,21 @@ def main(options: Options) -> int:
 
 
 def _let_signals_interrupt() -> None:
-    """A build that is told to end, or whose terminal is gone, clears up as it does after ^C."""
-    import signal
+    """A build that is told to end, or whose terminal is gone, clears up as it does after ^C; and it is not kept from that by a second one."""
+    import _signal  # type: ignore[import-not-found]     # `signal` makes enums, for longer than a cached build takes
+    from time import monotonic
 
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) == signal.SIG_DFL:   # `nohup` has it otherwise
-            signal.signal(number, signal.default_int_handler)
+    last = [0.0]
+
+    def interrupt(number: int, frame: object) -> None:
+        now = monotonic()
+        if now - last[0] > _IMPATIENCE_S:
+            last[0] = now
+            raise KeyboardInterrupt
+
+    for number in (_INT, _TERM, _HUP):
+        if _signal.getsignal(number) in (_signal.SIG_DFL, _signal.default_int_handler):   # `nohup` has it otherwise
+            _signal.signal(number, interrupt)
 
 
 def _forget(options: Options) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from builder.annotations import DESCRIPTOR, MANIFEST, at_level, parse
 from builder.errors import BuildError
-from builder.outputs import check_outputs
+from builder.outputs import Opened, OpenedDirectory, check_outputs
 from builder.request import Output, Request
 from store.oci import Platform
 from tests.builder.cache.conftest import docker_registry
@@ -156,3 +156,42 @@ def test_option_that_cannot_be_is_one_error(as_root: Builds, words: tuple[str, .
 
 def test_attestations_that_are_not_wanted_are_taken(as_root: Builds) -> None:
     as_root.ok("FROM scratch\n", "--provenance=false", "--sbom=false", "--attest", "type=provenance,disabled=true")
+
+
+def test_file_appears_when_it_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "x.tar"
+    path.write_bytes(b"before")
+    with Opened(str(path)) as file:
+        file.write(b"after")
+        assert os.listdir(tmp_path) == ["x.tar"] and path.read_bytes() == b"before"
+    assert os.listdir(tmp_path) == ["x.tar"] and path.read_bytes() == b"after"
+
+
+def test_interrupted_file_does_not_appear(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), Opened(str(tmp_path / "x.tar")) as file:
+        file.write(b"half")
+        raise KeyboardInterrupt
+    assert os.listdir(tmp_path) == []
+
+
+def test_file_in_a_place_that_has_only_files_with_names(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), Opened(str(tmp_path / "gone/x.tar")):
+        pass
+
+
+def test_new_directory_appears_when_it_is_whole(tmp_path: Path) -> None:
+    for error in (KeyboardInterrupt, OSError):
+        with pytest.raises(error), OpenedDirectory(f"{tmp_path}/a/b/") as directory:
+            os.makedirs(f"{directory}/half/of/it")
+            raise error
+        assert os.listdir(tmp_path / "a") == []
+    with OpenedDirectory(f"{tmp_path}/a/b/") as directory:
+        os.makedirs(f"{directory}/all/of/it")
+    assert os.listdir(tmp_path / "a") == ["b"] and (tmp_path / "a/b/all/of/it").is_dir()
+
+
+def test_directory_that_is_there_is_written_into(tmp_path: Path) -> None:
+    (tmp_path / "old").touch()
+    with OpenedDirectory(str(tmp_path)) as directory:
+        assert directory == str(tmp_path)
+    assert os.listdir(tmp_path) == ["old"]
