@@ -45,6 +45,7 @@ class Converging:
     def __init__(self, it: "stack", project: "Project", options: planning.Options, printer: "Printer", images: "Images", *,
                  scale: "dict[str, int] | None" = None, timeout_s: "float | None" = None) -> None:
         self.it = it
+        it.notes_to(printer)
         self.project = project
         self.options = options
         self.printer = printer

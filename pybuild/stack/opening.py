@@ -1,9 +1,12 @@
 """The engine of this user, for the commands of pyup: store, zygote and networks, each only as far as the command needs it."""
 
 import os
+import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pybuild.scanner import Options
     from runner.agent.client import Agent
     from runner.engine import Engine
@@ -21,11 +24,15 @@ def zygote(run: str) -> "Client":
 
 
 class opened:                                             # a context manager, used as a function
-    """`with opened(options) as engine`. owner: the command handles files of several owners, so an ordinary user's enters its user namespace."""
+    """`with opened(options) as engine`. owner: the command handles files of several owners, so an ordinary user's enters its user namespace.
+
+    note: takes what the networks want the user to know; a command that draws may put its own there.
+    """
 
     def __init__(self, options: "Options", *, owner: bool = False) -> None:
         self._options = options
         self._owner = owner
+        self.note: "Callable[[str], None]" = _note
 
     def __enter__(self) -> "Engine":
         from pybuild.place import open_store
@@ -38,7 +45,7 @@ class opened:                                             # a context manager, u
 
             with zygote(run) as client:
                 enter(run, client)
-        self._engine = Engine(self._store, lambda: zygote(run), lambda: network(self._store.root.path, run))
+        self._engine = Engine(self._store, lambda: zygote(run), lambda: network(self._store.root.path, run, lambda text: self.note(text)))
         return self._engine
 
     def __exit__(self, *what: object) -> None:
@@ -46,8 +53,12 @@ class opened:                                             # a context manager, u
         self._store.close()
 
 
-def network(root: str, run: str) -> "Agent":
-    """Who keeps the networks of this root; asked for anything, it is started."""
+def network(root: str, run: str, say: "Callable[[str], None] | None" = None) -> "Agent":
+    """Who keeps the networks of this root; asked for anything, it is started. say: as Agent takes it."""
     from runner.agent.client import Agent
 
-    return Agent(root, run)
+    return Agent(root, run, say=say)
+
+
+def _note(text: str) -> None:
+    print(f"note: {text}", file=sys.stderr, flush=True)

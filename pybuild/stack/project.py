@@ -129,6 +129,10 @@ class stack:                                              # a context manager, u
         if restore is not None:
             restore()
 
+    def notes_to(self, printer: "Printer") -> None:
+        """What the networks want the user to know is printed by whoever may be drawing."""
+        self._opened.note = printer.note
+
     # ---------------------------------------------------------------- one command at a time
     def lock(self, *, quiet: bool = False) -> None:
         """Wait until no other command changes this project."""

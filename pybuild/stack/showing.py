@@ -61,11 +61,17 @@ class Printer:
             self._line(f" {news.kind} {news.name} {news.word}{f' {news.detail}' if news.detail else ''}")
 
     def warn(self, text: str) -> None:
+        self._remark("warning", text)
+
+    def note(self, text: str) -> None:
+        self._remark("note", text)
+
+    def _remark(self, level: str, text: str) -> None:
         self.pause()
         if self._kind == "json":
-            self._json({"level": "warning", "message": text})
+            self._json({"level": level, "message": text})
         else:
-            self._line(f"warning: {printable(text)}")
+            self._line(f"{level}: {printable(text)}")
 
     def say(self, text: str) -> None:
         """A line for people, unless they want to be left alone."""

@@ -15,6 +15,7 @@ from sandbox import wire
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from runner.network import NetworkRecord, NetworkSpec
@@ -31,10 +32,10 @@ class Agent:
 
     Safe in several threads; after a fork the child has a connection of its own.
 
-    notices: what the agent wants the user to know, to be printed and cleared by whoever prints.
+    say: takes what the agent wants the user to know, at once; without it that is kept in `notices`, to be cleared by whoever prints it.
     """
 
-    def __init__(self, root: str, run_directory: str, *, idle_s: float = IDLE_S) -> None:
+    def __init__(self, root: str, run_directory: str, *, idle_s: float = IDLE_S, say: "Callable[[str], None] | None" = None) -> None:
         self._root = root
         self._run_directory = run_directory
         self._idle_s = idle_s
@@ -44,6 +45,7 @@ class Agent:
         self._fingerprint = 0
         self._starter = 0                                 # a child of ours that ends soon
         self.notices: list[str] = []
+        self._say = say or self.notices.append
 
     # ---------------------------------------------------------------- containers
     def attach(self, membership: Membership) -> Attachment:
@@ -175,7 +177,8 @@ class Agent:
             elif answer[0] == "failed":
                 raise from_wire(*answer[1:])
             else:
-                self.notices += answer[1]
+                for text in answer[1]:
+                    self._say(text)
                 return from_plain(answer[2]), fds
         raise AgentLost(_last_words(self._run_directory))
 

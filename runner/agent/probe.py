@@ -96,9 +96,7 @@ def _way_out() -> Finding:
     chosen = uplink.choose(said.append)
     if not said:
         return Finding("way out", YES, f"through {chosen.name}")
-    present = uplink.installed()
-    remedy = f"sudo chmod 666 {uplink.TUN}" if present else "sudo apt-get install passt"
-    return Finding("way out", LIMITED, said[0].partition(" (`sudo")[0], remedy)
+    return Finding("way out", LIMITED, said[0].partition(" (`sudo")[0], uplink.remedy())
 
 
 def _ports() -> Finding:

@@ -118,6 +118,8 @@ class Server:
             sys.excepthook(*sys.exc_info())               # to the log; whoever asked has to hear something
             reason = error.strerror.lower() if isinstance(error, OSError) and error.strerror else str(error)
             return ("failed", *to_wire(NetworkFailed("use the networks", reason, getattr(error, "help", "")))), ()
+        if verb in _TOLD:                                 # nobody reads the answer
+            return ("ok",), ()
         notices, self._notices[:] = tuple(self._notices), []
         return ("ok", notices, to_plain(value)), sent
 

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 _DIRECTORIES = ("/usr/bin", "/bin", "/usr/local/bin", "/usr/sbin", "/sbin")
 TUN = "/dev/net/tun"
 _MTU = 65520
+# how machines get packages, one of which has pasta
+_INSTALL = (("apt-get", "apt-get install passt"), ("dnf", "dnf install passt"), ("zypper", "zypper install passt"), ("pacman", "pacman -S passt"),
+            ("apk", "apk add passt"))
 
 
 class Pasta:
@@ -81,18 +84,24 @@ class NoUplink:
 
 
 def choose(say: "Callable[[str], None]") -> "Uplink":
-    """The best that this machine has, and the reason where it is not pasta."""
+    """The best that this machine has; where that is none, the reason, and the one command that would allow more."""
     pasta, slirp = _find("pasta"), _find("slirp4netns")
-    if not os.access(TUN, os.R_OK | os.W_OK):
-        say(f"`{TUN}` cannot be opened by this user, so containers reach the outside through a relay: TCP and UDP, not ping "
-            f"(`sudo chmod 666 {TUN}` would allow {'pasta' if pasta else 'slirp4netns'})")
-        return NoUplink()
-    if pasta:
-        return Pasta(pasta)
-    if slirp:
-        return Slirp(slirp)
-    say("neither pasta (package `passt`) nor slirp4netns is installed, so containers reach the outside through a relay: TCP and UDP, not ping")
+    if (pasta or slirp) and os.access(TUN, os.R_OK | os.W_OK):
+        return Pasta(pasta) if pasta else Slirp(slirp)
+    reason = f"`{TUN}` cannot be opened by this user" if pasta or slirp else "neither pasta (package `passt`) nor slirp4netns is installed"
+    say(f"{reason}, so containers reach the outside through a relay: TCP and UDP, not ping (`{remedy()}` would allow "
+        f"{'slirp4netns' if slirp and not pasta else 'pasta'})")
     return NoUplink()
+
+
+def remedy() -> str:
+    """The one command that would allow a helper."""
+    words = []
+    if not installed():
+        words.append(next((line for program, line in _INSTALL if _find(program)), _INSTALL[0][1]))
+    if not os.access(TUN, os.R_OK | os.W_OK):
+        words.append(f"chmod 666 {TUN}")
+    return f"sudo {words[0]}" if len(words) == 1 else f"sudo sh -c '{'; '.join(words)}'"
 
 
 def installed() -> tuple[str, ...]:
