@@ -7,6 +7,7 @@ from marshal import loads
 
 from builder.files import DIRECTORY, FORMAT, SYMLINK, has_wildcard
 from kernel.value import Value
+from lang.confidential import concealed, is_secret
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -93,17 +94,19 @@ def _variables(was: dict[str, str], now: dict[str, str], inputs: Inputs, command
         if was.get(name) == now.get(name):
             continue
         what = "ARG" if name in inputs.arguments else "ENV"
-        change = f"{_value(was.get(name))} -> {_value(now.get(name))}"
+        secret = is_secret(name)
+        change = "changed" if secret and name in was and name in now else f"{_value(was.get(name), secret)} -> {_value(now.get(name), secret)}"
         unused = " (unused by the command)" if what == "ARG" and name not in command else ""
         found.append(Cause("variable", f"{what} {name} {change}{unused}"))
     return tuple(found)
 
 
-def _value(text: str | None) -> str:
-    return "unset" if text is None else _short(text) or '""'
+def _value(text: str | None, secret: bool) -> str:
+    return "unset" if text is None else "set" if secret else _short(text) or '""'
 
 
 def _short(text: str) -> str:
+    text = concealed(text)
     return text if len(text) <= 60 else text[:57] + "..."
 
 

@@ -4,6 +4,7 @@ Nothing here knows what the source is written in: Dockerfiles and compose files 
 """
 
 from kernel.value import Value
+from lang.confidential import concealed
 from lang.source import Source, Span
 
 TYPE_CHECKING = False
@@ -30,7 +31,7 @@ class Diagnostic(Value):
 def render(diagnostic: Diagnostic, color: bool = False) -> str:
     """Draw the diagnostic: message, place, the line before, the line with its carets, help. No newline at the end.
 
-    Control characters of the source are drawn as their pictures: a file cannot drive the terminal.
+    Control characters of the source are drawn as their pictures: a file cannot drive the terminal. Passwords in URLs are not shown.
     """
     severity, message, source, span, help = diagnostic
     accent, blue, bold, plain = (RED if severity == "error" else YELLOW, BLUE, BOLD, PLAIN) if color else ("", "", "", "")
@@ -38,7 +39,7 @@ def render(diagnostic: Diagnostic, color: bool = False) -> str:
     number, column = source.position(span.start)
     text = source.line(number, span.start)
     gutter = " " * len(str(number))
-    out = [f"{accent}{severity}{plain}{bold}: {printable(message)}{plain}",
+    out = [f"{accent}{severity}{plain}{bold}: {printable(concealed(message))}{plain}",
            f"{gutter}{blue}-->{plain} {printable(name)}:{number}:{column}"]
     if first < last:
         out.append(f"{gutter} {blue}|{plain}")
@@ -49,7 +50,7 @@ def render(diagnostic: Diagnostic, color: bool = False) -> str:
         out.append(_numbered(number, len(gutter), shown, blue, plain))
         out.append(f"{gutter} {blue}|{plain} {' ' * start}{accent}{'^' * max(1, end - start)}{plain}")
     if help:
-        out.append(f"{gutter} {blue}={plain} {bold}help{plain}: {printable(help)}")
+        out.append(f"{gutter} {blue}={plain} {bold}help{plain}: {printable(concealed(help))}")
     return "\n".join(out)
 
 
@@ -67,6 +68,7 @@ def _numbered(number: int, width: int, text: str, blue: str, plain: str) -> str:
 def _window(text: str, start: int, end: int) -> "tuple[str, int, int]":
     """The part of a line to show, and the columns that characters `start` and `end` of the line have in it."""
     cut = max(0, start - WIDTH // 2) if len(text) > WIDTH else 0
+    text = concealed(text, in_place=True)
     head, tail = ("…" if cut else ""), ("…" if cut + WIDTH < len(text) else "")
     drawn = [head]
     columns = len(head)

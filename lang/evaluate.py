@@ -6,6 +6,7 @@ Every word is expanded here, with the variables as they are where it stands: ENV
 from posixpath import normpath
 
 from kernel.value import Value
+from lang.confidential import concealed, is_secret, told
 from lang.config import DEFAULT_SHELL, PATH, Health, Settings, merged, quoted_health, quoted_list, with_pair
 from lang.errors import SyntaxFault
 from lang.nodes import (
@@ -175,12 +176,12 @@ class Walk:
         text = raw.name + text[len(raw.keyword.text):] + more
         if "$" in text:
             from lang.words import show
-            text = show(text, self.variables, self.expander.escape)
-        return text
+            text = show(text, {name: value for name, value in self.variables.items() if not is_secret(name)}, self.expander.escape)
+        return concealed(text)
 
     def note(self, raw: "Raw", created_by: str) -> None:
         text = raw.text.text.strip()
-        self.steps.append(ConfigStep(created_by, raw.name + text[len(raw.keyword.text):], self.span(raw)))
+        self.steps.append(ConfigStep(created_by, concealed(raw.name + text[len(raw.keyword.text):]), self.span(raw)))
 
     def refer(self, text: str, word: Word) -> "Ref":
         """What `--from=text`, or a mount's `from`, takes files from."""
@@ -198,7 +199,7 @@ class Walk:
     def arg(self, it: Arg) -> None:
         assert self.resolution is not None
         given, inherited = dict(self.resolution.build_args), dict(self.resolution.arguments)
-        told: list[str] = []
+        history: list[str] = []
         for pair in it.pairs:
             name = self.expand(pair.name)
             value = given.get(name)
@@ -207,8 +208,8 @@ class Walk:
             if value is not None and name not in SILENT:
                 self.set(name, value)
             self.arguments[name] = value or ""
-            told.append(name if value is None else f"{name}={value}")
-        self.note(it.raw, f"ARG {' '.join(told)}")
+            history.append(name if value is None else told(name, value))
+        self.note(it.raw, f"ARG {' '.join(history)}")
 
     def env(self, it: Env) -> None:
         pairs = [self._pair(it.raw, pair) for pair in it.pairs]
@@ -237,8 +238,8 @@ class Walk:
         for mount in it.mounts:
             from lang.mount import parse_mount
             mounts.append(parse_mount(mount, self.expander.source, self._mount_value, self.refer, cwd))
-        told = [f"{name}={self.variables.get(name, value)}" for name, value in self.arguments.items()]
-        created_by = " ".join(["RUN", *([f"|{len(told)}", *told] if told else []), *argv, "# buildkit"])
+        given = [told(name, self.variables.get(name, value)) for name, value in self.arguments.items()]
+        created_by = " ".join(["RUN", *([f"|{len(given)}", *given] if given else []), *argv, "# buildkit"])
         self.steps.append(RunStep(
             argv, isinstance(it.command, Shell), tuple(self.variables.items()), self.proxies, cwd, self.settings.user, tuple(mounts), files,
             it.network, it.security, tuple(word.text for word in it.devices), it.timeout, it.retries, it.retry_delay,

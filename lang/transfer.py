@@ -3,6 +3,7 @@
 from posixpath import normpath
 
 from lang.chmod import Chmod, parse_chmod
+from lang.confidential import concealed
 from lang.evaluate import joined
 from lang.nodes import Add, Copy, Heredoc, Word
 from lang.steps import CopyStep, GitSource, InlineSource, Owner, PathSource, UrlSource
@@ -36,7 +37,7 @@ def transfer(it: "Copy | Add", walk: "Walk") -> CopyStep:
     destination = walk.expand(it.destination)
     told += [f"<<{source.name}" for source in inline if isinstance(source, InlineSource)]
     flags = [*(["--parents"] if parents else []), *([f"--chown={owner}"] if owner else []), *([f"--chmod={chmod}"] if chmod else [])]
-    created_by = " ".join([it.raw.name, *flags, *told, destination, "# buildkit"])
+    created_by = concealed(" ".join([it.raw.name, *flags, *told, destination, "# buildkit"]))
     origin = None
     if isinstance(it, Copy) and it.origin is not None and it.origin.text:
         origin = walk.refer(it.origin.text, it.origin)

@@ -1,5 +1,6 @@
 """The build checks of the reference, one function each: a Trace goes in, findings come out."""
 
+from lang.confidential import concealed, is_secret
 from lang.imagename import problem
 from lang.lint.finding import Edit, Finding
 from lang.lint.trace import Seen, Trace
@@ -14,9 +15,6 @@ if TYPE_CHECKING:
 
     from lang.nodes import Instruction, Raw, Word
     from lang.platform import Platform
-
-SECRET = {"apikey", "auth", "credential", "credentials", "key", "password", "pword", "passwd", "secret", "token"}
-HARMLESS = {"public", "file", "version"}
 
 
 def stage_names(trace: Trace) -> "Iterator[Finding]":
@@ -195,8 +193,7 @@ def secrets(trace: Trace) -> "Iterator[Finding]":
     for seen in trace.seen:
         one = seen.instruction
         for pair in one.pairs if isinstance(one, Arg | Env) else ():
-            parts = set(pair.name.text.lower().split("_"))
-            if parts & SECRET and not parts & HARMLESS:
+            if is_secret(pair.name.text):
                 yield found(trace, "SecretsUsedInArgOrEnv", one.raw, pair.name.span,
                             f"`{pair.name.text}` stays in the image: RUN --mount=type=secret does not")
 
@@ -237,7 +234,7 @@ def ports(trace: Trace) -> "Iterator[Finding]":
 def found(trace: Trace, rule: str, raw: "Raw", span: Span, message: str, *edits: Edit) -> Finding:
     """A finding about an instruction, reported at its first line."""
     source = trace.dockerfile.source
-    return Finding(rule, message, span, source.position(raw.span.start)[0], edits if _in_text(span, source) else ())
+    return Finding(rule, concealed(message), span, source.position(raw.span.start)[0], edits if _in_text(span, source) else ())
 
 
 def _in_text(span: Span, source: Source) -> bool:

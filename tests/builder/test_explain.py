@@ -90,6 +90,17 @@ def test_explain_changed_dockerfile(as_root: Builds, old: str, new: str, expecte
     assert all(found[step].startswith(cause) for step, cause in expected.items())
 
 
+def test_explain_tells_no_secret(as_root: Builds) -> None:
+    text = "FROM busybox\nARG TOKEN={}\nARG URL=https://{}@host/\nRUN echo $TOKEN > /made\n"
+    as_root.write(f="1")
+    as_root.ok(text.format("s3cret", "s3cret"))
+    (as_root.context / "Dockerfile").write_text(text.format("other", "s3cret:x"))
+    said = as_root.tool.pybuild("explain", str(as_root.context)).out
+    assert "ARG TOKEN changed" in said
+    assert "ARG URL https://xxxxx@host/ -> https://xxxxx:xxxxx@host/" in said
+    assert "s3cret" not in said
+
+
 def test_explain_first_build_and_moved_base(as_root: Builds) -> None:
     as_root.write(f="1")
     name = f"base-{os.urandom(4).hex()}"
