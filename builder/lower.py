@@ -29,6 +29,7 @@ from builder.graph import (
 from builder.solver import BuiltLayer
 from kernel.value import Value
 from lang.config import SCRATCH, Settings
+from lang.errors import LangError, together
 from lang.evaluate import Evaluated, evaluate
 from lang.mount import BindMount, CacheMount
 from lang.refs import ImageRef, NamedRef, Scratch, StageRef
@@ -109,7 +110,9 @@ def lower(resolution: "Resolution", known: Known, request: "Request") -> Lowered
     made = _Lowering(resolution, known, request, bases, epoch)
     for stage in resolution.stages:
         if stage.reachable:
-            made.stage(stage.number)
+            made.try_stage(stage.number)
+    if made.failed:
+        raise together(list(made.failed.values()))
     done = made.stage(resolution.target)
     graph = Graph(tuple(made.vertices), done.vertex)
     return Lowered(graph, made.results, made.chains, done.evaluated.settings, done.history, done.platform, tuple(made.images), epoch)
@@ -161,6 +164,7 @@ class _Lowering:
         self.results: dict[int, Digest] = {}
         self.chains: dict[int, Chain] = {}
         self._done: dict[int, _Done] = {}
+        self.failed: dict[int, LangError] = {}           # stages whose text says something impossible
         self._begun: list[int] = []                      # stages that are being lowered: each is needed by the one before it
         self.images: list[tuple[str, Digest]] = []
         self._resolution, self._known, self._request, self._bases = resolution, known, request, bases
@@ -179,12 +183,26 @@ class _Lowering:
         """The stage in the graph, with all that it needs. (A named context may mean a stage that comes later in the file.)"""
         done = self._done.get(number)
         if done is None:
+            if number in self.failed:
+                raise self.failed[number]
             before = self._arguments, self._no_cache, self._where
             self._begun.append(number)
-            done = self._done[number] = self._stage(self._resolution.stages[number])
-            self._begun.pop()
-            self._arguments, self._no_cache, self._where = before
+            try:
+                done = self._done[number] = self._stage(self._resolution.stages[number])
+            except LangError as error:
+                self.failed[number] = error
+                raise
+            finally:
+                self._begun.pop()
+                self._arguments, self._no_cache, self._where = before
         return done
+
+    def try_stage(self, number: int) -> None:
+        """As `stage`; what is wrong with the text of the stage is kept in `failed`."""
+        try:
+            self.stage(number)
+        except LangError as error:
+            assert self.failed[number] is error
 
     def _stage(self, stage: "Stage") -> _Done:
         below = self._below(stage)

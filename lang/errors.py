@@ -25,6 +25,7 @@ class LangErrors(LangError):
 
     def __init__(self, errors: tuple[LangError, ...]) -> None:
         self.errors = tuple(sorted(errors, key=lambda error: error.span.start))[:LIMIT]
+        self.omitted = len(errors) - len(self.errors)
         first = self.errors[0]
         super().__init__(first.source, first.span, str(first), first.help)
 
@@ -72,5 +73,6 @@ class CircularStage(LangError):
 
 
 def together(errors: "list[LangError]") -> LangError:
-    """The one error, or all of them as one. `errors` is not empty."""
-    return errors[0] if len(errors) == 1 else LangErrors(tuple(errors))
+    """The one error, or all of them as one, each once. `errors` is not empty."""
+    each = dict.fromkeys(one for error in errors for one in (error.errors if isinstance(error, LangErrors) else (error,)))
+    return next(iter(each)) if len(each) == 1 else LangErrors(tuple(each))

@@ -8,7 +8,7 @@ from posixpath import normpath
 from kernel.value import Value
 from lang.confidential import concealed, is_secret, told
 from lang.config import DEFAULT_SHELL, PATH, Health, Settings, merged, quoted_health, quoted_list, with_pair
-from lang.errors import SyntaxFault
+from lang.errors import LangError, SyntaxFault, together
 from lang.nodes import (
     Add,
     Arg,
@@ -73,12 +73,21 @@ def evaluate(stage: "Stage", base: Settings, resolution: "Resolution", scope: "S
     base:  the config of what it is based on: of the image, of the stage below as evaluated, or config.SCRATCH.
     scope: of the stage below; nothing for any other base.
     observe: is told of each instruction, also of one that fails: for lint.
-    Raises LangError at the first instruction that cannot be; positions are in the Dockerfile or in the text of a trigger.
+    Raises LangError: for several errors LangErrors. After an ARG or ENV that cannot be nothing more is said, for what follows may use it.
+    Positions are in the Dockerfile or in the text of a trigger.
     """
     walk = Walk(stage, base, resolution, scope or Scope(), observe)
     walk.triggers(base.on_build)
+    errors: list[LangError] = []
     for instruction in stage.instructions:
-        walk.take(instruction)
+        try:
+            walk.take(instruction)
+        except LangError as error:
+            errors.append(error)
+            if isinstance(instruction, Arg | Env):
+                break
+    if errors:
+        raise together(errors)
     return walk.result()
 
 
@@ -138,12 +147,19 @@ class Walk:
             return
         from lang.parser import parse_instruction
         expander, self._span = self.expander, self.stage.start.raw.span
+        image = self.stage.start.image
+        line = expander.source.position(image.start)[0]
         for text in texts:
-            instruction, source = parse_instruction(text, f"ONBUILD of {self.stage.start.image.text}", self.resolution.dockerfile.dialect)
-            self.expander = Expander(source, expander.escape)
-            if isinstance(instruction, From):
-                self.fail(instruction.raw.keyword, "FROM as the trigger of ONBUILD")
-            self.take(instruction)
+            try:
+                instruction, source = parse_instruction(text, f"ONBUILD of {image.text}", self.resolution.dockerfile.dialect)
+                self.expander = Expander(source, expander.escape)
+                if isinstance(instruction, From):
+                    self.fail(instruction.raw.keyword, "FROM as the trigger of ONBUILD")
+                self.take(instruction)
+            except LangError as error:
+                fired = f"{expander.source.file(image.start)[0]}:{line}"
+                error.help = f"{error.help} (fired by {fired})" if error.help else f"fired by {fired}"
+                raise
         self.expander, self._span = expander, None
 
     def take(self, instruction: "Instruction") -> None:

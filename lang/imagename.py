@@ -10,6 +10,8 @@ WORD = LOWER + LOWER.upper() + DIGITS + "_"
 
 def problem(name: str) -> str:
     """What is wrong with `name` as an image's name, "" if nothing is."""
+    if "://" in name:
+        return f"`{name}` is a URL, not the name of an image"
     rest, at, digest = name.partition("@")
     if at and not _is_digest(digest):
         return f"`{digest}` is no digest"

@@ -45,6 +45,7 @@ FLAGS = {
     "RUN": {"mount": LIST, "network": TEXT, "security": TEXT, "device": LIST},
 }
 OURS = {"RUN": {"timeout": TEXT, "retry": TEXT}}          # only with `# syntax=pybuild`
+NETWORKS = ("default", "none", "host")
 SHORTEST = 10**6                                          # nanoseconds of a health check's durations
 
 
@@ -86,8 +87,7 @@ class _Checked:
             place = Span(flag.start, flag.at(len(name) + 2))
             kind = known.get(name)
             if kind is None:
-                from lang.suggest import nearest
-                raise UnknownFlag(self.source, place, self.raw.name, name, nearest(name, known, "--"))
+                raise UnknownFlag(self.source, place, self.raw.name, name, _flag_help(self.raw.name, name, known))
             if name in self.flags and kind != LIST:
                 self.fail(place, f"the flag `--{name}` is given twice")
             if (kind != BOOL and not equals) or (kind == BOOL and equals and not text):
@@ -148,6 +148,15 @@ class _Checked:
         if value.text[0] == "-" and int(digits):
             self.fail(value.span, f"a negative number of {flag}")
         return int(digits)
+
+
+def _flag_help(instruction: str, flag: str, known: "dict[str, int]") -> str:
+    """A help line for a flag that an instruction does not have."""
+    from lang.suggest import nearest
+    others = [name for name, flags in FLAGS.items() if flag in flags]
+    ours = flag in OURS.get(instruction, {})
+    return nearest(flag, known, "--") or ("it has with `# syntax=pybuild` in the first line" if ours else
+                                          f"{' and '.join(others)} {'have' if others[1:] else 'has'} it" if others else "")
 
 
 def _pairs(it: _Checked) -> tuple[Pair, ...]:
@@ -229,13 +238,21 @@ def _run(it: _Checked) -> Run:
         from lang.mount import check_fields
         check_fields(mount, it.source, it.dialect)
     network, security = it.text("network"), it.text("security")
-    if network is not None and network.text not in ("default", "none", "host"):
-        it.fail(network.span, f"`{network.text}` is no network mode", "default, none or host")
+    if network is not None and network.text not in NETWORKS:
+        it.fail(network.span, f"`{network.text}` is no network mode" if network.text else "a blank network mode", _mode(network.text, NETWORKS))
     if security is not None and security.text not in ("sandbox", "insecure"):
-        it.fail(security.span, f"`{security.text}` is no security mode", "sandbox or insecure")
+        it.fail(security.span, f"`{security.text}` is no security mode" if security.text else "a blank security mode", "sandbox or insecure")
+    for device in it.list("device"):
+        if not device.text.partition(",")[0].strip():
+            it.fail(device.span, "a blank device", "--device=vendor/class=name")
     retries, delay = _retry(it)
     return Run(it.raw, it.command(it.raw.args), it.list("mount"), network.text if network else "default", security.text if security else "sandbox",
                it.list("device"), it.duration("timeout", SHORTEST), retries, delay)
+
+
+def _mode(text: str, modes: tuple[str, ...]) -> str:
+    from lang.suggest import nearest
+    return nearest(text, modes) or ", ".join(modes)
 
 
 def _retry(it: _Checked) -> tuple[int, int]:

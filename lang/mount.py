@@ -122,6 +122,8 @@ class _Parsing:
         self.where: dict[str, Word] = {}
         for field in _fields(word, source):
             key = SYNONYMS.get(field.key, field.key)
+            if not field.key:
+                self.fail(field.word, "a blank field in a mount", "type=cache,target=/directory")
             if field.value is None and key not in ("readonly", "readwrite", "required"):
                 self.fail(field.word, f"`{field.key}` without a value", f"{field.key}=..." if field.key in KEYS else _nearest(field.key))
             if key not in KEYS:
@@ -180,7 +182,7 @@ class _Parsing:
         return path
 
     def absolute(self, path: str) -> str:
-        return path if path.startswith("/") else normpath(f"/{self.cwd}/{path}".replace("//", "/"))
+        return path if path.startswith("/") else normpath("/" + f"{self.cwd}/{path}".lstrip("/"))
 
     def read_only(self, usually: bool) -> bool:
         if "readonly" in self.found:

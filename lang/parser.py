@@ -40,6 +40,7 @@ def parse(source: Source, include: "Include | None" = None) -> Dockerfile:
     errors: list[LangError] = []
     stray = False
     while True:
+        raw = None
         try:
             raw = reading.next()
             if raw is None:
@@ -52,6 +53,7 @@ def parse(source: Source, include: "Include | None" = None) -> Dockerfile:
             errors.append(error)
             if reading.broken:
                 break
+            stray = stray or raw is None or raw.name != "ARG"               # it may have been the first FROM
             continue
         if isinstance(instruction, From):
             stray = True
@@ -173,10 +175,18 @@ class _Reading:
                 at = raw.text.text.find(mark.name)
                 place = raw.text.part(at, mark.name).span if at >= 0 else raw.text.span
                 self.broken = True
-                raise SyntaxFault(self.source, place, f"no line that is `{mark.name}` ends this heredoc")
+                raise SyntaxFault(self.source, place, f"no line that is `{mark.name}` ends this heredoc", self._nearly(mark.name, raw.text.end))
             content, start, end = body
             found.append(Heredoc(mark.name, content, mark.expand, mark.chomp, mark.descriptor, start, end))
         return tuple(found)
+
+    def _nearly(self, name: str, start: int) -> str:
+        """A help line that tells of a line which would end a heredoc but for the white space around the name, "" if there is none."""
+        number = self.source.position(start)[0]
+        for at, line in enumerate(self.source.lines(start), 1):
+            if at > number and line.strip() == name:
+                return f"line {at} has white space around it" + (": `<<-` takes tabs away before it" if line[0] == "\t" else "")
+        return ""
 
     # the grammar's actions: tokens are (kind, text, offset in the line)
 

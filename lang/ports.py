@@ -24,6 +24,8 @@ def parse_ports(text: str) -> list[str]:
 
 def _range(text: str) -> tuple[int, int]:
     low, dash, high = text.partition("-")
+    if dash and not (low and high):
+        raise ValueError(f"`{text}` is no range of ports: first-last")
     first = _port(low)
     last = _port(high) if dash else first
     if last < first:

@@ -104,18 +104,14 @@ def with_triggers(resolution: Resolution, triggers: "Mapping[int, Sequence[str]]
 
     Raises LangError for what a reachable stage cannot take from, CircularStage for stages that need each other.
     """
-    errors: list[LangError] = []
+    undefined: dict[int, list[LangError]] = {}            # number of a stage -> what it takes from that is nothing
     stages = []
     for stage in resolution.stages:
-        try:
-            stages.append(stage._replace(needs=tuple(_needs(resolution, stage, (*resolution.triggers(stage), *triggers.get(stage.number, ()))))))
-        except LangError as error:
-            errors.append(error)
-            stages.append(stage)
-    if errors:
-        raise together(errors)
+        fired = (*resolution.triggers(stage), *triggers.get(stage.number, ()))
+        stages.append(stage._replace(needs=tuple(_needs(resolution, stage, fired, undefined.setdefault(stage.number, [])))))
     reachable = _reachable(stages, resolution.target)
     found = tuple(stage._replace(reachable=stage.number in reachable) for stage in stages)
+    errors = [error for number, those in undefined.items() for error in those if number in reachable or _is_fatal(error)]
     errors += _circles(found) or _later(found)
     if errors:
         raise together(errors)
@@ -166,6 +162,8 @@ def _stage(begin: From, group: "tuple[Instruction, ...]", before: "tuple[Stage, 
     platform = None
     if begin.platform is not None and begin.platform.text:
         text = expander.word(begin.platform, arguments)
+        if not text:
+            raise SyntaxFault(source, begin.platform.span, f"`{begin.platform.text}` is blank: no platform")
         try:
             platform = parse_platform(text, target_platform)
         except ValueError as error:
@@ -186,7 +184,8 @@ def _stage(begin: From, group: "tuple[Instruction, ...]", before: "tuple[Stage, 
 def _image(name: str, platform: Platform, named: "Callable[[str], bool]", source: Source, span: Span) -> "Ref":
     wrong = problem(name)
     if wrong:
-        raise SyntaxFault(source, span, wrong)
+        small = name.lower()
+        raise SyntaxFault(source, span, wrong, f"in small letters: `{small}`" if small != name and not problem(small) else "")
     return _named(name, platform, named) or ImageRef(name)
 
 
@@ -199,9 +198,8 @@ def _named(name: str, platform: Platform, named: "Callable[[str], bool]") -> "Na
 
 
 def _refer(name: str, stages: "Sequence[Stage]", named: "Callable[[str], bool]", platform: Platform, source: Source, span: Span) -> "Ref":
-    digits = name[1:] if name[:1] in ("+", "-") else name
-    if digits.isascii() and digits.isdecimal():
-        number = int(name) if len(name) < 10 else -1
+    number = _number(name)
+    if number is not None:
         if not 0 <= number < len(stages):
             raise UndefinedStage(source, span, name, f"stages are counted from 0: the last is {len(stages) - 1}")
         return StageRef(number)
@@ -213,7 +211,17 @@ def _refer(name: str, stages: "Sequence[Stage]", named: "Callable[[str], bool]",
     try:
         return _image(name, platform, named, source, span)
     except SyntaxFault:
-        raise UndefinedStage(source, span, name, meant(name, stages, source)) from None
+        small = name.lower()
+        help = meant(name, stages, source) or (f"the names of images are in small letters: `{small}`" if small != name and not problem(small) else "")
+        raise UndefinedStage(source, span, name, help) from None
+
+
+def _number(name: str) -> "int | None":
+    """The number of a stage that `--from` names, -1 for one that is too large; None for what is no number."""
+    digits = name[1:] if name[:1] in ("+", "-") else name
+    if not (digits.isascii() and digits.isdecimal()):
+        return None
+    return int(name) if len(name) < 10 else -1
 
 
 def meant(name: str, stages: "Sequence[Stage]", source: Source) -> str:
@@ -241,8 +249,13 @@ def _triggers(stages: "Sequence[Stage]", stage: Stage) -> "tuple[str, ...]":
     return tuple(one.trigger for one in stages[stage.base.number].instructions if isinstance(one, Onbuild))
 
 
-def _needs(resolution: Resolution, stage: Stage, triggers: "Sequence[str]") -> "Iterable[Need]":
-    """What the instructions of a stage, and its triggers, take files from."""
+def _is_fatal(error: LangError) -> bool:
+    """Whether an error is one even in a stage that nobody needs: there a name may be no image's, but a number must be a stage's."""
+    return not isinstance(error, UndefinedStage) or _number(error.stage) is not None
+
+
+def _needs(resolution: Resolution, stage: Stage, triggers: "Sequence[str]", errors: "list[LangError]") -> "Iterable[Need]":
+    """What the instructions of a stage, and its triggers, take files from. errors: is given what is wrong with the rest."""
     source, dialect = resolution.dockerfile.source, resolution.dockerfile.dialect
     sources = [(instruction, source) for instruction in stage.instructions if isinstance(instruction, Copy | Run)]
     for text in triggers:
@@ -254,8 +267,11 @@ def _needs(resolution: Resolution, stage: Stage, triggers: "Sequence[str]") -> "
         if isinstance(instruction, Copy | Run):
             sources.append((instruction, place))
     for instruction, place in sources:
-        for name, span in origins(instruction, place, resolution):
-            yield Need(resolution.refer(name, place, span), place, span)
+        try:
+            for name, span in origins(instruction, place, resolution):
+                yield Need(resolution.refer(name, place, span), place, span)
+        except LangError as error:
+            errors.append(error)
 
 
 def origins(instruction: "Copy | Run", source: Source, resolution: Resolution) -> "Iterable[tuple[str, Span]]":

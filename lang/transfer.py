@@ -4,6 +4,7 @@ from posixpath import normpath
 
 from lang.chmod import Chmod, parse_chmod
 from lang.confidential import concealed
+from lang.errors import BadWord
 from lang.evaluate import joined
 from lang.nodes import Add, Copy, Heredoc, Word
 from lang.steps import CopyStep, GitSource, InlineSource, Owner, PathSource, UrlSource
@@ -31,10 +32,10 @@ def transfer(it: "Copy | Add", walk: "Walk") -> CopyStep:
             text = heredoc.text
             inline.append(InlineSource(heredoc.name, walk.expander.body(text, word, walk.variables) if heredoc.expand else text))
             continue
-        source = walk.expand(word)
+        source = _path(word, it, walk)
         told.append(source)
         paths.append(_source(source, word, add, parents, walk))
-    destination = walk.expand(it.destination)
+    destination = _path(it.destination, it, walk)
     told += [f"<<{source.name}" for source in inline if isinstance(source, InlineSource)]
     flags = [*(["--parents"] if parents else []), *([f"--chown={owner}"] if owner else []), *([f"--chmod={chmod}"] if chmod else [])]
     created_by = concealed(" ".join([it.raw.name, *flags, *told, destination, "# buildkit"]))
@@ -45,6 +46,15 @@ def transfer(it: "Copy | Add", walk: "Walk") -> CopyStep:
     return CopyStep((*paths, *inline), _destination(destination, walk.settings.working_dir or "/"), origin, _owner(owner),
                     _chmod(chmod, it.chmod, walk), excludes, it.link, parents, add, unpack, _checksum(it, paths, walk),
                     isinstance(it, Add) and it.keep_git_dir, created_by, walk.label(it.raw), walk.span(it.raw))
+
+
+def _path(word: Word, it: "Copy | Add", walk: "Walk") -> str:
+    try:
+        return walk.expand(word)
+    except BadWord as error:
+        if not it.raw.json and word.text.count('"') + word.text.count("'") == 1:
+            error.help = f'white space divides words within quotes too; an array does not: {it.raw.name} ["a b", "/c"]'
+        raise
 
 
 def _heredoc(word: Word, bodies: "dict[str, Heredoc]") -> "Heredoc | None":

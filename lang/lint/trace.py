@@ -2,7 +2,7 @@
 
 from kernel.value import Value
 from lang.config import PATH, SCRATCH, Settings
-from lang.errors import LangError
+from lang.errors import LangError, together
 from lang.evaluate import Evaluated, evaluate
 from lang.nodes import Dockerfile, From, Word
 from lang.platform import Platform
@@ -28,7 +28,7 @@ class Seen(Value):
 
 
 class Trace(Value):
-    """groups: each FROM with its instructions, those before the first under None. error: where the walk ended early."""
+    """groups: each FROM with its instructions, those before the first under None. error: what kept stages from being walked to their end."""
 
     dockerfile: Dockerfile
     groups: "tuple[tuple[From | None, tuple[Instruction, ...]], ...]"
@@ -48,17 +48,20 @@ def trace(dockerfile: Dockerfile, *, build_args: "Mapping[str, str]", target: "s
     """
     groups = tuple(grouped(dockerfile.instructions))
     seen: list[Seen] = []
-    resolution = None
     try:
         resolution = resolve(dockerfile, build_args=build_args, target=target, target_platform=target_platform, build_platform=build_platform,
                              named=named)
-        done: dict[int, Evaluated] = {}
-        for stage in resolution.stages:
-            if stage.reachable or not target:
-                done[stage.number] = _walk(stage, resolution, done, base, seen)
     except LangError as error:
-        return Trace(dockerfile, groups, resolution, tuple(seen), error)
-    return Trace(dockerfile, groups, resolution, tuple(seen), None)
+        return Trace(dockerfile, groups, None, (), error)
+    done: dict[int, Evaluated] = {}
+    errors: list[LangError] = []
+    for stage in resolution.stages:
+        if (stage.reachable or not target) and not (isinstance(stage.base, StageRef) and stage.base.number not in done):
+            try:
+                done[stage.number] = _walk(stage, resolution, done, base, seen)
+            except LangError as error:
+                errors.append(error)
+    return Trace(dockerfile, groups, resolution, tuple(seen), together(errors) if errors else None)
 
 
 def _walk(stage: Stage, resolution: Resolution, done: "Mapping[int, Evaluated]", base: "Callable[[Ref, Platform], Settings | None]",

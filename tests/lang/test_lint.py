@@ -84,9 +84,9 @@ def test_files_that_the_ignore_file_leaves_out() -> None:
     assert rules(text, at) == [("CopyIgnoredFile", 2), ("CopyIgnoredFile", 3)]
 
 
-def test_findings_stop_where_the_file_is_wrong_and_the_error_is_told() -> None:
+def test_findings_go_on_behind_an_error_and_the_error_is_told() -> None:
     found = report("FROM scratch AS A\nCOPY $x /\nEXPOSE nothing\nCOPY $y /\n")
-    assert [finding.rule for finding in found.findings] == ["StageNameCasing", "UndefinedVar"]
+    assert [finding.rule for finding in found.findings] == ["StageNameCasing", "UndefinedVar", "UndefinedVar"]
     assert isinstance(found.error, LangError)
 
 

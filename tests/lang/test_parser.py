@@ -73,6 +73,7 @@ def test_errors_come_together_and_stop_at_twenty() -> None:
     with pytest.raises(LangErrors) as caught:
         parse(Source("Dockerfile", "FROM a\n" + "NO x\n" * 50))
     assert len(caught.value.errors) == len(caught.value.diagnostics()) == 20
+    assert caught.value.omitted == 30
 
 
 @pytest.mark.parametrize("text", ["", "\n\n", "# x\n", "\ufeff", " \t\n\\"])

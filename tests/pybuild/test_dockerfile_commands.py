@@ -93,6 +93,13 @@ def test_lint_of_a_file_that_is_wrong_prints_what_was_found_and_the_error(folder
     assert (json.loads(said.out), "unknown instruction" in said.err) == ([], True)
 
 
+def test_lint_tells_the_errors_of_all_stages(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "Dockerfile").write_text("FROM scratch AS a\nEXPOSE x\nFROM a\nEXPOSE never\nFROM scratch\nSTOPSIGNAL y\n")
+    assert run(lint) == 1
+    said = capsys.readouterr().err
+    assert [line.strip() for line in said.splitlines() if "-->" in line] == ["--> Dockerfile:2:8", "--> Dockerfile:6:12"]
+
+
 def test_lint_fix_mends_in_place_and_keeps_the_mode(folder: Path) -> None:
     os.chmod("Dockerfile", 0o640)
     run(lint, "--fix")
