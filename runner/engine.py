@@ -34,7 +34,10 @@ _GONE = ".gone"
 
 
 class Engine:
-    """connect: the user's zygote, with runner.shim as its shim. network: gives who keeps the networks; None: there are only `none` and `host`."""
+    """connect: the user's zygote, with runner.shim as its shim. network: gives who keeps the networks; None: there are only `none` and `host`.
+
+    note: takes what a user should know that no answer says.
+    """
 
     def __init__(self, store: "Store", connect: "Callable[[], Client]", network: "Callable[[], Network] | None" = None) -> None:
         self.store = store
@@ -43,6 +46,7 @@ class Engine:
         self._network: "Network | None" = None
         self.records = Records(store.root.path)
         self._volumes: "Volumes | None" = None
+        self.note: "Callable[[str], None]" = lambda text: None
 
     @property
     def network(self) -> "Network | None":
@@ -102,6 +106,8 @@ class Engine:
             if state != before:
                 place.write(state)
                 self._emit(container, "die", exitCode=str(state.exit_code), execDuration="0")
+                if before.boot == boot_id():
+                    self.note(f"container `{container.name}` has ended: {state.error}")
                 self.leave_networks(container)
         finally:
             os.close(lock)

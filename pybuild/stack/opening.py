@@ -3,6 +3,8 @@
 import os
 import sys
 
+from runner.agent.absence import is_missed
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +28,7 @@ def zygote(run: str) -> "Client":
 class opened:                                             # a context manager, used as a function
     """`with opened(options) as engine`. owner: the command handles files of several owners, so an ordinary user's enters its user namespace.
 
-    note: takes what the networks want the user to know; a command that draws may put its own there.
+    note: takes what networks and containers want the user to know; a command that draws may put its own there.
     """
 
     def __init__(self, options: "Options", *, owner: bool = False) -> None:
@@ -46,6 +48,9 @@ class opened:                                             # a context manager, u
             with zygote(run) as client:
                 enter(run, client)
         self._engine = Engine(self._store, lambda: zygote(run), lambda: network(self._store.root.path, run, lambda text: self.note(text)))
+        self._engine.note = lambda text: self.note(text)
+        if is_missed(run):                                # names and published ports of what runs come back
+            network(self._store.root.path, run, lambda text: self.note(text)).restore()
         return self._engine
 
     def __exit__(self, *what: object) -> None:

@@ -83,7 +83,6 @@ class stack:                                              # a context manager, u
         self._locked = locked
         self._load(files)
         self._opened = opened(options, owner=owner)
-        self._owner = owner
         self._lock: "Lock | None" = None
 
     def _load(self, files: bool) -> None:
@@ -111,8 +110,6 @@ class stack:                                              # a context manager, u
 
     def __enter__(self) -> "stack":
         self.engine = self._opened.__enter__()
-        if self._owner:
-            self._restore_networks()
         if self._locked:
             self.lock()
         return self
@@ -123,14 +120,8 @@ class stack:                                              # a context manager, u
         if error is not None:
             self._place(error)
 
-    def _restore_networks(self) -> None:
-        """If the agent was killed: names and published ports of what runs come back."""
-        restore = getattr(self.engine.network, "restore", None)
-        if restore is not None:
-            restore()
-
     def notes_to(self, printer: "Printer") -> None:
-        """What the networks want the user to know is printed by whoever may be drawing."""
+        """What networks and containers want the user to know is printed by whoever may be drawing."""
         self._opened.note = printer.note
 
     # ---------------------------------------------------------------- one command at a time

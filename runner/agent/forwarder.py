@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from runner.agent.loop import Loop
     from runner.agent.outside import Outpost
 
     MakeSocket = Callable[[int, int], "_socket.socket"]
@@ -36,13 +37,18 @@ _ACCEPTS = 64
 class Forwarder:
     """The agent's end: the process is started when it is first needed. outside: makes it a door to the machine's network, for a relay.
 
-    kept: an fd that it keeps open too: a lock, so that the next agent finds its ports free.
+    kept: an fd that it keeps open too: a lock, so that the next agent finds its ports free. loop: sees when somebody kills it; on_loss is called
+    then, and has to open everything again.
     """
 
-    def __init__(self, outside: "Callable[[], Outpost] | None" = None, kept: int = -1) -> None:
+    def __init__(self, outside: "Callable[[], Outpost] | None" = None, kept: int = -1, loop: "Loop | None" = None,
+                 on_loss: "Callable[[], None]" = lambda: None) -> None:
         self._outside = outside
         self._kept = kept
+        self._loop = loop
+        self._on_loss = on_loss
         self._socket: "_socket.socket | None" = None
+        self._pid = 0
         self._next = 0
 
     def open(self, socket: "_socket.socket", target: tuple[str, int]) -> int:
@@ -62,26 +68,40 @@ class Forwarder:
 
     def close(self, key: int) -> None:
         """The port is free when this returns; connections that are open go on."""
-        if self._socket:
-            self._tell(("close", key))
+        try:
+            if self._socket:
+                self._tell(("close", key))
+        except NetworkFailed:
+            pass                                          # whoever had it is gone
 
     def _tell(self, message: "tuple[Any, ...]", fds: tuple[int, ...] = ()) -> None:
         try:
             if self._socket is None:
-                self._socket = _fork(self._outside() if self._outside else None, self._kept)
+                self._socket, self._pid = _fork(self._outside() if self._outside else None, self._kept)
+                if self._loop:
+                    self._loop.watch(self._socket.fileno(), self._on_end)
             wire.send(self._socket, message, fds)
             answer, _ = wire.receive(self._socket)
         except OSError as error:
             raise NetworkFailed("publish a port", str(error)) from error
         if answer is None:
-            self._socket = None
             raise NetworkFailed("publish a port", "the process that forwards ports is gone")
 
+    def _on_end(self, _: int) -> None:
+        """Its answers are read where they are awaited; so this is its end."""
+        assert self._socket and self._loop
+        self._loop.forget(self._socket.fileno())
+        self._socket.close()
+        self._socket = None
+        os.waitpid(self._pid, 0)
+        self._on_loss()
 
-def _fork(outside: "Outpost | None", kept: int) -> "_socket.socket":
+
+def _fork(outside: "Outpost | None", kept: int) -> "tuple[_socket.socket, int]":
     ours, theirs = wire.pair()
     agent = os.getpid()
-    if not os.fork():
+    pid = os.fork()
+    if not pid:
         try:
             prctl(PR_SET_PDEATHSIG, process.SIGKILL)
             if os.getppid() != agent:
@@ -90,7 +110,7 @@ def _fork(outside: "Outpost | None", kept: int) -> "_socket.socket":
         finally:
             os._exit(1)
     theirs.close()
-    return ours
+    return ours, pid
 
 
 def _become(control: "_socket.socket", outside: "Outpost | None", kept: int) -> None:

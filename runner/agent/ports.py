@@ -78,6 +78,10 @@ class Ports:
             if one.key >= 0:
                 self._forwarder.close(one.key)
 
+    def forget(self) -> None:
+        """The forwarder is another one, which has nothing yet."""
+        self._bound.clear()
+
     # ---------------------------------------------------------------- one mapping
     def _bind(self, mapping: PortMapping, targets: tuple[str, str]) -> list[Bound]:
         wanted = (mapping.host_ip,) if mapping.host_ip else (_ANY[4], _ANY[6])

@@ -53,13 +53,14 @@ class Service:
         nft = Nft()
         names = Names()
         self._nets = outgoing.nets() if relay else ()
-        self._forwarder = Forwarder(outside.another if isinstance(outside, Outpost) else None, alive)
+        self._relay_port = 0                              # of what carries what goes outside, once it does
+        self._forwarder = Forwarder(outside.another if isinstance(outside, Outpost) else None, alive, loop, self._renew)
         self._bridges = Bridges(own, Netlink(), outside.mtu or survey.mtu_of(survey.uplink()))
         self._firewall = Firewall(f"pyup_{own}", nft.rules, beside=isinstance(outside, Outpost),
                                   relay_port=self._nets[0].getsockname()[1] if self._nets else 0)
         self._forwarding = Forwarding(say, None if isinstance(outside, Outpost) else Foreign(f"pyup_{own}", nft.rules))
         self.live = LiveNetworks(self.records, self._bridges, self._firewall, lambda: _routes(outside), self._prepare)
-        ports = Ports(self._forwarder, outside.socket, outside.first_port, outside.process)
+        self._ports = ports = Ports(self._forwarder, outside.socket, outside.first_port, outside.process)
         nameserver = Nameserver(loop, names, Resolver(loop, outside.socket))
         self._events = Events(root)
         self.keeper = Keeper(Parts(self.live, self._bridges, self._firewall, ports, names, nameserver, nft, self._members, ResolvConf(),
@@ -71,10 +72,23 @@ class Service:
         self._forwarding.prepare(record)
         if self._nets and not record.spec.internal:
             plumbing.apart(plumbing.route_marked, RELAY_MARK, _RELAY_TABLE)
-            self._forwarder.relay(self._nets)
-            for net in self._nets:
-                net.close()
-            self._nets = ()
+            self._relay()
+
+    def _relay(self) -> None:
+        self._relay_port = self._nets[0].getsockname()[1]
+        self._forwarder.relay(self._nets)
+        for net in self._nets:
+            net.close()
+        self._nets = ()
+
+    def _renew(self) -> None:
+        """The forwarder was killed: another one carries on, with what comes from now on."""
+        self._say("the process that forwards ports was killed, and is started again")
+        if self._relay_port:
+            self._nets = outgoing.nets(self._relay_port)
+            self._relay()
+        self._ports.forget()
+        self._rebind()
 
     def start(self) -> None:
         """Go on where an earlier agent was stopped: names and ports of what still lives, nothing of what does not."""

@@ -57,13 +57,19 @@ class Machine(Tool):
 
     def processes(self) -> list[str]:
         """Command lines of everything that runs in it, but for init and what lists them."""
-        own = os.readlink(f"/proc/{self._init}/ns/pid")
-        found = []
+        found = (_text(path / "cmdline").replace("\0", " ").replace("\n", " ") for path in self._living() if path.name != str(self._init))
+        return [words for words in found if words]
+
+    def pids(self, name: str) -> list[int]:
+        """Of processes that `ps` shows with this name, or one that begins so; not of those in containers."""
+        return [int(path.name) for path in self._living() if _text(path / "comm").startswith(name)]
+
+    def _living(self) -> list[Path]:
+        own, found = os.readlink(f"/proc/{self._init}/ns/pid"), []
         for path in Path("/proc").glob("[0-9]*"):
             try:
-                words = (path / "cmdline").read_text().replace("\0", " ").replace("\n", " ")
-                if path.name != str(self._init) and words and os.readlink(path / "ns/pid") == own:
-                    found.append(words)
+                if os.readlink(path / "ns/pid") == own:
+                    found.append(path)
             except OSError:
                 continue                                  # it has just ended
         return found
@@ -75,3 +81,10 @@ class Machine(Tool):
         found += [path for path in self._mounts() if path not in self.mounts]
         containers = self.root / "containers"
         return found + [str(path) for path in (containers.iterdir() if containers.exists() else ())]
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""                                         # it has just ended

@@ -5,6 +5,7 @@ Where there is no helper, the first command that needs a network says in one lin
 
 import os
 import shutil
+import signal
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from kernel.syscalls import MS_BIND, mount
 from tests.conftest import BUSYBOX
 from tests.examples.steps import Play, playing
 from tests.runner.agent.conftest import ground as ground
-from tests.runner.agent.ground import MACHINE, SERVER, Ground, name_server, tell_peer
+from tests.runner.agent.ground import MACHINE, SERVER, Ground, eventually, name_server, tell_peer
 from tests.tool import Tool
 from tests.users import ROOT, User
 
@@ -79,17 +80,21 @@ def test_the_guestbook_of_an_ordinary_user(ground: Ground, guestbook: Play, help
     for step in steps_until("plan"):
         guestbook.step(step)
     assert guestbook.pyup(f'exec -T web python3 -c "{ASK}"').ok().out == f"{MACHINE}\n"
-    assert running(guestbook.tool) == ({helper} if helper != "relay" else set())
+    assert set(running(guestbook.tool, *HELPERS)) == ({helper} if helper != "relay" else set())
+    for pid in running(guestbook.tool, "pyup-ports").values():
+        os.kill(pid, signal.SIGKILL)                      # another one carries on, without any command
+    guestbook.step({"curl": "web:8080/", "contains": "Welcome, Ada!"})
+    assert eventually(lambda: guestbook.pyup(f'exec -T web python3 -c "{ASK}"').out) == f"{MACHINE}\n"
 
 
-def running(tool: Tool) -> "set[str]":
-    """Which helpers the tool's user runs."""
-    found = set()
+def running(tool: Tool, *names: str) -> "dict[str, int]":
+    """Which of these the tool's user runs."""
+    found = {}
     for path in Path("/proc").glob("[0-9]*"):
         try:
-            name = Path((path / "cmdline").read_text().partition("\0")[0]).name
-            if tool.user and path.stat().st_uid == tool.user.uid and name in HELPERS:
-                found.add(name)
+            program, name = Path((path / "cmdline").read_text().partition("\0")[0]).name, (path / "comm").read_text().strip()
+            if tool.user and path.stat().st_uid == tool.user.uid and {program, name} & set(names):
+                found[program if program in names else name] = int(path.name)
         except OSError:
             continue                                      # it has just ended
     return found
