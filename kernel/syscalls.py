@@ -169,6 +169,15 @@ def prctl(option: int, arg2: int = 0, arg3: int = 0, arg4: int = 0, arg5: int = 
     return _check(_libc.prctl(option, arg2, arg3, arg4, arg5), "prctl", str(option))
 
 
+def setfsuid(uid: int) -> None:
+    """Of the thread. The call cannot say that it was refused."""
+    _libc.setfsuid(c_uint(uid))
+
+
+def setfsgid(gid: int) -> None:
+    _libc.setfsgid(c_uint(gid))
+
+
 def close_range(first: int, last: int = 0xFFFFFFFF, flags: int = 0) -> None:
     _check(_syscall(_NR_CLOSE_RANGE, c_uint(first), c_uint(last), c_uint(flags)), "close_range")
 

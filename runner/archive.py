@@ -76,6 +76,10 @@ def pack(files: "Files", path: str, name: str = "") -> "Iterator[bytes]":
     whole = path_stat(files, path)
     fd, own = _parent(files, path)
     named = name or ("." if path.endswith("/.") or own == "." else whole.name)
+    if files.user_namespace >= 0:
+        from runner.crossing import produced
+
+        return produced(files.user_namespace, lambda: _pack(fd, own, named))
     return _pack(fd, own, named)
 
 
@@ -185,4 +189,10 @@ def unpack(engine: "Engine", files: "Files", path: str, chunks: "Iterable[bytes]
     from store.extract import Policy, apply
 
     spot = files.writable(path)
-    apply(chunks, spot.fd, Policy(whiteouts=False, owner=owner, prefix=spot.path, owners=engine.store.root.owners))
+    policy = Policy(whiteouts=False, owner=owner, prefix=spot.path, owners=engine.store.root.owners)
+    if files.user_namespace >= 0:
+        from runner.crossing import consumed
+
+        consumed(files.user_namespace, chunks, lambda given: apply(given, spot.fd, policy))
+    else:
+        apply(chunks, spot.fd, policy)

@@ -14,6 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import TypeAlias
 
+    from runner.idrange import IdRange
     from store.digest import Digest
 
     Texts: TypeAlias = tuple[str, ...]
@@ -133,7 +134,8 @@ class ContainerSpec(Value):
 
 
 class Container(Value):
-    """A container that exists. id: 64 hex digits; image_id: what `spec.image` led to when it was made; runtime: what that image says."""
+    """A container that exists. id: 64 hex digits; image_id: what `spec.image` led to when it was made; runtime: what that image says.
+    ids: of its user namespace; None if that is the host's."""
 
     id: str
     name: str
@@ -141,6 +143,7 @@ class Container(Value):
     image_id: "Digest"
     spec: ContainerSpec
     runtime: Runtime
+    ids: "IdRange | None" = None
 
     @property
     def short_id(self) -> str:

@@ -3,6 +3,7 @@
 import os
 import posixpath
 
+from runner import idrange
 from runner.container import ContainerSpec, Mount, is_on_networks
 from runner.errors import InvalidOption
 from runner.limits import checked
@@ -20,12 +21,13 @@ _TRIES = 50
 
 
 def complete(engine: "Engine", spec: ContainerSpec, runtime: "Runtime") -> "tuple[str, str, ContainerSpec]":
-    """(ID, name, the spec with all its mounts). Raises InvalidOption, InvalidName, Missing."""
+    """(ID, name, the spec with all its mounts). Raises InvalidOption, InvalidName, Missing, InvalidSpec."""
     id = new_id()
     name = engine.checked_name(spec.name) if spec.name else _free_name(engine)
     if spec.auto_remove and spec.restart.name != "no":
         raise InvalidOption("restart policy", spec.restart.name, "makes no sense for a container that is removed when it ends")
     checked(spec.limits, spec.nano_cpus)
+    idrange.check(spec, rootless=engine.store.root.userxattr)
     mounts = tuple(_mount(mount) for mount in spec.mounts)
     own = {mount.target for mount in mounts}
     if len(own) < len(mounts):

@@ -22,7 +22,7 @@ _MODES = {
     "pid": ("host", "private", "service:", "container:"),
     "ipc": ("host", "private", "shareable", "none", "service:", "container:"),
     "uts": ("host", "private"),
-    "userns_mode": ("host",),
+    "userns_mode": ("host", "auto", "remap", "remap:"),
 }
 _MS = 1_000_000
 

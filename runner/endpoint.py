@@ -99,8 +99,10 @@ if TYPE_CHECKING:
     class Network(Protocol):
         """Who keeps the networks (the agent, seen from a command or a shim; a fake in tests). Modes `none`, `host`, `container:` need nobody."""
 
-        def attach(self, membership: Membership) -> Attachment:
-            """Put the container on its networks. An attachment of the same container that is left over is replaced, keeping its addresses.
+        def attach(self, membership: Membership, namespace: int = -1) -> Attachment:
+            """Put the container on its networks, in this network namespace if there is one already.
+
+            An attachment of the same container that is left over is replaced, keeping its addresses.
 
             Raises RunError: PortInUse, NetworkMissing, AddressInUse; nothing is left then.
             """

@@ -9,6 +9,7 @@ import time
 from functools import partial
 
 from kernel.paths import DIRECTORY, remove_tree
+from runner import idrange
 from runner.contact import Contact, reach
 from runner.container import Container, ContainerSpec, is_on_networks, process_of
 from runner.errors import Ambiguous, Conflict, InvalidName, InvalidOption, Missing, NameInUse, ShimLost
@@ -34,10 +35,7 @@ _GONE = ".gone"
 
 
 class Engine:
-    """connect: the user's zygote, with runner.shim as its shim. network: gives who keeps the networks; None: there are only `none` and `host`.
-
-    note: takes what a user should know that no answer says.
-    """
+    """connect: the user's zygote, with runner.shim as its shim. network: gives who keeps the networks; None: there are only `none` and `host`."""
 
     def __init__(self, store: "Store", connect: "Callable[[], Client]", network: "Callable[[], Network] | None" = None) -> None:
         self.store = store
@@ -46,7 +44,6 @@ class Engine:
         self._network: "Network | None" = None
         self.records = Records(store.root.path)
         self._volumes: "Volumes | None" = None
-        self.note: "Callable[[str], None]" = lambda text: None
 
     @property
     def network(self) -> "Network | None":
@@ -144,7 +141,7 @@ class Engine:
         try:
             for one in (image.id, *used_images(self, spec)):
                 self.store.images.hold(one, owner_of(id))
-            self._record(container)
+            container = self._record(container)
         except BaseException:
             self._forget(container)
             raise
@@ -153,7 +150,7 @@ class Engine:
         self._emit(container, "create")
         return container
 
-    def _record(self, container: Container) -> None:
+    def _record(self, container: Container) -> Container:
         spec = container.spec
         with self.records:
             taken = self.records.named(container.name)
@@ -164,7 +161,16 @@ class Engine:
                     self.volumes.create(mount.source, driver=mount.driver or spec.volume_driver or "local", options=mount.driver_options,
                                         labels=mount.labels, anonymous=mount.anonymous)
                     self.records.use_volume(mount.source, container.id)
+            if spec.userns_mode not in idrange.HOST:
+                container = container._replace(ids=self._allot(spec.userns_mode))
             self.records.add(container)
+        return container
+
+    def _allot(self, mode: str) -> "idrange.IdRange":
+        from runner.network import root_id
+
+        others = (one.ids for one in self.records.containers() if one.ids)
+        return idrange.allot(mode, others, idrange.read("/etc/subuid"), idrange.read("/etc/subgid"), int(root_id(self.store.root.path), 16))
 
     def rename(self, container: Container, name: str) -> Container:
         name = self.checked_name(name)

@@ -42,6 +42,7 @@ class Files:
         self._fds: list[int] = []
         self._lock = -1
         self._stopped = False
+        self.user_namespace = -1                          # fd of the one in which the owners of the files are what the container says; -1: ours
 
     def __enter__(self) -> "Files":
         place = self._engine.place(self._container.id)
@@ -63,6 +64,9 @@ class Files:
             return False
         try:
             self._fds.append(os.open(f"/proc/{state.pid}/root", _DIRECTORY | os.O_CLOEXEC))
+            if self._container.ids:
+                self.user_namespace = os.open(f"/proc/{state.pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+                self._fds.append(self.user_namespace)
         except FileNotFoundError:
             return False
         return True

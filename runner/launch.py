@@ -51,7 +51,8 @@ def begin(engine: "Engine", container: Container, lock: int, *, attached: bool, 
         sources, images, contents = sources_of(engine, container, runtime.lowerdirs)
         pid, ipc, uts = (_namespace(engine, getattr(spec, f"{kind}_mode"), kind, fds) for kind in ("pid", "ipc", "uts"))
         shm = _namespace(engine, spec.ipc_mode, "mnt", fds)
-        net = _join(engine, container)
+        users, own_network = _user_namespace(container, fds)
+        net = _join(engine, container, own_network)
         if net.fd >= 0:
             fds.append(net.fd)
         try:
@@ -59,7 +60,8 @@ def begin(engine: "Engine", container: Container, lock: int, *, attached: bool, 
             if spec.auto_remove:
                 _fresh_work(place)
             found = Found(runtime.lowerdirs or (_empty(place),), place.fs, place.work, place.path, net.hostname, net.mode, spec.auto_remove,
-                          pid, ipc, uts, shm if isinstance(shm, int) else -1, sources, images, contents)
+                          pid, ipc, uts, shm if isinstance(shm, int) else -1, sources, images, contents,
+                          users)
             order = _order(engine, container, lock, lower(container, found), before, net, attached, reaper, console_size)
             fds.append(order.home)
             return _ask(engine, container, order)
@@ -181,7 +183,18 @@ def _of_container(engine: "Engine", id: str, kind: str) -> int:
     return os.open(f"/proc/{state.pid}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC)
 
 
-def _join(engine: "Engine", container: Container) -> Net:
+def _user_namespace(container: Container, fds: "list[int]") -> "tuple[str | int, int]":
+    """(a new one for each start, with the ids that the container keeps; the network namespace that goes with it, or -1)."""
+    if not container.ids:
+        return "host", -1
+    from sandbox.idmap import make_namespaces
+
+    fds += make_namespaces(*container.ids.maps())
+    return fds[-2], fds[-1]
+
+
+def _join(engine: "Engine", container: Container, namespace: int = -1) -> Net:
+    """namespace: fd of the network namespace to be used, if it is one of its own."""
     spec = container.spec
     hostname = spec.hostname or (os.uname().nodename if spec.uts_mode == "host" or spec.network_mode == "host" else container.short_id)
     if spec.network_mode == "host":
@@ -197,7 +210,7 @@ def _join(engine: "Engine", container: Container) -> Net:
     wanted = Membership(
         container.id, container.name, hostname, spec.endpoints or (Endpoint(_BRIDGE),), (*spec.ports, *_published(container)), spec.domainname,
         spec.extra_hosts, spec.dns, spec.dns_search, spec.dns_options)
-    attachment = engine.network.attach(wanted)
+    attachment = engine.network.attach(wanted, namespace)
     return Net(attachment.namespace, attachment.namespace, hostname, attachment.hosts, attachment.resolv_conf, attachment)
 
 

@@ -31,6 +31,7 @@ class Found(Value):
 
     sources: target of a volume -> its directory; images: target of an image mount -> lower directories; contents: target of a File -> bytes.
     network, pid, ipc, uts: as SandboxSpec has them. shm: fd of the mount namespace whose /dev/shm is shared. hostname: as decided.
+    user_namespace: as SandboxSpec has it.
     """
 
     lower: "Texts"
@@ -47,6 +48,7 @@ class Found(Value):
     sources: "Mapping[str, str]" = {}
     images: "Mapping[str, Texts]" = {}
     contents: "Mapping[str, bytes]" = {}
+    user_namespace: "str | int" = "host"
 
 
 def lower(container: Container, found: Found) -> SandboxSpec:
@@ -59,10 +61,19 @@ def lower(container: Container, found: Found) -> SandboxSpec:
         network=found.network, pid=found.pid, ipc=found.ipc, uts=found.uts,
         cgroup_namespace="host" if spec.cgroupns_mode == "host" else "private",
         capabilities=capabilities.select(spec.cap_add, spec.cap_drop), seccomp=spec.seccomp, no_new_privileges=spec.no_new_privileges,
-        readonly_root=spec.read_only, rlimits=spec.ulimits, limits=spec.limits, cgroup=container.short_id, sysctls=spec.sysctls,
+        readonly_root=spec.read_only, rlimits=spec.ulimits, limits=spec.limits, cgroup=container.short_id, sysctls=_sysctls(container, found),
         terminal=(spec.console_size if spec.console_size != (0, 0) else (24, 80)) if spec.tty else None, init=spec.init,
         oom_score_adj=spec.oom_score_adj, masked=spec.masked, privileged=spec.privileged, devices=spec.devices,
-        shm_size=0 if spec.ipc_mode == "none" else spec.shm_size or _SHM)
+        shm_size=0 if spec.ipc_mode == "none" else spec.shm_size or _SHM,
+        user_namespace=found.user_namespace, outer_root=(container.ids.uid, container.ids.gid) if container.ids else (0, 0))
+
+
+def _sysctls(container: Container, found: Found) -> "tuple[tuple[str, str], ...]":
+    """What it asks for; in a user namespace of its own also what else is done from outside, where these ids are not known."""
+    spec = container.spec
+    if not container.ids or spec.network_mode == "host" or spec.network_mode.startswith("container:"):
+        return spec.sysctls
+    return (*((("net.ipv4.ip_unprivileged_port_start", "0"), ("net.ipv4.ping_group_range", f"0 {container.ids.size - 1}"))), *spec.sysctls)
 
 
 def environment(process: Process, hostname: str, *, terminal: bool) -> "tuple[tuple[str, str], ...]":

@@ -52,7 +52,7 @@ class Order(Value):
     networks: bool = False                                # whoever keeps the networks is to be told of its end
 
 
-NAMESPACES = ("network", "pid", "ipc", "uts", "cgroup_namespace")
+NAMESPACES = ("network", "pid", "ipc", "uts", "cgroup_namespace", "user_namespace")
 _KINDS = form.kinds(SandboxSpec, ExecSpec, State, Order, Connection, PortMapping, Healthcheck, LogOptions, Restart, *sandbox_spec.MOUNTS.values(),
                     sandbox_spec.Directory, sandbox_spec.Device, sandbox_spec.Limits, sandbox_spec.Rlimit)
 

@@ -10,6 +10,7 @@ from runner.container import Container, ContainerSpec, File, Mount
 from runner.endpoint import Endpoint, PortMapping
 from runner.errors import RecordsTooNew
 from runner.form import from_bytes, kinds, to_bytes
+from runner.idrange import IdRange
 from runner.upkeep import Healthcheck, LogOptions, Restart
 from runner.volume import Volume
 from sandbox.spec import Device, Limits, Rlimit
@@ -24,8 +25,8 @@ else:
     import _sqlite3
 
 VERSION = 1
-_KINDS = kinds(Container, ContainerSpec, File, Mount, Endpoint, PortMapping, Healthcheck, LogOptions, Restart, Volume, Device, Limits, Rlimit,
-               Runtime)
+_KINDS = kinds(Container, ContainerSpec, IdRange, File, Mount, Endpoint, PortMapping, Healthcheck, LogOptions, Restart, Volume, Device, Limits,
+               Rlimit, Runtime)
 _SCHEMA = (
     "CREATE TABLE container (id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, created INTEGER NOT NULL, value BLOB NOT NULL) WITHOUT ROWID",
     "CREATE TABLE volume (name TEXT PRIMARY KEY, created INTEGER NOT NULL, value BLOB NOT NULL) WITHOUT ROWID",

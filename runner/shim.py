@@ -104,7 +104,7 @@ class Shim:
         spec = order.spec
         if not self._needs_group():
             spec = spec._replace(cgroup="")
-        if spec.network == "none":
+        if spec.network == "none" and spec.user_namespace == "host":      # else it is to belong to that namespace
             spec = spec._replace(network=self._own_network())
         opened: list[int] = []
         try:

@@ -60,6 +60,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import NoReturn
 
+    from sandbox.account import Account
+
 _CLONE = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC
 _JOIN_SESSION_KEYRING = 1
 _SHM_DEFAULT = 64 * MIB
@@ -70,7 +72,7 @@ def live(control: "_socket.socket", machine: Machine, shape: Shape) -> "NoReturn
     """The whole life of a unit. Failures are told on `control`; its closing by execve says that the command runs."""
     unit = None
     try:
-        unit = _Unit(machine, shape, keep_only(control))
+        unit = Birth(machine, shape, keep_only(control))
         unit.prepare()
         unit.run()
     except BaseException as error:
@@ -120,7 +122,7 @@ def _rehearse() -> None:
     setns(os.open("/proc/self/ns/mnt", os.O_RDONLY), CLONE_NEWNS)
 
 
-class _Unit:
+class Birth:
     """State of the one unit that this process is."""
 
     __slots__ = ("_control", "_fds", "_home", "_machine", "_program", "_shape", "_spec", "_stage", "_targets", "step")
@@ -222,18 +224,35 @@ class _Unit:
         if not data:
             os._exit(0)
         packed, self._program = marshal.loads(data)
-        self._spec = spec = wire.unpack(packed, self._fds)
+        self._spec = wire.unpack(packed, self._fds)
+        self.go()
+
+    def go(self) -> "NoReturn":
+        """Become what the spec says."""
+        self._join()
+        if self._spec.cgroup_namespace == "private":
+            unshare(CLONE_NEWCGROUP)
+        self._mount_cgroups()
+        root_fd, upper_fd, dev_fd, who = self._furnish()
+        self._depart(root_fd, upper_fd, dev_fd, who)
+
+    def _join(self) -> None:
+        """The namespaces that come by fd, and what shows them."""
         self.step = "join the namespaces"
-        for fd, flag in joined(spec):
-            setns(fd, flag)
+        self.enter_namespaces()
         if not self._shape.namespaces & CLONE_NEWPID:
             self._mount_proc()
         if not self._shape.namespaces & CLONE_NEWNET:
             self._mount_sys()
-        if spec.cgroup_namespace == "private":
-            unshare(CLONE_NEWCGROUP)
-        self._mount_cgroups()
-        root_fd, upper_fd, sources = self._open_sources()
+
+    def enter_namespaces(self) -> None:
+        for fd, flag in joined(self._spec):
+            setns(fd, flag)
+
+    def _furnish(self) -> "tuple[int, int, int, Account]":
+        """Mount the root and all that is in it: (it, its upper directory or -1, its /dev, who the command is to be)."""
+        spec = self._spec
+        root_fd, upper_fd, sources = self.open_sources()
         self.step = "mount the root"
         put(root_fd, self._stage, b"root", attributes(spec.rootfs), propagation=MS_PRIVATE, recursive=True)
         upper = spec.rootfs.upper if isinstance(spec.rootfs, Overlay) else "" if spec.rootfs.readonly else spec.rootfs.path
@@ -244,15 +263,19 @@ class _Unit:
         size = content_size(spec.mounts)
         for operation in by_depth(spec.mounts):
             mounter.perform(operation, sources.get(id(operation), -1), size)
+        self.step = "look up the user"
+        who = account.find(root_fd, spec.user, spec.groups)
+        self._settle(targets)
+        return root_fd, upper_fd, dev_fd, who
+
+    def _depart(self, root_fd: int, upper_fd: int, dev_fd: int, who: "Account") -> "NoReturn":
+        spec = self._spec
         streams = self._fds[:3]
         if spec.terminal:
             self.step = "make the terminal"
             outer, inner = open_terminal(dev_fd, *spec.terminal, console=True)
             wire.send(self._control, ("terminal",), (outer,))
             streams = [inner] * 3
-        self.step = "look up the user"
-        who = account.find(root_fd, spec.user, spec.groups)
-        self._settle(targets)
         self.step = "enter the root"
         os.fchdir(root_fd)
         pivot_root(b".", b".")
@@ -274,7 +297,7 @@ class _Unit:
             departure.execute_below_init(spec, environment, image)
         departure.execute(spec, environment)
 
-    def _open_sources(self) -> tuple[int, int, dict[int, int]]:
+    def open_sources(self) -> tuple[int, int, dict[int, int]]:
         """(root, upper directory or -1, operation's id -> its detached mount), opened as the caller of the sandbox sees its files."""
         spec, caller = self._spec, self._fds[3]
         self.step = "enter the caller's mount namespace"

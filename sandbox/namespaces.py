@@ -10,11 +10,13 @@ from sandbox.spec import ExecSpec, SandboxSpec
 
 
 class Shape(Value):
-    """namespaces: CLONE_NEW* flags, 0 for a visitor. bounding: the capability bounding set. masked: paths of /proc and /sys are hidden."""
+    """namespaces: CLONE_NEW* flags, 0 for a visitor. bounding: the capability bounding set. masked: paths of /proc and /sys are hidden.
+    mapped: in a user namespace of its own, which owns the others."""
 
     namespaces: int
     bounding: int = DEFAULT
     masked: bool = True
+    mapped: bool = False
 
 
 PRIVATE = Shape(CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET)
@@ -29,7 +31,7 @@ def shape_of(spec: SandboxSpec) -> Shape:
     flags = CLONE_NEWNS | (CLONE_NEWNET if spec.network == "none" else 0)
     for name, flag in _CHOICES:
         flags |= flag if getattr(spec, name) == "private" else 0
-    return Shape(flags, bounding, spec.masked and not spec.privileged)
+    return Shape(flags, bounding, spec.masked and not spec.privileged, isinstance(spec.user_namespace, int))
 
 
 def visitor_of(spec: ExecSpec) -> Shape:

@@ -36,6 +36,13 @@ def bound(mask: int, last: int) -> None:
             prctl(PR_CAPBSET_DROP, number)
 
 
+def become_root() -> None:
+    """Of a user namespace that was just entered, in which we are nobody yet."""
+    os.setgroups(())
+    os.setresgid(0, 0, 0)
+    os.setresuid(0, 0, 0)
+
+
 def own_streams(fds: list[int], uid: int, gid: int) -> None:
     """Pipes and terminals become the user's, so that it can open /dev/stdout; files and foreign terminals stay what they are."""
     if not uid:

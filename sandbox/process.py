@@ -16,6 +16,7 @@ from sandbox.command import failure
 from sandbox.errors import SandboxError
 from sandbox.inside import live
 from sandbox.machine import Machine
+from sandbox.mapped import live as live_as_mapped
 from sandbox.namespaces import Shape, held_by, shape_of, visitor_of
 from sandbox.seccomp_profile import default_program
 from sandbox.spec import NO_LIMITS, ExecSpec, SandboxSpec
@@ -26,9 +27,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import _socket
     from collections.abc import Callable, Sequence
-    from typing import Any
+    from typing import Any, NoReturn
 
     from sandbox.emulation import Supervisor
+
 
 
 _PID_SIZE, _ERROR_SIZE = 4, 8      # what the program of init.py says
@@ -99,8 +101,20 @@ class Unit:
         self.pid, self.pidfd = pid, pidfd_open(pid)
         self.unborn = ""
 
+    def _meet(self) -> None:
+        """Who was to bear it has ended: it will not be born any more, or has been and was not heard of yet; then it is ours to end."""
+        while self.unborn:
+            message, fds = self.hear()
+            for fd in fds:
+                os.close(fd)
+            if message is None:
+                return
+        self.kill()
+
     def bury(self) -> Ended:
         """Wait for its end (at once if the pidfd is readable), free what it held, and take its stubs out of the upper directory."""
+        if self.unborn:
+            self._meet()
         _, status, usage = os.wait4(self.pid, 0)
         os.close(self.pidfd)
         self.control.close()
@@ -132,9 +146,9 @@ class Maker:
 
     def prepare(self, shape: Shape, *, cgroup_fd: int = -1) -> Unit:
         """A new unit of `shape`. It prepares itself while the caller goes on."""
-        life = live if shape.namespaces else live_as_visitor
+        life = _life_of(shape)
         ours, theirs = wire.pair()
-        pid, pidfd = clone3(shape.namespaces, cgroup_fd)
+        pid, pidfd = clone3(0 if shape.mapped else shape.namespaces, cgroup_fd)
         if not pid:
             life(theirs, self.machine, shape)
         theirs.close()
@@ -158,11 +172,11 @@ class Maker:
         spec = wire.unpack(packed, fds)
         shape = shape_of(spec)
         group, warning = self._group(spec)
-        unit = None
+        unit: Unit | None = None
         try:
-            if isinstance(spec.pid, int) or (group and group.fd >= 0):
+            if isinstance(spec.pid, int) or shape.mapped or (group and group.fd >= 0):
                 unit = self.prepare(shape, cgroup_fd=group.fd if group else -1)
-                if isinstance(spec.pid, int):
+                if isinstance(spec.pid, int) or shape.mapped:
                     unit.name(spec.argv[0])
             else:
                 unit = (take or self.take)(shape) or self.prepare(shape)
@@ -206,7 +220,8 @@ class Maker:
 
     def _group(self, spec: SandboxSpec) -> "tuple[Group | None, str]":
         """(the cgroup that `spec` needs, what of its limits cannot be had here)."""
-        powerful = not self.machine.rootless and not spec.privileged and bool(held_by(spec) & SYS_ADMIN)
+        mapped = isinstance(spec.user_namespace, int)         # what it can do there ends at its own namespaces
+        powerful = not self.machine.rootless and not mapped and not spec.privileged and bool(held_by(spec) & SYS_ADMIN)
         if not spec.cgroup and spec.limits == NO_LIMITS and not powerful:
             return None, ""
         self._serial += 1
@@ -240,6 +255,12 @@ class Maker:
         finally:
             if meeting:
                 meeting.close()
+
+
+def _life_of(shape: Shape) -> "Callable[[_socket.socket, Machine, Shape], NoReturn]":
+    if shape.mapped:
+        return live_as_mapped
+    return live if shape.namespaces else live_as_visitor
 
 
 _programs: dict[int, bytes] = {}

@@ -149,6 +149,8 @@ class SandboxSpec(Value):
     groups:     additional groups, names or numbers.
     network:    "none" (a namespace with nothing but lo), "host", or an fd of a namespace.
     pid, ipc, uts, cgroup_namespace: "private", "host", or an fd of a namespace.
+    user_namespace: "host" (the zygote's), or an fd of one below it: the sandbox's root is then nobody outside, and files keep the owners they have on
+                disk (sandbox.idmap). outer_root: its (uid, gid) there.
     seccomp:    "default", "unconfined", or a compiled program (sandbox.seccomp_json.load gives one).
     cgroup:     name of the cgroup below the tool's own, made for it and removed after it; "" with limits: a name is found.
     terminal:   (rows, columns) of a TTY; stdin, stdout and stderr are then it.
@@ -190,6 +192,8 @@ class SandboxSpec(Value):
     shm_size: int = 64 * MIB
     umask: int = 0o022
     owners: str | int = ""
+    user_namespace: str | int = "host"
+    outer_root: tuple[int, int] = (0, 0)
 
     def check(self) -> "SandboxSpec":
         """Itself; raises InvalidSpec for what no kernel would take, so that it is said before anything is started."""
@@ -200,6 +204,8 @@ class SandboxSpec(Value):
         for name in (self.hostname, self.domainname):
             if "\0" in name or len(name.encode()) > 64:
                 raise InvalidSpec("host name", path=name.replace("\0", "\\0"), reason="is longer than 64 bytes, or none")
+        if isinstance(self.user_namespace, int) and isinstance(self.pid, int):
+            raise InvalidSpec("process numbers", reason="of another sandbox cannot be shared from a user namespace of its own")
         return self
 
 

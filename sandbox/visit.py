@@ -13,6 +13,7 @@ from kernel.syscalls import (
     CLONE_NEWNET,
     CLONE_NEWNS,
     CLONE_NEWPID,
+    CLONE_NEWUSER,
     CLONE_NEWUTS,
     PR_SET_PDEATHSIG,
     RESOLVE_NO_SYMLINKS,
@@ -23,6 +24,7 @@ from kernel.syscalls import (
 )
 from kernel.value import plain
 from sandbox import account, departure, init, privileges, wire
+from sandbox.capabilities import ALL
 from sandbox.errors import SandboxError
 from sandbox.inside import keep_only, tell_failure
 from sandbox.limits import adjust_oom_score
@@ -36,7 +38,8 @@ if TYPE_CHECKING:
     import _socket
     from typing import NoReturn
 
-_NAMESPACES = {"mnt": CLONE_NEWNS, "pid": CLONE_NEWPID, "net": CLONE_NEWNET, "ipc": CLONE_NEWIPC, "uts": CLONE_NEWUTS, "cgroup": CLONE_NEWCGROUP}
+_NAMESPACES = {"mnt": CLONE_NEWNS, "pid": CLONE_NEWPID, "net": CLONE_NEWNET, "ipc": CLONE_NEWIPC, "uts": CLONE_NEWUTS, "cgroup": CLONE_NEWCGROUP,
+               "user": CLONE_NEWUSER}
 _SIGKILL = 9
 
 
@@ -64,7 +67,7 @@ def live(control: "_socket.socket", machine: Machine, shape: Shape) -> "NoReturn
             adjust_oom_score(spec.oom_score_adj)          # while /proc still shows this process
             spec = spec._replace(oom_score_adj=0)
         step = "enter the sandbox"
-        setns(fds[3], _foreign(fds[3]))                   # the pid namespace: for children only
+        mapped = _enter(fds[3], fds[:3])
         root = os.open("/", os.O_PATH | os.O_DIRECTORY)
         streams = fds[:3]
         if spec.terminal:
@@ -78,7 +81,7 @@ def live(control: "_socket.socket", machine: Machine, shape: Shape) -> "NoReturn
         step = "enter the working directory"
         departure.enter_directory(spec.cwd)
         step = "drop privileges"
-        departure.become(spec, who, streams, program, machine, held_by(spec), shape.bounding, fds[4] if len(fds) > 4 else -1)
+        departure.become(spec, who, streams, program, machine, held_by(spec), ALL if mapped else shape.bounding, fds[4] if len(fds) > 4 else -1)
         step = "execute"
         departure.execute_in_joined_pids(spec, departure.environment_of(spec, who), image)
     except BaseException as error:
@@ -98,13 +101,28 @@ def _rehearse() -> None:
     capget()
 
 
-def _foreign(pidfd: int) -> int:
-    """Flags of the namespaces in which the process is and we are not: one's own cannot always be entered again."""
+def _enter(pidfd: int, streams: list[int]) -> bool:
+    """Join the namespaces in which the process is and we are not (one's own cannot always be entered again): the pid namespace for children only.
+
+    Whether it has a user namespace of its own: then we are its root, with every capability in it and in the bounding set.
+    """
     with open(f"/proc/self/fdinfo/{pidfd}") as file:
         pid = next(int(line.split()[1]) for line in file if line.startswith("Pid:"))
     if pid <= 0:
         raise SandboxError("enter the sandbox", reason="it has ended")
-    return _foreign_of(str(pid))
+    flags = _foreign_of(str(pid))
+    if flags & CLONE_NEWUSER:
+        privileges.own_streams(streams, _outer_root(pid, "uid_map"), _outer_root(pid, "gid_map"))
+    setns(pidfd, flags)
+    if flags & CLONE_NEWUSER:
+        privileges.become_root()
+    return bool(flags & CLONE_NEWUSER)
+
+
+def _outer_root(pid: int, name: str) -> int:
+    """What we call the id 0 of the process."""
+    with open(f"/proc/{pid}/{name}") as file:
+        return next((int(outside) for inside, outside, _ in map(str.split, file) if inside == "0"), 0)
 
 
 def _foreign_of(pid: str) -> int:

@@ -83,7 +83,7 @@ def receive(sock: "_socket.socket") -> "tuple[tuple[Any, ...] | None, list[int]]
 _FIELDS = SandboxSpec._fields
 _ROOTFS, _MOUNTS, _RLIMITS, _LIMITS, _DEVICES = (_FIELDS.index(name) for name in ("rootfs", "mounts", "rlimits", "limits", "devices"))
 _EXEC_RLIMITS = ExecSpec._fields.index("rlimits")
-_FDS = tuple(_FIELDS.index(name) for name in ("network", "pid", "ipc", "uts", "cgroup_namespace", "owners"))
+_FDS = tuple(_FIELDS.index(name) for name in ("network", "pid", "ipc", "uts", "cgroup_namespace", "owners", "user_namespace"))
 
 
 def pack(spec: SandboxSpec, first: int) -> "tuple[tuple[Any, ...], list[int], list[int]]":

@@ -53,8 +53,8 @@ def make(nft: Nft) -> Cell:
         return Cell(fd, nft)
 
 
-def adopt(fd: int, nft: Nft, dns_port: int) -> Cell:
-    """The cell of a container that an earlier agent has attached; takes the fd over."""
+def adopt(fd: int, nft: Nft, dns_port: int = 0) -> Cell:
+    """The cell of a container that an earlier agent has attached, or of a new namespace that somebody else has made; takes the fd over."""
     with namespace.within(fd):
         return Cell(fd, nft, dns_port)
 

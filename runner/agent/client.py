@@ -48,8 +48,8 @@ class Agent:
         self._say = say or self.notices.append
 
     # ---------------------------------------------------------------- containers
-    def attach(self, membership: Membership) -> Attachment:
-        (connections, ports, hosts, resolv_conf), fds = self._ask("attach", membership)
+    def attach(self, membership: Membership, namespace: int = -1) -> Attachment:
+        (connections, ports, hosts, resolv_conf), fds = self._ask("attach", membership, sent=(namespace,) if namespace >= 0 else ())
         return Attachment(fds[0], connections, ports, hosts, resolv_conf)
 
     def detach(self, container: str) -> None:
@@ -150,21 +150,21 @@ class Agent:
         self._fingerprint = self._fingerprint or fingerprint()
         return self._fingerprint
 
-    def _ask(self, verb: str, *arguments: "Any") -> "tuple[Any, list[int]]":
-        """(value, descriptors). An agent that left just now is started again, one of another version is replaced."""
+    def _ask(self, verb: str, *arguments: "Any", sent: tuple[int, ...] = ()) -> "tuple[Any, list[int]]":
+        """(value, descriptors). sent: those that go with it. An agent that left just now is started again, one of another version is replaced."""
         if self._process != os.getpid():
             self._lock = allocate_lock()
             self.close()                                  # our copy of it; the parent goes on with its own
             self._process = os.getpid()
         with self._lock:
-            return self._exchange(verb, arguments)
+            return self._exchange(verb, arguments, sent)
 
-    def _exchange(self, verb: str, arguments: "tuple[Any, ...]") -> "tuple[Any, list[int]]":
+    def _exchange(self, verb: str, arguments: "tuple[Any, ...]", sent: tuple[int, ...]) -> "tuple[Any, list[int]]":
         request = self._request(verb, arguments)
         for _ in range(_TRIES):
             socket = self._socket = self._socket or _dial(self._path()) or self._start()
             try:
-                wire.send(socket, request)
+                wire.send(socket, request, sent)
                 answer, fds = wire.receive(socket)
             except (BrokenPipeError, ConnectionResetError):
                 answer, fds = None, []

@@ -106,7 +106,7 @@ class Keeper:
         self._spare: list[Cell] = []
 
     # ---------------------------------------------------------------- attach and detach
-    def attach(self, wanted: Membership, *, build: bool = False, own: NetworkSpec | None = None) -> Result:
+    def attach(self, wanted: Membership, *, namespace: int = -1, build: bool = False, own: NetworkSpec | None = None) -> Result:
         """As Network.attach in runner.endpoint. build: it is a step; own: on this network, that only steps are on."""
         wanted = check(wanted)
         before = self._attached.get(wanted.container)
@@ -116,7 +116,7 @@ class Keeper:
         live = self._parts.live
         found = tuple(live.own(own) if own else live.require(one.network) for one in wanted.endpoints)
         seats = arrange(wanted.name, tuple((live.realise(record), one) for record, one in zip(found, wanted.endpoints)))
-        attached = _Attached(wanted, self._take_cell(), build=build)
+        attached = _Attached(wanted, self._take_cell() if namespace < 0 else cells.adopt(os.dup(namespace), self._parts.nft), build=build)
         try:
             for seat in seats:
                 self._join(attached, seat, kept.get(seat.record.id))

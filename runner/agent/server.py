@@ -29,12 +29,13 @@ _PASSING = ("attach", "connect", "acquire")               # verbs that have to d
 
 
 class _Client:
-    __slots__ = ("builds", "expects", "socket")
+    __slots__ = ("builds", "expects", "given", "socket")
 
     def __init__(self, socket: "_socket.socket") -> None:
         self.socket = socket
         self.builds: set[str] = set()                     # namespaces of steps, which it alone has use for
         self.expects = False                              # to take such
+        self.given: list[int] = []                        # descriptors that came with its request
 
 
 class Server:
@@ -85,6 +86,7 @@ class Server:
             if request is None:
                 self._hang_up(client)
                 return
+            client.given = fds
             answer, sent = self._answer(client, request)
             if request[0] in _TOLD:
                 return
@@ -143,7 +145,7 @@ class Server:
         return None, ()
 
     def _on_attach(self, client: _Client, wanted: Membership) -> "tuple[Any, tuple[int, ...]]":
-        result = self._service.keeper.attach(wanted)
+        result = self._service.keeper.attach(wanted, namespace=client.given[0] if client.given else -1)
         return (result.connections, result.ports, result.hosts, result.resolv_conf), (result.namespace,)
 
     def _on_detach(self, client: _Client, container: str) -> "tuple[Any, tuple[int, ...]]":

@@ -73,7 +73,7 @@ OPTIONS = (
     Option("--pid", VALUE, "pid namespace: host, or container:NAME", "MODE"),
     Option("--ipc", VALUE, "ipc namespace: host, private, shareable, none, or container:NAME", "MODE"),
     Option("--uts", VALUE, "uts namespace: host", "MODE"),
-    Option("--userns", VALUE, "user namespace", choices=("host",)),
+    Option("--userns", VALUE, "user namespace: host, auto (ids of its own), remap, or remap:USER (those of USER)", "MODE"),
     Option("--cgroupns", VALUE, "cgroup namespace", choices=("host", "private")),
     Option("--cgroup-parent", VALUE, "cgroup below which it runs", "PATH"),
     Option("-m --memory", VALUE, "memory it may use", "SIZE"),
