@@ -35,7 +35,10 @@ _GONE = ".gone"
 
 
 class Engine:
-    """connect: the user's zygote, with runner.shim as its shim. network: gives who keeps the networks; None: there are only `none` and `host`."""
+    """connect: the user's zygote, with runner.shim as its shim. network: gives who keeps the networks; None: there are only `none` and `host`.
+
+    note: takes what a user should know that no answer says.
+    """
 
     def __init__(self, store: "Store", connect: "Callable[[], Client]", network: "Callable[[], Network] | None" = None) -> None:
         self.store = store
@@ -44,6 +47,7 @@ class Engine:
         self._network: "Network | None" = None
         self.records = Records(store.root.path)
         self._volumes: "Volumes | None" = None
+        self.note: "Callable[[str], None]" = lambda text: None
 
     @property
     def network(self) -> "Network | None":
