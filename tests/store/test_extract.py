@@ -121,6 +121,26 @@ def test_group_of_a_set_group_id_directory_is_not_inherited(place: Place) -> Non
     assert os.stat(place.inside / "d/s").st_mode & 0o7777 == 0o755
 
 
+@pytest.mark.parametrize("mask", [0, 0o022, 0o077, 0o777])
+def test_modes_are_those_of_the_archive_whatever_the_umask(place: Place, mask: int) -> None:
+    modes = (0, 0o400, 0o600, 0o644, 0o666, 0o755, 0o777, 0o1644, 0o2755, 0o4711)
+    before = os.umask(mask)
+    try:
+        place.unpack(*(member(f"{mode:o}", content=b"x", mode=mode) for mode in modes))
+    finally:
+        os.umask(before)
+    assert [os.stat(place.inside / f"{mode:o}").st_mode & 0o7777 for mode in modes] == list(modes)
+
+
+@needs_root
+def test_files_in_a_set_group_id_directory_that_was_there_keep_their_own_group(place: Place) -> None:
+    (place.inside / "d").mkdir()
+    os.chown(place.inside / "d", 0, 7)
+    os.chmod(place.inside / "d", 0o2755)
+    place.unpack(member("a"), member("d/a"), member("d/b", uid=3, gid=4), member("d/c"))
+    assert [os.stat(place.inside / name).st_gid for name in ("a", "d/a", "d/b", "d/c")] == [0, 0, 4, 0]
+
+
 def test_later_entry_of_a_name_counts(place: Place) -> None:
     place.unpack(member("a", content=b"1"), member("a", content=b"2"), member("b"), member("b", SYM, link="a"), member("c", SYM, link="a"),
                  member("c/", DIR), member("c/x"), member("e/f"), member("e", content=b"file"))
