@@ -34,6 +34,8 @@ def export(engine: "Engine", container: "Container", directory: str) -> None:
     for mode in (spec.pid_mode, spec.ipc_mode, spec.network_mode):
         if mode.startswith("container:"):
             raise InvalidOption("namespace", mode, "is another container's, and cannot be put into a bundle")
+    if container.ids:
+        raise InvalidOption("user namespace", spec.userns_mode, "cannot be put into a bundle")
     volumes, images, contents = sources_of(engine, container, layers)
     files = f"{directory}/files"
     os.mkdir(files, 0o755)

@@ -27,7 +27,7 @@ from sandbox import wire
 from sandbox.cgroup import Group
 from sandbox.errors import KINDS, SandboxError
 from sandbox.namespaces import JOINED
-from sandbox.network import bring_up_loopback
+from sandbox.network import NO_LOOPBACK, bring_up_loopback
 from sandbox.spec import NO_LIMITS, Limits
 from store.events import Events
 
@@ -132,7 +132,8 @@ class Shim:
         """fd of a network namespace with nothing but a loopback. This process stays in it too: going back is not for ordinary users."""
         if self._network < 0:
             unshare(CLONE_NEWNET)
-            bring_up_loopback()
+            if not bring_up_loopback():
+                self.state = self.state._replace(warnings=(*self.state.warnings, NO_LOOPBACK))
             _permit_low_ports()
             self._network = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         return self._network

@@ -2,7 +2,9 @@
 
 import os
 
+from kernel.syscalls import capget
 from kernel.value import Value
+from sandbox.capabilities import NET_ADMIN
 from sandbox.cgroup import hierarchies
 
 READ_ONLY = ("proc/bus", "proc/fs", "proc/irq", "proc/sys", "proc/sysrq-trigger")
@@ -16,6 +18,7 @@ class Machine(Value):
     rootless: in a user namespace of an ordinary user: overlay keeps its marks in user.* xattrs, devices and host-owned file systems are out of reach.
     single: only one uid and gid are mapped there.
     cgroups: mount options of the control group hierarchies that the host shows.
+    loopback: new network namespaces can be given one.
     The paths are those that exist here, relative to a root: cloning a mount for one that does not costs an RCU grace period."""
 
     stage: str
@@ -26,6 +29,7 @@ class Machine(Value):
     read_only: tuple[str, ...]
     hidden_files: tuple[str, ...]
     hidden_directories: tuple[str, ...]
+    loopback: bool
 
 
 def look(stage: str) -> Machine:
@@ -37,7 +41,8 @@ def look(stage: str) -> Machine:
         stage, rootless=uids < 1 << 32 - 1, single=min(uids, gids) == 1, last_capability=last,
         cgroups=hierarchies(), read_only=tuple(path for path in READ_ONLY if os.path.exists(f"/{path}")),
         hidden_files=tuple(path for path in hidden if not os.path.isdir(f"/{path}")),
-        hidden_directories=tuple(path for path in hidden if os.path.isdir(f"/{path}")))
+        hidden_directories=tuple(path for path in hidden if os.path.isdir(f"/{path}")),
+        loopback=bool(capget()[0] & NET_ADMIN))
 
 
 def _mapped(path: str) -> int:

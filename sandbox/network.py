@@ -40,15 +40,19 @@ if TYPE_CHECKING:
             ...
 
 
+NO_LOOPBACK = "127.0.0.1 is not there: to bring the loopback interface up takes the capability NET_ADMIN, which this process does not have"
 _SIOCSIFFLAGS = 0x8914
 _IFF_UP = 1
 
 
-def bring_up_loopback() -> None:
-    """Of the caller's network namespace."""
+def bring_up_loopback() -> bool:
+    """Of the caller's network namespace; False if that takes a capability that we do not have: most commands do without."""
     sock = _socket.socket(_socket.AF_INET, _socket.SOCK_DGRAM)
     try:
         fcntl.ioctl(sock.fileno(), _SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", _IFF_UP))
+        return True
+    except PermissionError:
+        return False
     finally:
         sock.close()
 

@@ -7,7 +7,7 @@ import marshal
 import os
 import sys
 
-from kernel.syscalls import clone3, pidfd_open, pidfd_send_signal
+from kernel.syscalls import CLONE_NEWNET, clone3, pidfd_open, pidfd_send_signal
 from kernel.value import Value
 from sandbox import wire
 from sandbox.capabilities import ALL, SYS_ADMIN
@@ -18,6 +18,7 @@ from sandbox.inside import live
 from sandbox.machine import Machine
 from sandbox.mapped import live as live_as_mapped
 from sandbox.namespaces import Shape, held_by, shape_of, visitor_of
+from sandbox.network import NO_LOOPBACK
 from sandbox.seccomp_profile import default_program
 from sandbox.spec import NO_LIMITS, ExecSpec, SandboxSpec
 from sandbox.stubs import Entry, Stubs, remove_stubs
@@ -172,6 +173,8 @@ class Maker:
         spec = wire.unpack(packed, fds)
         shape = shape_of(spec)
         group, warning = self._group(spec)
+        if shape.namespaces & CLONE_NEWNET and not (self.machine.loopback or shape.mapped):
+            warning = f"{warning}; {NO_LOOPBACK}" if warning else NO_LOOPBACK
         unit: Unit | None = None
         try:
             if isinstance(spec.pid, int) or shape.mapped or (group and group.fd >= 0):

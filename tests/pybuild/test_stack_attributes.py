@@ -263,7 +263,7 @@ def test_attributes_that_cannot_be_had(stack: Stacks, attributes: str, word: str
 
 
 @pytest.mark.parametrize(("attributes", "path"), [
-    ("pid: bogus", "pid"), ("ipc: bogus", "ipc"), ("uts: bogus", "uts"), ("userns_mode: bogus", "userns_mode"), ("userns_mode: auto", "userns_mode"),
+    ("pid: bogus", "pid"), ("ipc: bogus", "ipc"), ("uts: bogus", "uts"), ("userns_mode: bogus", "userns_mode"), ("userns_mode: keep-id", "userns_mode"),
     ("working_dir: relative", "working_dir"), ("stop_signal: SIGBOGUS", "stop_signal"), ("ulimits: {bogus: 1}", "ulimits.bogus"),
     ("ulimits: {nofile: {soft: 9, hard: 8}}", "ulimits.nofile"), ("mem_limit: 1k", "mem_limit"), ("blkio_config: {weight: 5}", "blkio_config.weight"),
     ("devices: ['/dev/null:/etc/x']", "devices[0]"), ("devices: ['/dev/null:/dev/x:q']", "devices[0]"), ("tmpfs: ['/x:bogus']", "tmpfs[0]"),

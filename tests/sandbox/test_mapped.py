@@ -4,7 +4,6 @@ import os
 import random
 import stat
 import time
-import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from sandbox.process import Maker
 from sandbox.spec import Bind, Directory, Joined, Overlay, SandboxSpec, Tmpfs, WriteFile
 from sandbox.userns import Range
 from sandbox.wire import pack
+from tests.runner.agent.ground import in_fork
 from tests.sandbox.harness import PATH, Box, Outcome, listing
 from tests.sandbox.test_visit import Scene, layers
 from tests.users import User
@@ -292,7 +292,7 @@ def test_namespaces_of_ordinary_users_are_refused_their_ids(unprivileged: User) 
 
 def test_killed_at_any_moment_of_its_birth_nothing_is_left(root_box: Box, fields: dict[str, Any], tmp_path: Path) -> None:
     """The process that is born again must not live on when the first one is killed before it was heard of."""
-    assert _in_a_fork(lambda: _kill_at_birth(root_box, fields, tmp_path)) == 0
+    in_fork(lambda: _kill_at_birth(root_box, fields, tmp_path))
 
 
 def _kill_at_birth(box: Box, fields: dict[str, Any], base: Path) -> None:
@@ -312,20 +312,6 @@ def _kill_at_birth(box: Box, fields: dict[str, Any], base: Path) -> None:
             raise AssertionError("a child is left")
         except ChildProcessError:
             pass
-
-
-def _in_a_fork(work: Any) -> int:
-    """Exit status of a child that does it: it has children of its own to count."""
-    pid = os.fork()
-    if not pid:
-        try:
-            work()
-            os._exit(0)
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            os._exit(1)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 def test_stage_is_not_left_mounted(mapped: Mapped, root_box: Box) -> None:

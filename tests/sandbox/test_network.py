@@ -3,12 +3,13 @@ from pathlib import Path
 
 import pytest
 
-from kernel.syscalls import CLONE_NEWNET, unshare
-from sandbox import userns
+from kernel.syscalls import CLONE_NEWNET, PR_CAPBSET_DROP, capset, prctl, unshare
+from sandbox import capabilities, userns
 from sandbox.client import connect
 from sandbox.limits import check_sysctl
-from sandbox.network import bring_up_loopback, join
+from sandbox.network import NO_LOOPBACK, bring_up_loopback, join
 from sandbox.spec import Directory, SandboxSpec
+from tests.runner.agent.ground import in_fork
 from tests.sandbox.harness import IDLE_S, PATH, Box
 from tests.sandbox.test_visit import finish, layers
 
@@ -100,3 +101,29 @@ def test_sysctl_names_have_two_forms(name: str, path: str) -> None:
 
 def test_raw_sockets_need_the_capability(box: Box) -> None:
     assert "permission denied" in box.shell("ping -c 1 -w 1 127.0.0.1", capabilities=0, user="1000").err
+def _poor(run_directory: str, base: str, rootfs: str) -> tuple[str, tuple[str, ...]]:
+    """(output, warnings) as root of a container that was given SYS_ADMIN, and no more."""
+    held = capabilities.DEFAULT | capabilities.SYS_ADMIN
+    for number in range(64):
+        if not held >> number & 1:
+            try:
+                prctl(PR_CAPBSET_DROP, number)
+            except OSError:
+                break                                     # this kernel has no more
+    capset(held, held, 0)
+    with connect(run_directory, private=True) as client:
+        spec = SandboxSpec(layers(Path(base), Path(rootfs)), ("/bin/sh", "-c", "ip link show lo; id -u"), env=(PATH,))
+        read, write = os.pipe()
+        with client.spawn(spec, 0, write, write) as running:
+            os.close(write)
+            with open(read) as file:
+                return file.read(), running.warnings
+
+
+def test_loopback_stays_down_where_it_may_not_be_brought_up(root_box: Box) -> None:
+    out, warnings = in_fork(lambda: _poor(str(root_box.run_directory), str(root_box.scratch), str(root_box.rootfs)))
+    assert "<LOOPBACK>" in out
+    assert out.endswith("\n0\n")
+    assert warnings == (NO_LOOPBACK,)
+
+
