@@ -52,7 +52,8 @@ if TYPE_CHECKING:
         def pull(self, service: Service, image: str) -> int: ...
 
 _SECOND = 1_000_000_000
-_SIGTERM = 15
+_SIGTERM, _SIGKILL = 15, 9
+_CLEARING_MS = 10_000
 
 
 class ImageFailed(RunError):
@@ -148,9 +149,9 @@ class Work:
         try:
             ended = yield Readable(pidfd)
         finally:
+            if not ended:                                 # the user wants to go
+                _end(pid, pidfd)
             os.close(pidfd)
-            if not ended:
-                os.kill(pid, _SIGTERM)                    # the user wants to go
             status = _reap(pid)
         if status:
             raise ImageFailed(verb, image, status)
@@ -380,6 +381,18 @@ def _inheriting(spec: "ContainerSpec", old: "Container") -> "ContainerSpec":
     taken = {one.target for one in mounts} | {one.target for one in spec.files}
     mounts += [Mount("volume", target, one.source, anonymous=True) for target, one in there.items() if target not in taken]
     return spec._replace(mounts=tuple(mounts))
+
+
+def _end(pid: int, pidfd: int) -> None:
+    """Have a child clear up and end; it has some seconds for that."""
+    import os
+    import select
+
+    os.kill(pid, _SIGTERM)
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    if not poll.poll(_CLEARING_MS):
+        os.kill(pid, _SIGKILL)
 
 
 def _reap(pid: int) -> int:

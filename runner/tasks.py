@@ -53,6 +53,7 @@ class Tasks:
         self._blocked: dict[int, tuple[Step, set[int]]] = {}
         self._running: dict[int, tuple[Step, Task]] = {}
         self._waiting: dict[int, tuple[tuple[str, ...], Callable[[], None]]] = {}
+        self._watched: dict[int, tuple[tuple[int, ...], Timer | None]] = {}
         self._failures: list[Failure] = []
 
     def run(self, steps: "Iterable[Step]") -> "tuple[Failure, ...]":
@@ -68,7 +69,8 @@ class Tasks:
                 if self._running:
                     self._reactor.turn()
         finally:
-            for _, task in self._running.values():
+            for number, (_, task) in self._running.items():
+                self._forget(number)                      # before the task closes what it waits for
                 task.close()
             self._running.clear()
         return tuple(self._failures)
@@ -95,26 +97,30 @@ class Tasks:
 
     def _wait(self, number: int, wanted: "Readable | News") -> None:
         reactor = self._reactor
-        timer: list[Timer] = []
-        fds = wanted.fds if isinstance(wanted, News) else (wanted.fd,)
 
         def over(happened: bool) -> None:
-            for one in timer:
-                one.cancel()
-            for fd in fds:
-                reactor.forget(fd)
-            if self._waiting.pop(number, None) and not self._waiting:
-                reactor.unlisten(self._news)
+            self._forget(number)
             self._go_on(number, happened)
 
-        if wanted.seconds >= 0:
-            timer.append(reactor.after(wanted.seconds, lambda: over(False)))
+        fds = wanted.fds if isinstance(wanted, News) else (wanted.fd,)
+        timer = reactor.after(wanted.seconds, lambda: over(False)) if wanted.seconds >= 0 else None
+        self._watched[number] = (fds, timer)
         for fd in fds:
             reactor.watch(fd, lambda: over(True))
         if isinstance(wanted, News):
             if not self._waiting:
                 reactor.listen(self._news)
             self._waiting[number] = (wanted.ids, lambda: over(True))
+
+    def _forget(self, number: int) -> None:
+        """What the task waits for is of no interest any more. Idempotent."""
+        fds, timer = self._watched.pop(number, ((), None))
+        if timer:
+            timer.cancel()
+        for fd in fds:
+            self._reactor.forget(fd)
+        if self._waiting.pop(number, None) and not self._waiting:
+            self._reactor.unlisten(self._news)
 
     def _news(self, line: bytes) -> None:
         for ids, over in tuple(self._waiting.values()):

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from store.registry.push import Pushed
     from store.store import Store
 
-_INT, _TERM, _HUP = 2, 15, 1
-_IMPATIENCE_S = 1.0              # signals within it are one
 PROGRESS = ("auto", "tty", "plain", "json", "rawjson", "quiet", "none")
 USAGE = Usage(
     "Build an image from a Dockerfile.",
@@ -75,9 +73,10 @@ def main(options: Options) -> int:
         return _call(kind, options)
     from builder import record
     from pybuild.image.request import make_request
+    from pybuild.interrupting import let_signals_interrupt
     from pybuild.place import open_store
 
-    _let_signals_interrupt()
+    let_signals_interrupt()
     on_event = printer_of(options)
     _forget(options)
     request = make_request(options)
@@ -99,24 +98,6 @@ def main(options: Options) -> int:
 
             _write(options.metadata_file, metadata_of(store, request, result, pushed))
     return _finish(options, result, on_event)
-
-
-def _let_signals_interrupt() -> None:
-    """A build that is told to end, or whose terminal is gone, clears up as it does after ^C; and it is not kept from that by a second one."""
-    import _signal  # type: ignore[import-not-found]     # `signal` makes enums, for longer than a cached build takes
-    from time import monotonic
-
-    last = [0.0]
-
-    def interrupt(number: int, frame: object) -> None:
-        now = monotonic()
-        if now - last[0] > _IMPATIENCE_S:
-            last[0] = now
-            raise KeyboardInterrupt
-
-    for number in (_INT, _TERM, _HUP):
-        if _signal.getsignal(number) in (_signal.SIG_DFL, _signal.default_int_handler):   # `nohup` has it otherwise
-            _signal.signal(number, interrupt)
 
 
 def _forget(options: Options) -> None:

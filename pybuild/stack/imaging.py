@@ -3,6 +3,9 @@
 import os
 import sys
 
+from kernel.syscalls import PR_SET_PDEATHSIG, prctl
+from pybuild.interrupting import let_signals_interrupt
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,6 +17,9 @@ if TYPE_CHECKING:
     from runner.model.build import Build
     from runner.model.project import Project
     from runner.model.service import Service
+
+
+_TERM = 15
 
 
 class Images:
@@ -51,6 +57,8 @@ class Images:
             return pid
         status = 1
         try:
+            prctl(PR_SET_PDEATHSIG, _TERM)                # a command that is killed leaves no build behind
+            let_signals_interrupt(handled=True)
             work()
             status = 0
         except KeyboardInterrupt:
