@@ -29,6 +29,7 @@ from builder.solver import layer_of, solve
 from builder.verify import keep_request
 from builder.worker import Forked
 from kernel.value import Value, plain
+from lang.errors import together
 from lang.include import files_beside
 from lang.parser import parse
 from lang.platform import Platform, parse_platform
@@ -176,8 +177,8 @@ class _Build:
             self._on_event(Note("warning", f"--build-arg {name}: no ARG of the Dockerfile takes it"))
         for name in strange_stages(request, resolution):
             self._on_event(Note("warning", f"--no-cache-filter {name}: no stage is called so"))
-        self._check(resolution)
         lowered = self._lowered = lower(resolution, Known(self._images, self._named), request)
+        self._check(resolution)
         self._announce(lowered)
         self._travel.begin(lowered.graph)
         executor = self._executor()
@@ -243,18 +244,19 @@ class _Build:
             raise BuildError(f"the build context `{tree.name}` is not in the store any more")
 
     def _check(self, resolution: "Resolution") -> None:
-        """`# check=error=true`: findings of the build checks fail the build."""
-        if "error" not in resolution.dockerfile.directive("check") and "BUILDKIT_DOCKERFILE_CHECK" not in dict(resolution.build_args):
+        """`# check=error=true`: findings of the build checks fail the build, in the stages that the target needs."""
+        dockerfile, override = resolution.dockerfile, dict(resolution.build_args).get("BUILDKIT_DOCKERFILE_CHECK")
+        if override is None and not dockerfile.directive("check"):
             return
-        from lang.lint.linter import Surroundings as Place
-        from lang.lint.linter import lint
+        from lang.lint.options import options_of
 
-        at = Place(resolution.target_platform, resolution.build_platform, dict(resolution.build_args), self._request.target)
-        report = lint(resolution.dockerfile, at)
-        if report.options.error and report.findings:
-            first = report.findings[0]
-            raise BuildError(f"{first.message} ({first.rule})", span=first.span, source=resolution.dockerfile.source,
-                             help="the file says `# check=error=true`; `pybuild lint` shows all findings")
+        if not options_of(dockerfile, override).error:
+            return
+        from builder.checking import findings_as_errors
+
+        errors = findings_as_errors(resolution, self._request, self._images.known, self._named.__contains__)
+        if errors:
+            raise together(errors)
 
     def _jobs(self) -> int:
         return self._request.jobs or max(os.cpu_count() or 1, 2)

@@ -9,9 +9,12 @@ if TYPE_CHECKING:
 
 
 class BuildError(Exception):
-    """The build cannot go on. `span` in `source` is where, if anywhere; `help` one line with the way out, or ""."""
+    """The build cannot go on. `span` in `source` is where, if anywhere; `help` one line with the way out, or "".
 
-    help = ""
+    `word`: of the Dockerfile, what it is about: if the instruction has it, `span` is narrowed to that.
+    """
+
+    help = word = ""
 
     def __init__(self, message: str, *, span: "Span | None" = None, source: "Source | None" = None, help: str = "") -> None:
         super().__init__(message)
@@ -26,8 +29,22 @@ class BuildError(Exception):
     def at(self, span: "Span | None", source: "Source | None") -> "BuildError":
         """The same error with its position, where the position is known; an inner position stays."""
         if self.span is None:
-            self.span, self.source = span, source
+            self.source = source
+            self.span = span if span is None or source is None or not self.word else _narrowed(span, source, self.word)
         return self
+
+
+def _narrowed(span: "Span", source: "Source", word: str) -> "Span":
+    """Where a word stands in a span: after white space or a quote rather than after `/`, and there rather than after `=`."""
+    text = f"{source.text[span.start:span.end]}\n"
+    for before in (" \t\n'\"", "/", "="):
+        at = text.find(word)
+        while at >= 0:
+            end = at + len(word)
+            if text[at - 1:at] and text[at - 1] in before and text[end] in " \t\r\n'\",/":
+                return span._replace(start=span.start + at, end=span.start + end)
+            at = text.find(word, at + 1)
+    return span
 
 
 class StepFailed(BuildError):
@@ -64,7 +81,7 @@ class CopySourceMissing(BuildError):
 
     def __init__(self, path: str, where: str, help: str = "") -> None:
         super().__init__(f"`{path}` does not exist in {where}", help=help)
-        self.path = path
+        self.path = self.word = path
         self.where = where
 
 
@@ -73,7 +90,8 @@ class ImageMissing(BuildError):
 
     def __init__(self, name: str, help: str = "", why: str = "") -> None:
         super().__init__(f"there is no image `{name}` on this machine{f', and {why}' if why else ''}", help=help)
-        self.name, self.why = name, why
+        self.name = self.word = name
+        self.why = why
 
 
 class LayersLost(BuildError):

@@ -13,7 +13,7 @@ from kernel.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from typing import Any
 
 MAGIC = "*?[\\"
@@ -161,6 +161,14 @@ def may_contain(patterns: Patterns, directory: str) -> bool:
     decided = patterns.decide(directory)
     parts = directory.split("/")
     return any(pattern.negated and _reaches(_clean(pattern), parts) for pattern in patterns.patterns[decided + 1:])
+
+
+def left_out(patterns: Patterns) -> "Callable[[str], bool] | None":
+    """Whether a path of a context is surely left out, `.` for all of it; None if that cannot be told, for something is taken back in."""
+    if not patterns or any(pattern.negated for pattern in patterns.patterns):
+        return None
+    everything = any(pattern.text in ("*", "**", "**/*") for pattern in patterns.patterns)
+    return lambda path: everything if path == "." else matches(patterns, path)
 
 
 def _add(line: str, number: int, found: "list[Pattern]") -> None:

@@ -44,6 +44,10 @@ class BaseImages:
             base = self._found[key] = self._base(name, image)
         return base
 
+    def known(self, name: str) -> Base | None:
+        """What was asked for before, for whatever platform; None if it was not."""
+        return next((base for (asked, _), base in self._found.items() if asked == name), None)
+
     def resolve(self, name: str, platform: "Platform | None") -> Digest:
         """ID of the image. A real image of that name comes before a reserved name of this machine's own."""
         from builder.base.reserved import is_reserved

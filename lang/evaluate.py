@@ -346,10 +346,10 @@ class Walk:
         self.note(it.raw, f"VOLUME [{' '.join(paths)}]")
 
     def stopsignal(self, it: Stopsignal) -> None:
-        from lang.signals import is_signal
+        from lang.signals import is_signal, meant
         signal = self.expand(it.signal)
         if not is_signal(signal):
-            self.fail(it.signal, f"`{signal}` is no signal", "a number, or a name like SIGTERM")
+            self.fail(it.signal, f"`{signal}` is no signal", meant(signal) or "a number, or a name like SIGTERM")
         self.settings = self.settings._replace(stop_signal=signal)
         self.note(it.raw, f"STOPSIGNAL {signal}")
 

@@ -14,8 +14,10 @@ def problem(name: str) -> str:
         return f"`{name}` is a URL, not the name of an image"
     rest, at, digest = name.partition("@")
     if at and not _is_digest(digest):
-        return f"`{digest}` is no digest"
+        return f"`{digest}` is no digest" if digest else f"no digest after the `@` of `{name}`"
     path, tag = _tag(rest)
+    if tag == "":
+        return f"no tag after the `:` of `{name}`"
     if tag is not None and not (tag and tag[0] in WORD and not tag.strip(WORD + ".-") and len(tag) <= 128):
         return f"`{tag}` is no tag"
     domain, path = _domain(path)

@@ -45,6 +45,10 @@ FLAGS = {
     "RUN": {"mount": LIST, "network": TEXT, "security": TEXT, "device": LIST},
 }
 OURS = {"RUN": {"timeout": TEXT, "retry": TEXT}}          # only with `# syntax=pybuild`
+# what to write, for instructions that were left without arguments
+USAGE = {"ARG": "ARG name=value", "ENV": "ENV name=value", "LABEL": "LABEL name=value", "EXPOSE": "EXPOSE 80/tcp", "VOLUME": "VOLUME /path",
+         "USER": "USER name", "WORKDIR": "WORKDIR /path", "STOPSIGNAL": "STOPSIGNAL SIGTERM", "SHELL": 'SHELL ["/bin/bash", "-c"]',
+         "HEALTHCHECK": "HEALTHCHECK CMD command", "MAINTAINER": "MAINTAINER name"}
 NETWORKS = ("default", "none", "host")
 SHORTEST = 10**6                                          # nanoseconds of a health check's durations
 
@@ -113,13 +117,13 @@ class _Checked:
     def some(self) -> tuple[Word, ...]:
         """The arguments: at least one."""
         if not self.raw.args:
-            self.fail(self.raw.keyword.span, f"{self.raw.name} without arguments")
+            self.fail(self.raw.keyword.span, f"{self.raw.name} without arguments", USAGE.get(self.raw.name, ""))
         return self.raw.args
 
     def one(self) -> Word:
         """The one argument there is."""
         if len(self.raw.args) != 1:
-            self.fail_whole(f"{self.raw.name} takes one argument")
+            self.fail_whole(f"{self.raw.name} takes one argument", USAGE.get(self.raw.name, ""))
         return self.raw.args[0]
 
     def command(self, args: tuple[Word, ...]) -> "Command":

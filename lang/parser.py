@@ -277,10 +277,23 @@ class _Reading:
             except Unexpected:
                 return None
             if any(item[0] == "other" for item in items):
-                raise SyntaxFault(self.source, self.word(text, start).span, "an array of something else than strings",
+                at, length = _no_string(plain, items)
+                raise SyntaxFault(self.source, self.word(text[at:at + length], start + at).span, "an array of something else than strings",
                                   "put each item in double quotes")
             return tuple(self._line.part(start + at, _unescaped(item), len(item)) for _, item, at in items), True, False, None
         return None
+
+
+def _no_string(text: str, items: "list[tuple[Any, ...]]") -> "tuple[int, int]":
+    """Where the first item of an array is that is no string, and its length; of one that holds others, that of its bracket."""
+    at = 1
+    for item in items:
+        if item[0] == "other":
+            break
+        at = item[2] + len(item[1])
+    at = len(text) - len(text[at:].lstrip(", \t\r\n\v\f"))
+    length = next((length for length in range(1, len(text) - at) if text[at + length] in ",] \t\r\n"), 1)
+    return at, 1 if text[at] in "[{" else length
 
 
 def _unquoted(text: str) -> str:

@@ -12,3 +12,9 @@ def is_signal(text: str) -> bool:
     if digits.isascii() and digits.isdecimal():
         return len(digits) < 10 and int(digits) != 0
     return text.upper().removeprefix("SIG") in NAMES
+
+
+def meant(text: str) -> str:
+    """A help line with the signal that `text` was probably to be, "" if none is near."""
+    from lang.suggest import nearest
+    return nearest(text.upper().removeprefix("SIG"), sorted(NAMES), "SIG")

@@ -7,7 +7,7 @@ if TYPE_CHECKING:
 
 def nearest(word: str, known: "Iterable[str]", prefix: str = "") -> str:
     """A help line that names the nearest known word, "" if none is near. prefix: is put before it (`--`)."""
-    best, least = "", 3
+    best, least = "", 3 if len(word) > 3 else 2
     for candidate in known:
         if abs(len(candidate) - len(word)) < least:
             distance = _distance(word.lower(), candidate.lower(), least)

@@ -105,7 +105,7 @@ def _file_name(url: str) -> str:
 def _destination(text: str, directory: str) -> str:
     if not text or text == ".":
         return directory if directory.endswith("/") else directory + "/"
-    return joined(directory, text)
+    return joined(directory, text + "/" if text.startswith("/") and text.endswith("/.") else text)     # docker drops a relative one's
 
 
 def _owner(text: str) -> "Owner | None":

@@ -24,6 +24,7 @@ class Surroundings(Value):
     """What a build would be given. base: the config of an image where it is known; image_platform: its platform, likewise.
 
     ignored: whether the ignore file leaves a path of the context out; None: there is none, or it takes something back in.
+    whole: without a target all stages are looked at, not only those that the last one needs.
     """
 
     target_platform: Platform
@@ -34,6 +35,7 @@ class Surroundings(Value):
     base: "Callable[[Ref, Platform], Settings | None]" = lambda ref, platform: None
     image_platform: "Callable[[str, Platform], Platform | None]" = lambda name, platform: None
     ignored: "Callable[[str], bool] | None" = None
+    whole: bool = True
 
 
 class Report(Value):
@@ -51,7 +53,8 @@ def lint(dockerfile: Dockerfile, surroundings: Surroundings, more: bool = False)
     """
     options = options_of(dockerfile, surroundings.build_args.get("BUILDKIT_DOCKERFILE_CHECK"))
     seen = trace(dockerfile, build_args=surroundings.build_args, target=surroundings.target, target_platform=surroundings.target_platform,
-                 build_platform=surroundings.build_platform, named=surroundings.named, base=surroundings.base)
+                 build_platform=surroundings.build_platform, named=surroundings.named, base=surroundings.base,
+                 every=surroundings.whole and not surroundings.target)
     local = [(one.raw.span, skip) for one in dockerfile.instructions if (skip := skipped(one.raw))]
     found = [finding for finding in _all(seen, surroundings, more) if options.applies(finding.rule) and not _skipped(finding, local)]
     return Report(tuple(sorted(found, key=lambda finding: (finding.span.start, finding.rule))), options, seen.error)

@@ -41,9 +41,10 @@ PLAIN = Settings(env=(("PATH", PATH),))
 
 
 def trace(dockerfile: Dockerfile, *, build_args: "Mapping[str, str]", target: "str | None", target_platform: Platform, build_platform: Platform,
-          named: "Callable[[str], bool]", base: "Callable[[Ref, Platform], Settings | None]") -> Trace:
-    """Walk every stage that a rule may look at: all of them, or with a target those that it needs.
+          named: "Callable[[str], bool]", base: "Callable[[Ref, Platform], Settings | None]", every: bool = True) -> Trace:
+    """Walk every stage that a rule may look at.
 
+    every: all of them, not only those that the target needs.
     base: the config of an image, None if it is not known.
     """
     groups = tuple(grouped(dockerfile.instructions))
@@ -56,7 +57,7 @@ def trace(dockerfile: Dockerfile, *, build_args: "Mapping[str, str]", target: "s
     done: dict[int, Evaluated] = {}
     errors: list[LangError] = []
     for stage in resolution.stages:
-        if (stage.reachable or not target) and not (isinstance(stage.base, StageRef) and stage.base.number not in done):
+        if (stage.reachable or every) and not (isinstance(stage.base, StageRef) and stage.base.number not in done):
             try:
                 done[stage.number] = _walk(stage, resolution, done, base, seen)
             except LangError as error:

@@ -75,22 +75,24 @@ def show(checked: "Sequence[Checked]", format: str = "text") -> int:
     return int(failed)
 
 
-def surroundings(source: "Source", options: Options) -> "Surroundings":
-    """What the options and the place of a Dockerfile say about a build of it."""
+def surroundings(source: "Source", options: Options, context: "str | None" = None,
+                 named: "Callable[[str], bool]" = lambda name: False) -> "Surroundings":
+    """What the options and the place of a Dockerfile say about a build of it. context: the directory to build from (None: the Dockerfile's)."""
     from builder.build import host_platform
     from builder.errors import BuildError
     from lang.lint.linter import Surroundings
     from lang.platform import parse_platform
+    from pybuild.image.request import build_args_of
 
     host = host_platform()
+    wanted = options.platform or os.environ.get("DOCKER_DEFAULT_PLATFORM", "")
     try:
-        platform = parse_platform(options.platform, host) if options.platform else host
+        platform = parse_platform(wanted, host) if wanted else host
     except ValueError as error:
         raise BuildError(f"--platform: {error}") from None
-    pairs = (word.partition("=") for word in options.build_arg)
     images = _Images(options)
-    return Surroundings(platform, host, {name: value for name, _, value in pairs}, options.target,
-                        base=images.settings, image_platform=images.platform, ignored=_ignored(source))
+    return Surroundings(platform, host, dict(build_args_of(options)), options.target, named,
+                        base=images.settings, image_platform=images.platform, ignored=_ignored(source, context))
 
 
 def _fix(source: "Source", options: Options) -> "Source":
@@ -137,24 +139,20 @@ class _Images:
         return self._known.get(name)
 
 
-def _ignored(source: "Source") -> "Callable[[str], bool] | None":
-    """Whether the ignore file beside a Dockerfile leaves a path out; None without one, or if it takes something back in."""
+def _ignored(source: "Source", context: "str | None") -> "Callable[[str], bool] | None":
+    """Whether the ignore file of a context leaves a path out; None without one, or if it takes something back in."""
     from builder.errors import BuildError
-    from builder.ignore import BadPattern, matches, parse
+    from builder.ignore import BadPattern, left_out, parse
     from builder.request import read_ignore
     from pybuild.image.dockerfile import STDIN
 
-    if source.name == STDIN:
+    if source.name == STDIN if context is None else not context:
         return None
-    name, data = read_ignore(os.path.dirname(source.name) or ".", source.name)
+    name, data = read_ignore(os.path.dirname(source.name) or "." if context is None else context, source.name)
     try:
-        patterns = parse(data.decode("utf-8", "surrogateescape"))
+        return left_out(parse(data.decode("utf-8", "surrogateescape")))
     except BadPattern as error:
         raise BuildError(f"{name}: {error}") from error
-    if not patterns or any(pattern.negated for pattern in patterns.patterns):
-        return None
-    everything = any(pattern.text in ("*", "**", "**/*") for pattern in patterns.patterns)
-    return lambda path: everything if path == "." else matches(patterns, path)
 
 
 # ---------------------------------------------------------------- formats
