@@ -48,7 +48,7 @@ def is_archive(files: "Files", node: "Node") -> bool:
 
 def unpack(files: "Files", node: "Node", target: "Target", destination: str, dressing: Dressing, root: "Root", below: "View") -> None:
     goal = target.resolve(destination)
-    target.make_directories(goal, owner=dressing.owner or (0, 0))
+    target.make_directories(goal, owner=dressing.owner)
     target.dress_all()
     head, chunks = peek(_chunks(files, node))
     mode = dressing.chmod.mode if dressing.chmod else None

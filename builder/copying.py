@@ -66,7 +66,7 @@ def copy(files: "Files", taken: list[Taken], target: "Target", destination: str,
     place = _Placer(files, target, dressing, earlier)
     ahead, _, last = destination.rpartition("/")
     ensure = ahead if last not in ("", ".", "..") else destination
-    target.make_directories(target.resolve(ensure), owner=dressing.owner or (0, 0))
+    target.make_directories(target.resolve(ensure), owner=dressing.owner)
     goal = target.resolve(destination)
     if earlier is not None:
         earlier.keep(goal)
@@ -94,14 +94,14 @@ class _Placer:
     def file(self, item: Taken, goal: str) -> None:
         if self._target.kind(goal) == DIRECTORY:
             goal = f"{goal}/{item.base}" if goal else item.base
-        self._target.make_directories(goal.rpartition("/")[0], owner=self._dressing.owner or (0, 0))
+        self._target.make_directories(goal.rpartition("/")[0], owner=self._dressing.owner)
         self._put(goal, item.node)
 
     def directory(self, top: Node, goal: str, keep: "Keep | None") -> None:
         """The contents of `top` into `goal`, which keeps its mode and owner if it exists and is 0755 else."""
         if self._target.kind(goal) not in (0, DIRECTORY):
             raise BuildError(f"`/{goal}` is no directory, so a directory cannot be copied to it")
-        self._target.make_directories(goal, owner=self._dressing.owner or (0, 0))
+        self._target.make_directories(goal, owner=self._dressing.owner)
         prefix = f"{goal}/" if goal else ""
         skipped: dict[str, Node] = {}                    # directories that `keep` refuses, made if something in them is wanted
         for rel, node in below(self._files, top):

@@ -443,8 +443,6 @@ class SandboxExecutor:
             owner = resolve_owner(op.owner, below) if op.owner else None
             dressing = Dressing(owner, op.chmod)
             destination = op.destination
-            if op.several and not destination.endswith("/"):
-                destination += "/"
             for number, (edge, chain) in enumerate(zip(step.vertex.inputs[1:], inputs[1:]), 1):
                 assert edge.selector is not None
                 files = self._files(edge, chain)
@@ -478,7 +476,7 @@ class SandboxExecutor:
         view = self._view(below)
         target = Target(view, draft.directory, marked=self._marked)
         try:
-            target.make_directories(target.resolve(op.path), owner=owner_of_workdir(op.user, view))
+            target.make_directories(target.resolve(op.path), owner=owner_of_workdir(op.user, view) if op.user else None)
         finally:
             target.close()
             view.close()
@@ -531,7 +529,7 @@ def _write_text(target: Target, destination: str, name: str, content: str, dress
     if destination.endswith("/") or target.kind(goal) == DIRECTORY:
         goal = f"{goal}/{name}" if goal else name
     owner = dressing.owner or (0, 0)
-    target.make_directories(goal.rpartition("/")[0], owner=owner)
+    target.make_directories(goal.rpartition("/")[0], owner=dressing.owner)
     directory, base = target.prepare_file(goal, 0o100000)
     fd = os.open(base, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=directory)
     with open(fd, "wb") as file:

@@ -131,7 +131,6 @@ class CopyOp(Value):
     parents: bool = False
     unpack: tuple[int, ...] = ()
     inline: tuple[InlineSource, ...] = ()
-    several: bool = False        # the destination has to be a directory
     epoch: int | None = None
 
 

@@ -387,7 +387,7 @@ class _Lowering:
     def _copy(self, step: CopyStep, parent: int, platform: "Platform") -> int:
         inline = tuple(InlineSource(source.name, source.content) for source in step.sources if isinstance(source, InlineText))
         edges, unpack = self._sources(step)
-        op = CopyOp(step.destination, step.owner, step.chmod, step.parents, unpack, inline, len(step.sources) > 1, self._epoch)
+        op = CopyOp(step.destination, step.owner, step.chmod, step.parents, unpack, inline, self._epoch)
         if step.link and step.chmod is None:
             copied = self._add(op, (Edge(self._scratch(platform)), *edges), step.label, step.span)
             return self._add(MergeOp(), (Edge(parent), Edge(copied)), "", step.span)

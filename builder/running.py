@@ -126,7 +126,8 @@ def _missing_command(op: RunOp, error: CommandFailed) -> str:
 def specify(op: RunOp, place: Place, around: Surroundings, session: Session, no_cache: bool) -> SandboxSpec:
     """The sandbox of a RUN. What its mounts hold is given to `session`."""
     net = give(op.network, around.network, op.add_hosts, op.hostname or HOSTNAME, session)
-    mounts: list[MountOp] = [*_files(op), *net.files]
+    covered = tuple(target for mounted in op.mounts if (target := getattr(mounted.mount, "target", "")))
+    mounts: list[MountOp] = [*_files(op), *(file for file in net.files if not _is_covered(file.target, covered))]
     extra: list[tuple[str, str]] = []
     if op.epoch is not None and all(name != "SOURCE_DATE_EPOCH" for name, _ in op.env):
         extra.append(("SOURCE_DATE_EPOCH", str(op.epoch)))
@@ -140,6 +141,11 @@ def specify(op: RunOp, place: Place, around: Surroundings, session: Session, no_
         hostname=op.hostname or HOSTNAME, network=net.namespace, capabilities=DEFAULT, privileged=insecure, rlimits=ulimits(op.ulimits),
         limits=Limits(memory=op.how.memory, cpu_quota_us=int(op.how.cpus * 100_000), cpu_period_us=100_000 if op.how.cpus else 0),
         shm_size=op.shm_size or 64 << 20)
+
+
+def _is_covered(path: str, targets: tuple[str, ...]) -> bool:
+    """Whether a mount of the step's own hides what would be mounted at `path`."""
+    return any(path == target or path.startswith(f"{target.rstrip('/')}/") for target in targets)
 
 
 def _files(op: RunOp) -> "list[MountOp]":

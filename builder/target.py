@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from store.tree import Stat, Xattrs
 
 FORMAT, WHITEOUT = 0o170000, 0o020000
+SETGID = 0o2000
 _LINKS_MAX = 40
 
 
@@ -90,16 +91,34 @@ class Target:
         return entry.link
 
     # ------------------------------------------------------------ making directories
-    def make_directories(self, path: str, mode: int = 0o755, owner: tuple[int, int] = (0, 0)) -> None:
-        """`mkdir -p`: new directories get mode and owner, existing ones stay as they are."""
+    def make_directories(self, path: str, mode: int = 0o755, owner: "tuple[int, int] | None" = None) -> None:
+        """`mkdir -p`: new directories get mode and owner, existing ones stay as they are. owner: None is root and the group that mkdir(2) gives.
+
+        As mkdir(2) does it, they take over the set-group-ID bit of the directory that they are made in.
+        """
         parts = path.split("/") if path else []
         for count in range(1, len(parts) + 1):
             real = "/".join(parts[:count])
             kind = self.kind(real)
             if not kind:
-                self.make_directory(real, mode, owner)
+                group = self._handed_on("/".join(parts[:count - 1]))
+                self.make_directory(real, mode if group is None else mode | SETGID, owner or (0, group or 0))
             elif kind != DIRECTORY:
                 raise BuildError(f"`/{real}` is no directory, so nothing can be put below it")
+
+    def _handed_on(self, path: str) -> "int | None":
+        """The group of a directory that hands it on to what is made in it; None if it does not."""
+        dress = self._dress.get(path)
+        if dress is not None:
+            mode, group = dress[0], dress[2]
+        elif path in self._fresh:                        # put there by somebody else
+            fd, name = self.place(path)
+            status = os.stat(name, dir_fd=fd, follow_symlinks=False)
+            mode, group = status.st_mode, status.st_gid
+        else:
+            entry = self._below.lookup(path, follow=False) if path else None
+            mode, group = (entry.stat[0], entry.stat[6]) if entry is not None else (0, 0)
+        return group if mode & SETGID else None
 
     def make_directory(self, path: str, mode: int, owner: tuple[int, int], mtime: int | None = None, xattrs: "Xattrs" = ()) -> None:
         """One new directory; its parent exists. mtime: None is now."""

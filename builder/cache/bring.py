@@ -81,8 +81,15 @@ def _fetch_all(store: "Store", layers: "tuple[BuiltLayer, ...]", imported: "Impo
         except (LayersLost, BlobMissing, DigestMismatch, SizeMismatch, InvalidLayer) as error:
             failed[key] = error
     if failed:
-        raise LayersLost(tuple(Digest(key) for key in failed), str(next(iter(failed.values()))))
+        raise LayersLost(tuple(Digest(key) for key in failed), _why(*next(iter(failed.items())), origins))
     return found
+
+
+def _why(key: str, error: Exception, origins: "dict[str, Origin | None]") -> str:
+    origin = origins[key]
+    if isinstance(error, LayersLost):
+        return error.reason
+    return f"the layer `{origin.blob.digest[:19]}` of a cache cannot be used: {error}" if origin is not None else str(error)
 
 
 def _fetch(store: "Store", layer: "BuiltLayer", imported: "Imported", origin: "Origin | None") -> "BuiltLayer":

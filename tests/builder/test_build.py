@@ -89,6 +89,18 @@ RUN false; echo not reached
     assert builds.says("cat /1 /2 /3 /4 /5; ls /dev/pipes 2>&1 || true") == "shell\nexec\nhere\n/bin/sh\nshebang\ny\nls: /dev/pipes: No such file or directory"
 
 
+def test_mount_on_etc_hides_what_is_mounted_there(builds: Builds) -> None:
+    builds.write(a__only="x")
+    builds.ok("FROM busybox\nRUN --network=none --mount=source=a,target=/etc ls /etc > /found\n")
+    assert builds.says("cat /found") == "only"
+
+
+def test_destination_that_ends_in_a_dot_is_a_directory(builds: Builds) -> None:
+    builds.write(f="x")
+    builds.ok("FROM busybox\nCOPY f /t/.\nCOPY <<here /u/.\nx\nhere\n")
+    assert builds.says("ls /t /u | tr '\\n' ' '") == "/t: f  /u: here "
+
+
 def test_run_mounts_cache_bind_tmpfs_secret(builds: Builds) -> None:
     builds.write(a_dot_txt="from context\n", secret="s3cret")
     dockerfile = """FROM busybox AS other

@@ -238,6 +238,35 @@ def test_copy_many_files_in_two_processes(case: Copied) -> None:
     assert all((case.draft / f"t/d{n % 7}/f{n}").read_text() == str(n) for n in range(1200))
 
 
+def test_copy_of_several_files_to_a_name_leaves_the_last(case: Copied) -> None:
+    """As docker has it; `pybuild lint` warns of it."""
+    write(case.context / "a", "first")
+    write(case.context / "b", "second")
+    case.copy("a", "b", to="/x")
+    assert case.made() == ["x"] and (case.draft / "x").read_text() == "second"
+
+
+def test_new_directories_take_over_the_set_group_id_bit(case: Copied) -> None:
+    (case.below / "d").mkdir()
+    os.chown(case.below / "d", 0, 5)
+    (case.below / "d").chmod(0o2775)
+    write(case.context / "f")
+    case.copy("f", to="/d/new/deep/f")
+    for path in ("d", "d/new", "d/new/deep"):
+        status = (case.draft / path).stat()
+        assert (status.st_mode & 0o2000, status.st_gid) == (0o2000, 5), path
+    assert (case.draft / "d/new").stat().st_mode & 0o7777 == 0o2755 and (case.draft / "d/new/deep/f").stat().st_gid == 0
+
+
+def test_new_directories_of_an_owner_take_over_the_bit_alone(case: Copied) -> None:
+    (case.below / "d").mkdir()
+    (case.below / "d").chmod(0o2775)
+    write(case.context / "f")
+    case.copy("f", to="/d/new/", dressing=Dressing((7, 8)))
+    status = (case.draft / "d/new").stat()
+    assert (status.st_mode & 0o7777, status.st_uid, status.st_gid) == (0o2755, 7, 8)
+
+
 def digest(case: Copied, *sources: str) -> str:
     files = Context(str(case.context), str(case.index))
     try:

@@ -126,7 +126,7 @@ def test_a_damaged_layer_makes_its_step_run(machines: Machines) -> None:
             path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
     second = machines.new()
     done = second.ok(STAGES, source)
-    assert "the build goes on without a cached result" in done.err
+    assert "the build goes on without a cached result: the layer `sha256:" in done.err and done.err.count("goes on") <= 2
     assert second.says("cat /app/out") == "one1"
 
 
