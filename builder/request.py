@@ -90,6 +90,7 @@ class Request(Value):
     cpus: float = 0.0
     proxies: tuple[tuple[str, str], ...] = ()
     isolation: str = "auto"
+    runtime: str = ""                                    # path of the OCI runtime that RUN is started by; "" for sandboxes of ours
     reproducible: bool = False                           # SOURCE_DATE_EPOCH where none is given
     fresh: bool = False                                  # no earlier layer stands for an equal new one: `verify` compares them
     rescue: Rescue = Rescue()

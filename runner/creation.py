@@ -9,6 +9,7 @@ from runner.errors import InvalidOption
 from runner.limits import checked
 from runner.naming import new_id, new_name
 from runner.volume import is_name
+from sandbox import runtimes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ def complete(engine: "Engine", spec: ContainerSpec, runtime: "Runtime") -> "tupl
         raise InvalidOption("restart policy", spec.restart.name, "makes no sense for a container that is removed when it ends")
     checked(spec.limits, spec.nano_cpus)
     idrange.check(spec, rootless=engine.store.root.userxattr)
+    if spec.runtime:
+        runtimes.find(spec.runtime, os.environ.get("PATH", os.defpath))
     mounts = tuple(_mount(mount) for mount in spec.mounts)
     own = {mount.target for mount in mounts}
     if len(own) < len(mounts):

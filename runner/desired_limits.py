@@ -20,7 +20,6 @@ _WITHOUT_EFFECT = {
     "oom_kill_disable": "the control groups of this kernel cannot do that",
     "storage_opt": "the root of a container is as large as the file system it is on",
     "device_cgroup_rules": "only what `devices` names can be opened in a container",
-    "runtime": "containers run in sandboxes of this program",
     "cgroup_parent": "the control groups of containers are below the one of this program",
 }
 

@@ -16,6 +16,7 @@ from runner.order import Order, pack
 from runner.signals import parse_signal
 from runner.state import State, boot_id
 from runner.upkeep import CREATED
+from sandbox import runtimes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def begin(engine: "Engine", container: Container, lock: int, *, attached: bool, 
                 _fresh_work(place)
             found = Found(runtime.lowerdirs or (_empty(place),), place.fs, place.work, place.path, net.hostname, net.mode, spec.auto_remove,
                           pid, ipc, uts, shm if isinstance(shm, int) else -1, sources, images, contents,
-                          users)
+                          runtimes.find(spec.runtime, os.environ.get("PATH", os.defpath)), users)
             order = _order(engine, container, lock, lower(container, found), before, net, attached, reaper, console_size)
             fds.append(order.home)
             return _ask(engine, container, order)

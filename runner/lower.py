@@ -31,7 +31,7 @@ class Found(Value):
 
     sources: target of a volume -> its directory; images: target of an image mount -> lower directories; contents: target of a File -> bytes.
     network, pid, ipc, uts: as SandboxSpec has them. shm: fd of the mount namespace whose /dev/shm is shared. hostname: as decided.
-    user_namespace: as SandboxSpec has it.
+    program: path of the OCI runtime that starts it, "" for ourselves. user_namespace: as SandboxSpec has it.
     """
 
     lower: "Texts"
@@ -48,6 +48,7 @@ class Found(Value):
     sources: "Mapping[str, str]" = {}
     images: "Mapping[str, Texts]" = {}
     contents: "Mapping[str, bytes]" = {}
+    program: str = ""
     user_namespace: "str | int" = "host"
 
 
@@ -64,7 +65,7 @@ def lower(container: Container, found: Found) -> SandboxSpec:
         readonly_root=spec.read_only, rlimits=spec.ulimits, limits=spec.limits, cgroup=container.short_id, sysctls=_sysctls(container, found),
         terminal=(spec.console_size if spec.console_size != (0, 0) else (24, 80)) if spec.tty else None, init=spec.init,
         oom_score_adj=spec.oom_score_adj, masked=spec.masked, privileged=spec.privileged, devices=spec.devices,
-        shm_size=0 if spec.ipc_mode == "none" else spec.shm_size or _SHM,
+        shm_size=0 if spec.ipc_mode == "none" else spec.shm_size or _SHM, runtime=found.program,
         user_namespace=found.user_namespace, outer_root=(container.ids.uid, container.ids.gid) if container.ids else (0, 0))
 
 

@@ -126,7 +126,7 @@ class Shim:
     def _needs_group(self) -> bool:
         """A cgroup is cheap in version 2. In version 1 it costs ten milliseconds, so it is made only for limits, or when it is asked for."""
         spec = self.order.spec
-        return self.maker.cgroups.version == 2 or spec.limits != NO_LIMITS or spec.pid != "private"
+        return self.maker.cgroups.version == 2 or spec.limits != NO_LIMITS or spec.pid != "private" or bool(spec.runtime)
 
     def _own_network(self) -> int:
         """fd of a network namespace with nothing but a loopback. This process stays in it too: going back is not for ordinary users."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 V1 = ("blkio", "cpu", "cpuacct", "cpuset", "devices", "freezer", "memory", "pids")
+NAMED = "name=systemd"                                    # a hierarchy of version 1 without controller, in which other runtimes make groups too
 V2 = ("cpu", "cpuset", "io", "memory", "pids")
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 # what may be opened inside: the nodes of our own /dev, terminals; making nodes is harmless
@@ -187,7 +188,7 @@ class Cgroups:
             return None
         files = (files_v2 if self.version == 2 else files_v1)(limits, number_of)
         wanted = {file.controller for file in files}
-        places = {""} if self.version == 2 else (wanted | set(also)) & self.controllers
+        places = {""} if self.version == 2 else (wanted | set(also)) & self._tops.keys()
         directories: dict[str, int] = {}
         group = Group(name, self.version, self._parents, directories, ())
         try:
@@ -232,6 +233,12 @@ class Cgroups:
             except FileNotFoundError:
                 pass
         return Group(name, self.version, self._parents, directories, ()) if directories else None
+
+    def path_of(self, group: Group) -> str:
+        """Its path from the top of the hierarchies."""
+        if self.version == 1:
+            return f"/{self.name}/{group.name}"
+        return os.readlink(f"/proc/self/fd/{group.fd}").removeprefix("/sys/fs/cgroup")
 
     def sweep(self) -> None:
         """Remove groups without processes, and our directory if nothing is left in it. Not while somebody may be making one."""
@@ -303,7 +310,8 @@ def look(name: str) -> Cgroups:
         return Cgroups(0, name, {}, frozenset(), "systemd has not been asked for one", lambda: _ask_systemd(unified, name, uid, bus))
     else:
         reason = "no cgroup hierarchy with controllers is ours to use"
-    legacy = {controller: target for target, kind, options in found if kind == "cgroup" for controller in V1 if controller in options.split(",")}
+    legacy = {controller: target for target, kind, options in found if kind == "cgroup" for controller in (*V1, NAMED)
+              if controller in options.split(",")}
     return _look_v1(legacy, name, reason)
 
 
@@ -347,7 +355,8 @@ def _look_v1(targets: dict[str, str], name: str, reason: str) -> Cgroups:
             tops[controller] = os.open(target, _DIRECTORY)
         else:
             reason = f"`{target}` is not ours to write"
-    return Cgroups(1, name, tops, frozenset(tops)) if tops else Cgroups(0, name, {}, frozenset(), reason)
+    controllers = frozenset(tops) - {NAMED}
+    return Cgroups(1, name, tops, controllers) if controllers else Cgroups(0, name, {}, frozenset(), reason)
 
 
 def _delegate(fd: int) -> None:

@@ -35,6 +35,21 @@ def _least(value: int, top: int) -> int:
     return top if value == resource.RLIM_INFINITY else min(value, top)
 
 
+def clamped(rlimits: tuple[Rlimit, ...]) -> tuple[Rlimit, ...]:
+    """As `set_rlimits` would set them for this process, for somebody else to set: what is above a hard limit that it may not raise is that."""
+    found = []
+    for limit in rlimits:
+        number = getattr(resource, f"RLIMIT_{limit.name.upper()}", None)
+        if number is None:
+            raise InvalidSpec("ulimit", path=limit.name, reason="is unknown")
+        before = resource.getrlimit(number)
+        set_rlimits((limit,))
+        soft, hard = resource.getrlimit(number)
+        resource.setrlimit(number, (before[0], hard) if before[0] <= hard else (soft, hard))
+        found.append(Rlimit(limit.name, soft, hard))
+    return tuple(found)
+
+
 def adjust_oom_score(score: int) -> None:
     """-1000..1000; a lower one than we have needs CAP_SYS_RESOURCE: refused, it stays as it is."""
     try:

@@ -11,7 +11,7 @@ from kernel.syscalls import CLONE_NEWNET, clone3, pidfd_open, pidfd_send_signal
 from kernel.value import Value
 from sandbox import wire
 from sandbox.capabilities import ALL, SYS_ADMIN
-from sandbox.cgroup import Cgroups, Group
+from sandbox.cgroup import NAMED, V1, Cgroups, Group
 from sandbox.command import failure
 from sandbox.errors import SandboxError
 from sandbox.inside import live
@@ -28,10 +28,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import _socket
     from collections.abc import Callable, Sequence
+    from resource import struct_rusage
     from typing import Any, NoReturn
 
     from sandbox.emulation import Supervisor
 
+    Reaped = tuple[int, struct_rusage, bool]              # wait status, what was used, whether memory is known to have run out
 
 
 _PID_SIZE, _ERROR_SIZE = 4, 8      # what the program of init.py says
@@ -116,7 +118,7 @@ class Unit:
         """Wait for its end (at once if the pidfd is readable), free what it held, and take its stubs out of the upper directory."""
         if self.unborn:
             self._meet()
-        _, status, usage = os.wait4(self.pid, 0)
+        status, usage, oom = self._reap()
         os.close(self.pidfd)
         self.control.close()
         if self.supervisor:
@@ -126,12 +128,15 @@ class Unit:
                 remove_stubs(self.stubs)
             except FileNotFoundError:
                 pass                                      # the upper directory itself is gone
-        oom = False
         if self.group:
-            oom = self.group.oom_kills() > 0
+            oom = oom or self.group.oom_kills() > 0
             self.group.remove()
         return Ended(os.WEXITSTATUS(status) if os.WIFEXITED(status) else 0, os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0,
                      usage.ru_utime, usage.ru_stime, usage.ru_maxrss * 1024, oom)
+
+    def _reap(self) -> "Reaped":
+        _, status, usage = os.wait4(self.pid, 0)
+        return status, usage, False
 
 
 class Maker:
@@ -177,6 +182,12 @@ class Maker:
             warning = f"{warning}; {NO_LOOPBACK}" if warning else NO_LOOPBACK
         unit: Unit | None = None
         try:
+            if spec.runtime:
+                from sandbox import runtime
+
+                unit = runtime.begin(spec, packed, fds, self.machine, self.cgroups.path_of(group) if group else "")
+                unit.group = group
+                return unit, warning
             if isinstance(spec.pid, int) or shape.mapped or (group and group.fd >= 0):
                 unit = self.prepare(shape, cgroup_fd=group.fd if group else -1)
                 if isinstance(spec.pid, int) or shape.mapped:
@@ -225,10 +236,11 @@ class Maker:
         """(the cgroup that `spec` needs, what of its limits cannot be had here)."""
         mapped = isinstance(spec.user_namespace, int)         # what it can do there ends at its own namespaces
         powerful = not self.machine.rootless and not mapped and not spec.privileged and bool(held_by(spec) & SYS_ADMIN)
-        if not spec.cgroup and spec.limits == NO_LIMITS and not powerful:
+        if not spec.cgroup and spec.limits == NO_LIMITS and not powerful and not spec.runtime:
             return None, ""
         self._serial += 1
-        also = ("freezer", "memory", "cpuacct", "pids", "blkio") if spec.cgroup else ()
+        # another runtime makes groups in every hierarchy of version 1: so all are ours, and none is left
+        also: tuple[str, ...] = (*V1, NAMED) if spec.runtime else ("freezer", "memory", "cpuacct", "pids", "blkio") if spec.cgroup else ()
         name = spec.cgroup or f"{os.getpid()}-{self._serial}"
         group = self.cgroups.create(name, spec.limits, (*also, *(("devices",) if powerful else ())))
         if powerful and not (group and group.allow_only(spec.devices)):

@@ -158,6 +158,7 @@ class SandboxSpec(Value):
     privileged: every capability, no seccomp, nothing masked, the host's devices.
     owners:     where files can have one owner only, an fd of a file with the table of sandbox.owners: whose the links and fifos of the lower layers
                 are; when the sandbox has ended it says so of those in the upper directory. "" for none.
+    runtime:    path of the OCI runtime that starts it (sandbox.runtimes.find); "" for ourselves.
     """
 
     rootfs: Overlay | Directory
@@ -194,6 +195,7 @@ class SandboxSpec(Value):
     owners: str | int = ""
     user_namespace: str | int = "host"
     outer_root: tuple[int, int] = (0, 0)
+    runtime: str = ""
 
     def check(self) -> "SandboxSpec":
         """Itself; raises InvalidSpec for what no kernel would take, so that it is said before anything is started."""

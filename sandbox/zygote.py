@@ -100,6 +100,7 @@ def _settle(run_directory: str) -> Setting:
         cgroups = cgroup.look(cgroup.name_of(run_directory))
         if machine.single:
             __import__("sandbox.emulation")
+        __import__("sandbox.runtime")                     # later there may be no file to import it from
         if not machine.rootless:
             _trim(run_directory)
         return Setting(Maker(machine, cgroups), None)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def make_request(options: "Options") -> "Request":
-    """Raises BuildError, Misuse, OSError."""
+    """Raises BuildError, Misuse, OSError, SandboxError (InvalidSpec)."""
     from builder.request import Request, read_ignore
 
     _refuse(options)
@@ -27,7 +27,7 @@ def make_request(options: "Options") -> "Request":
         no_cache_stages=tuple(x for w in options.no_cache_filter for x in w.split(",")), pull=_pull(options.pull),
         outputs=outputs, jobs=options.jobs or 0, shm_size=_size(options.shm_size, "--shm-size"),
         ulimits=tuple(options.ulimit), memory=_size(options.memory, "--memory"), cpus=_cpus(options.cpus),
-        isolation=options.isolation, rescue=_rescue(options), proxies=_proxies(), tree=tree, explain=options.explain,
+        isolation=options.isolation, runtime=_runtime(options), rescue=_rescue(options), proxies=_proxies(), tree=tree, explain=options.explain,
         reproducible=options.reproducible, cache_from=_caches(options.cache_from, to=False), cache_to=_caches(options.cache_to, to=True))
 
 
@@ -47,6 +47,16 @@ def _refuse(options: "Options") -> None:
         raise _misuse("--platform: an image is built for one platform at a time here", "build each, and join them with `pybuild manifest create`")
     if options.jobs is not None and options.jobs < 1:
         raise _misuse(f"--jobs: `{options.jobs}` is no number of steps")
+
+
+def _runtime(options: "Options") -> str:
+    if not options.runtime:
+        return ""
+    from sandbox import runtimes
+
+    if options.isolation == "chroot":
+        raise _misuse("--runtime makes namespaces, and --isolation=chroot is for where there are none")
+    return runtimes.find(options.runtime, os.environ.get("PATH", os.defpath))
 
 
 def _names(tags: list[str], outputs: "tuple[Output, ...]") -> tuple[str, ...]:

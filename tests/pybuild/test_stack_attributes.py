@@ -306,7 +306,7 @@ def test_models_and_providers_are_one_clear_error(stack: Stacks) -> None:
 
 
 @pytest.mark.parametrize(("attributes", "word"), [
-    ("logging: {driver: syslog}", "syslog"), ("cgroup_parent: x", "cgroup_parent"), ("runtime: other", "runtime"), ("device_cgroup_rules: ['c 1:3 r']", "device_cgroup_rules"),
+    ("logging: {driver: syslog}", "syslog"), ("cgroup_parent: x", "cgroup_parent"), ("device_cgroup_rules: ['c 1:3 r']", "device_cgroup_rules"),
     ("network_mode: none\nports: ['80']", "ports"), ("security_opt: ['apparmor=mine']", "AppArmor"), ("security_opt: ['label:type:x']", "SELinux"),
     ("oom_kill_disable: true", "oom_kill_disable"), ("storage_opt: {size: 1G}", "storage_opt")])
 def test_attributes_without_effect_are_told(stack: Stacks, attributes: str, word: str) -> None:

@@ -100,7 +100,7 @@ OPTIONS = (
     Option("--platform", VALUE, "platform of the image", "OS/ARCH"),
     Option("--pull", VALUE, "when to pull the image", choices=("always", "missing", "never"), default="missing"),
     Option("-q --quiet", FLAG, "do not show what is pulled"),
-    Option("--runtime", VALUE, "another runtime: refused, for containers run in sandboxes of ours", "NAME", hidden=True),
+    Option("--runtime", VALUE, "OCI runtime that starts it: crun or runc (default: sandboxes of our own)", "NAME"),
     Option("--isolation", VALUE, "accepted; has no effect", "KIND", hidden=True),
     Option("--disable-content-trust", FLAG, "accepted; has no effect", hidden=True),
     Option("--cidfile", VALUE, "write the container's ID to FILE", "FILE"))
@@ -109,9 +109,6 @@ OPTIONS = (
 def spec_of(options: Options) -> ContainerSpec:
     """Raises Misuse, InvalidOption, SandboxError (InvalidSpec)."""
     changes: dict[str, Any] = {}
-    if options.runtime:                                   # whoever asks for one asks for its isolation: ours is not given instead
-        raise Misuse(f"`--runtime {options.runtime}` is not there yet: containers run in sandboxes of ours",
-                     help="`pyup container bundle` writes what another runtime can run")
     if options.env or options.env_file:
         changes["env"] = _words().environment(options.env, options.env_file)
     if options.label or options.label_file:
@@ -153,7 +150,7 @@ def spec_of(options: Options) -> ContainerSpec:
         limits=limits, nano_cpus=nano_cpus, oom_kill_disable=options.oom_kill_disable, oom_score_adj=options.oom_score_adj or 0,
         device_cgroup_rules=tuple(options.device_cgroup_rule), init=options.init, pid_mode=options.pid or "", ipc_mode=options.ipc or "",
         uts_mode=options.uts or "", userns_mode=options.userns or "", cgroupns_mode=options.cgroupns or "",
-        cgroup_parent=options.cgroup_parent or "", group_add=tuple(options.group_add),
+        cgroup_parent=options.cgroup_parent or "", group_add=tuple(options.group_add), runtime=options.runtime or "",
         platform=options.platform or "", **changes)
 
 
