@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 ANSWERED = -1
 _CREATES = os.O_CREAT | 0o20000000                        # O_CREAT, __O_TMPFILE
+_HOW = 24                                                 # size of struct open_how
 # places in struct stat: mode, uid, device; its size
 _STAT = {"x86_64": (24, 28, 40, 144), "aarch64": (16, 24, 32, 128)}[os.uname().machine]
 
@@ -140,7 +141,10 @@ class EmulatedFiles:
         return self._create(pid, self._callers.place(pid, a[0], a[1], False), a[2] & 0x7FFFFFFF, a[3])
 
     def do_openat2(self, pid: int, a: "Arguments") -> "int | None":
-        flags, mode, resolve = struct.unpack("=QQQ", process_vm_readv(pid, a[2], 24))
+        how = process_vm_readv(pid, a[2], _HOW)
+        if a[3] < _HOW or len(how) < _HOW:
+            return None                                   # an error, which the kernel knows
+        flags, mode, resolve = struct.unpack("=QQQ", how)
         if not flags & _CREATES or resolve:               # what it may not walk through is the kernel's to say
             return None
         return self._create(pid, self._callers.place(pid, a[0], a[1], False), flags & 0x7FFFFFFF, mode)
@@ -219,8 +223,11 @@ def _parent(path: bytes) -> bytes:
 
 def _is_script(path: bytes) -> bool:
     try:
-        with open(path, "rb", buffering=0) as file:
-            return file.read(2) == b"#!"
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)   # it may have become a FIFO
+        try:
+            return os.read(fd, 2) == b"#!"
+        finally:
+            os.close(fd)
     except OSError:
         return True
 

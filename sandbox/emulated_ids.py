@@ -121,9 +121,11 @@ class EmulatedIds:
     def do_getsockopt(self, pid: int, a: "Arguments") -> "int | None":
         """SO_PEERCRED: who the process at the other end believes to be."""
         pidfd = self._callers.hold(pidfd_open(pid))
-        sock = _socket.socket(fileno=pidfd_getfd(pidfd, int32(a[0])))
-        peer, uid, gid = struct.unpack("=3i", sock.getsockopt(_socket.SOL_SOCKET, _SO_PEERCRED, 12))
-        sock.close()
+        sock = _socket.socket(fileno=self._callers.hold(pidfd_getfd(pidfd, int32(a[0]))))      # fails for what is no socket
+        try:
+            peer, uid, gid = struct.unpack("=3i", sock.getsockopt(_socket.SOL_SOCKET, _SO_PEERCRED, 12))
+        finally:
+            sock.detach()
         who = self._callers.peer(peer) if peer and not uid and not gid else ids.ROOT
         if who == ids.ROOT:
             return None

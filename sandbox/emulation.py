@@ -8,7 +8,7 @@ do: the ids it gives out are what programs believe, not what the kernel enforces
 import fcntl
 import os
 import select
-from errno import EPERM
+from errno import EIO, EMFILE, ENFILE, ENOMEM, EPERM
 
 from kernel.errors import SyscallFailed
 from kernel.notify import SECCOMP_FILTER_FLAG_NEW_LISTENER, SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, Listener, Notification
@@ -32,16 +32,20 @@ if TYPE_CHECKING:
     from sandbox.callers import Arguments
 
 _SIGKILL = 9
+_SHORTAGES = (EMFILE, ENFILE, ENOMEM)    # ours, not the caller's
 _FAR = 100                            # fds from here on are out of the way
 
 
 class Emulation:
     """One sandbox. `answer` handles one call; it never raises."""
 
-    __slots__ = ("_callers", "_handlers", "_listener", "owners")
+    __slots__ = ("_callers", "_handlers", "_listener", "_log", "_told", "owners")
 
-    def __init__(self, listener: Listener, *, nnp: bool) -> None:
+    def __init__(self, listener: Listener, *, nnp: bool, log: int = 2) -> None:
+        """log: fd to which a fault of ours is written."""
         self._listener = listener
+        self._log = log
+        self._told = False
         self._callers = Callers(listener)
         self.owners = Owners()
         known = numbers(os.uname().machine)
@@ -61,14 +65,31 @@ class Emulation:
             value = self._handlers[call.number](call.pid, call.arguments)
         except Refused as error:
             self._listener.answer(call.id, error=error.errno or EPERM)
-        except Exception:                                 # the kernel gives the right error, or does what we misunderstood
-            self._listener.go_on(call.id)
+        except OSError as error:
+            if error.errno in _SHORTAGES:
+                self._give_up(call, error)
+            else:
+                self._listener.go_on(call.id)             # of the caller's making: the kernel meets it too, and has the right word for it
+        except Exception as error:
+            self._give_up(call, error)
         else:
             if value is None:
                 self._listener.go_on(call.id)
             elif value != ANSWERED:
                 self._listener.answer(call.id, value)
         self._callers.let_go()
+
+    def _give_up(self, call: Notification, error: Exception) -> None:
+        """A fault of ours. The call is refused: what the kernel would do instead, nobody has thought of. Written down once: it can be made for ever."""
+        self._listener.answer(call.id, error=EIO)
+        if self._told:
+            return
+        self._told = True
+        text = f"pybuild: emulation of call {call.number} failed, and it was refused: {type(error).__name__}: {error}\n"
+        try:
+            os.write(self._log, text.encode(errors="backslashreplace"))
+        except OSError:
+            return                                        # a full disk: the caller has its answer
 
 
 # ---------------------------------------------------------------- who makes the sandbox
