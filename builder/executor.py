@@ -10,6 +10,7 @@ from marshal import dumps, loads
 
 from builder.cachekey import canonical, chain_result, parts
 from builder.chaining import mountable
+from builder.commits import Commits, log_name
 from builder.copying import Dressing, copy
 from builder.delta import DEPTH, Earlier, TooDifferent
 from builder.epoch import stamp
@@ -26,7 +27,7 @@ from builder.target import Target
 from kernel.locks import Lock
 from kernel.value import Value
 from store.cache import CacheRecord
-from store.digest import Digest, digest_of, from_raw, sha256
+from store.digest import Digest, digest_of, sha256
 from store.images import Layer
 from store.pack import diff_id
 from store.snapshots import Draft, SnapshotId
@@ -37,7 +38,7 @@ from store.view import View
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
     from typing import Any
 
     from builder.cache.imported import Imported
@@ -79,9 +80,11 @@ class SandboxExecutor:
         self._manifest, self._missed, self._fresh, self._keep_failed = manifest, missed, fresh, keep_failed
         self._imported = imported
         self._locks: dict[str, Lock] = {}                # of the keys whose steps this process runs
-        self._names: dict[Vertex, str] = {}              # of drafts that workers hand over
+        self._names: dict[Vertex, str] = {}              # of drafts that workers hand over, of the steps that were begun
+        self._commits = Commits(store, content, manifest, self._unlock)
         self._spare: Draft | None = None                 # a draft made ahead
         self._used: Draft | None = None                  # one that was handed over, of which something is left
+        self._has_run = False                            # whether this process has run something in a sandbox
         self._pid = os.getpid()
         self._marked = store.root.owners == "xattr"      # files have one owner, and marks tell the real one
         self._known_specials: dict[str, dict[str, tuple[int, int]]] = {}
@@ -93,11 +96,10 @@ class SandboxExecutor:
             return None                                  # what is here may not be true any more: `execute` asks
         self._check_present(inputs)
         self._missed(step, inputs)
-        if isinstance(step.vertex.op, RunOp):
-            self.around.ahead()
-            if self.around.network is not None and step.vertex.op.network == "default":
-                self.around.network.prepare()
-        self._names[step.vertex] = self._store.snapshots.new_name()
+        if step.vertex not in self._names:
+            self._prepare_run(step.vertex)
+        else:                                            # it runs already; now it has a key
+            self._commits.name_log(self._names[step.vertex], step.key)
         if step.vertex.no_cache:
             return None
         lock = self._store.cache.lock(step.key)
@@ -109,17 +111,40 @@ class SandboxExecutor:
             self._unlock(step)
         return record
 
+    def _prepare_run(self, vertex: "Vertex") -> None:
+        if isinstance(vertex.op, RunOp):
+            self.around.ahead()
+            if self.around.network is not None and vertex.op.network == "default":
+                self.around.network.prepare()
+        self._names[vertex] = self._store.snapshots.new_name()
+
+    def owns(self, step: "Step") -> bool:
+        return step.vertex.no_cache or step.key in self._locks
+
     def order(self, step: "Step", inputs: "tuple[Chain, ...]") -> "Any | None":
         """(name of the draft, whether its key is held). Steps that take from a context need what was seen of that since."""
+        return (self._names[step.vertex], step.key in self._locks) if self._is_orderly(step.vertex, inputs) else None
+
+    def _is_orderly(self, vertex: "Vertex", inputs: "tuple[Chain, ...]") -> bool:
         known = all(layer.snapshot for chain in inputs for layer in chain)
-        if not known or not isinstance(step.vertex.op, (RunOp, MkdirOp)):
+        local = any(isinstance(self._source_of(edge), SourceLocal) for edge in vertex.inputs[1:])
+        return known and not local and isinstance(vertex.op, (RunOp, MkdirOp))
+
+    def order_ahead(self, step: "Step", inputs: "tuple[Chain, ...]") -> "Any | None":
+        """Not with another machine's cache, nor where the rows of all layers below have to be known."""
+        vertex = step.vertex
+        if self._marked or self._imported is not None or not isinstance(vertex.op, RunOp) or not self._is_orderly(vertex, inputs):
             return None
-        if any(isinstance(self._source_of(edge), SourceLocal) for edge in step.vertex.inputs[1:]):
-            return None
-        return self._names[step.vertex], step.key in self._locks
+        if not vertex.no_cache and self._store.cache.has_op(self._op_digest(step)):
+            return None                                  # a record that its key may lead to
+        self._prepare_run(vertex)
+        return self._names[vertex], True
+
+    def abandon(self, step: "Step") -> None:
+        self._commits.forget(self._names[step.vertex])
+        self._names[step.vertex] = self._store.snapshots.new_name()
 
     def execute(self, step: "Step", inputs: "tuple[Chain, ...]", send: "Send", order: "Any | None" = None) -> "dict[str, Any]":
-        assert step.key is not None
         store, op = self._store, step.vertex.op
         held = step.key in self._locks
         if order is not None:
@@ -129,17 +154,21 @@ class SandboxExecutor:
             return self._fetch(op, send)
         if held or step.vertex.no_cache:
             return self._made(step, inputs, send)
+        assert step.key is not None
         send("note", "waits for another build that runs the same step")
         self._names.clear()
         with store.cache.lock(step.key):
             record = self._usable(step.key)
             if record is not None:
                 return {"layer": layer_of(record)._asdict(), "why": "built by another process"}
-            # kept while the lock is held: whoever waits next must find it
-            return {"layer": self.finish(step, inputs, self._made(step, inputs, send))._asdict(), "why": ""}
+            layer = self.finish(step, inputs, self._made(step, inputs, send))
+            self.keep(())                                # while the lock is held: whoever waits next must find it
+            return {"layer": layer._asdict(), "why": ""}
 
     def _drop_locks(self) -> None:
-        """In a worker: let go of its copies of the parent's locks, which would else be held as long as it lives."""
+        """In a worker: let go of its copies of the parent's locks, which would else be held as long as it lives, and of what that will record."""
+        if os.getpid() != self._pid:
+            self._commits.disown()
         while os.getpid() != self._pid and self._locks:
             os.close(self._locks.popitem()[1].fd)
 
@@ -148,6 +177,8 @@ class SandboxExecutor:
         self._clear_up()
         if self._spare is None:
             self._spare = self._store.snapshots.begin()
+        if self._has_run:
+            self.around.connect().dial()
 
     def _clear_up(self) -> None:
         if self._used is not None:
@@ -168,28 +199,42 @@ class SandboxExecutor:
 
     def finish(self, step: "Step", inputs: "tuple[Chain, ...]", made: "dict[str, Any]") -> BuiltLayer:
         store = self._store
+        self._names.pop(step.vertex, None)
         if "layer" in made:
             layer = BuiltLayer(**made["layer"])
             store.snapshots.hold(SnapshotId(layer.snapshot))
             return layer
+        self._commits.keep()                             # one of these may be the earlier one
         draft, tree = Draft(*made["draft"]), Digest(made["tree"])
+        placed: Draft | None = draft if store.snapshots.is_placed(draft) else None
         earlier = None if self._fresh else store.cache.find(self._op_digest(step), tree)
         if earlier is not None and store.snapshots.hold(SnapshotId(earlier.snapshot)):
-            store.snapshots.discard(draft)               # the earlier layer is kept, so that image IDs stay put
+            if placed:                                   # the earlier layer is kept, so that image IDs stay put
+                self._commits.replace(placed)
+                placed = None
+            else:
+                store.snapshots.discard(draft)
             facts = (earlier.snapshot, earlier.diff_id, earlier.size, earlier.created)
         else:
-            snapshot = store.snapshots.commit(draft, below=tuple(made["below"]))
-            store.snapshots.hold(snapshot)
+            snapshot = draft.id if placed else store.snapshots.commit(draft, below=tuple(made["below"]))
+            if made["below"]:
+                store.snapshots.hold(snapshot)           # alone it is ours by its name
             facts = (snapshot, made["diff_id"], made["size"], made["created"])
         record = self._record(step, inputs, tree, *facts)
-        self._unlock(step)
+        self._commits.add(step, record, placed)
         return layer_of(record)
+
+    def keep(self, used: "Collection[str]") -> None:
+        self._commits.keep()
+        self._commits.clear_up(used)
 
     def merge(self, step: "Step", inputs: "tuple[Chain, ...]") -> BuiltLayer:
         layer = inputs[1][-1]
         if not layer.snapshot:                           # of another machine's cache, and perhaps never needed
             return layer._replace(result=chain_result(inputs[0][-1].result if inputs[0] else None, Digest(layer.tree)))
-        return layer_of(self._record(step, inputs, layer.tree, layer.snapshot, layer.diff_id, layer.size, layer.created))
+        record = self._record(step, inputs, layer.tree, layer.snapshot, layer.diff_id, layer.size, layer.created)
+        self._commits.add(step, record)
+        return layer_of(record)
 
     def diff_id(self, layer: BuiltLayer, send: "Send") -> Digest:
         snapshots = self._store.snapshots
@@ -212,9 +257,11 @@ class SandboxExecutor:
             diff_id=diff_id(snapshots.tree(SnapshotId(layer.snapshot)), snapshots.directories(SnapshotId(layer.snapshot)))) for layer in chain)
 
     def close(self) -> None:
-        """Let go of the keys of steps that did not end well."""
+        """Let go of the keys of steps that did not end well, and of what they made."""
         while self._locks:
             self._locks.popitem()[1].release(remove=True)
+        self._commits.close(self._names.values())
+        self._names.clear()
 
     def keep_diff_id(self, layer: BuiltLayer, found: Digest) -> None:
         if layer.key:
@@ -237,8 +284,11 @@ class SandboxExecutor:
         left = op.how.retries if isinstance(op, RunOp) else 0
         while True:
             try:
-                return self._facts(self._make(step, inputs, send, keep=self._keep_failed and not left), self._names.get(step.vertex, ""),
-                                   getattr(op, "epoch", None))
+                made, name = self._make(step, inputs, send, keep=self._keep_failed and not left), self._names.get(step.vertex, "")
+                if name and isinstance(op, RunOp):       # what comes next may begin, while this is looked at
+                    self._used, made = made.draft, made._replace(draft=self._store.snapshots.place(made.draft, name))
+                    send("ran", name)
+                return self._facts(made, name, getattr(op, "epoch", None))
             except StepFailed as error:
                 if not left:
                     raise
@@ -288,8 +338,11 @@ class SandboxExecutor:
             tree = stack(tree, snapshots.tree(part))
         size = size_of(tree)
         found = diff_id(tree, (made.draft.directory,)) if size < _SMALL and not made.below else ""
-        draft = snapshots.hand_over(made.draft, own, name or made.draft.id)
-        self._used = made.draft
+        draft = made.draft
+        if snapshots.is_placed(draft):
+            snapshots.add_tree(draft, own)
+        else:
+            self._used, draft = draft, snapshots.hand_over(draft, own, name or draft.id)
         return {"draft": tuple(draft), "tree": digest(tree), "size": size, "diff_id": found, "created": now() if epoch is None else stamp(epoch),
                 "below": made.below}
 
@@ -297,14 +350,8 @@ class SandboxExecutor:
                 created: str) -> CacheRecord:
         assert step.key is not None
         results = tuple(chain[-1].result if chain else None for chain in inputs)
-        record = CacheRecord(step.key, self._op_digest(step), chain_result(results[0], Digest(tree)), tree, snapshot, diff_id, size, created,
-                             self._slot(step), dumps(self._parts(step, results), 2))
-        self._store.cache.put(record)
-        for edge in step.vertex.inputs:
-            found = self._manifest(self._content(edge)) if edge.selector is not None else None
-            if found is not None:                        # so that a later miss can name the file
-                self._store.cache.keep({found.digest: found.top, **{from_raw(raw): data for raw, data in found.rows.items()}})
-        return record
+        return CacheRecord(step.key, self._op_digest(step), chain_result(results[0], Digest(tree)), tree, snapshot, diff_id, size, created,
+                           self._slot(step), dumps(self._parts(step, results), 2))
 
     def _op_digest(self, step: "Step") -> Digest:
         return digest_of(dumps(canonical(step.vertex.op), 2))
@@ -314,9 +361,10 @@ class SandboxExecutor:
 
     # ------------------------------------------------------------ RUN
     def _run(self, op: RunOp, step: "Step", inputs: "tuple[Chain, ...]", draft: Draft, send: "Send") -> "tuple[tuple[str, tuple[int, int]], ...]":
-        store = self._store
         place = self.place(step.vertex, inputs, draft)
-        log = os.open(f"{store.root.path}/logs/{log_name(step.key)}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        self._has_run = True
+        path = self._commits.log_path(log_name(step.key, self._names.get(step.vertex, "")))
+        log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
 
         def output(stream: int, data: bytes) -> None:
             try:
@@ -537,11 +585,6 @@ def _write_text(target: Target, destination: str, name: str, content: str, dress
         target.give(fd, owner)
         os.fchmod(fd, dressing.chmod.apply(0o644, False) if dressing.chmod else 0o644)
     return {goal: sha256(data).digest()}
-
-
-def log_name(key: Digest | None) -> str:
-    """Name of the file that keeps what a step printed."""
-    return f"step-{(key or '').removeprefix('sha256:')[:32]}.log"
 
 
 def now() -> str:

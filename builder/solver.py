@@ -1,13 +1,16 @@
 """Drive a plan to its end with an executor: start what is ready, take in results, plan on. Decides nothing that plan.py can decide.
 
 What enters: a Plan, the chains of its sources, an Executor, Workers. What leaves: the chain of layers of every finished vertex.
+
+A step whose process has ended is looked at (its files read, digested, recorded) while the next one runs already: over its draft, before its key is
+known, if no record can make that run needless (`Executor.order_ahead`). Nobody hears of it before it has its key.
 """
 
 import time
 
 from builder.errors import BuildError, Cancelled, LayersLost, StepFailed
 from builder.graph import MergeOp
-from builder.plan import DONE, READY, Plan, Step, advance
+from builder.plan import DONE, READY, WAITING, Plan, Step, advance
 from builder.progress import StepCached, StepDone, StepLog, StepNote, StepStarted
 from builder.worker import failure
 from kernel.value import Value
@@ -15,7 +18,7 @@ from store.digest import Digest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
     from typing import Any, Protocol, TypeAlias
 
     from builder.plan import Content, Lookup
@@ -27,16 +30,31 @@ if TYPE_CHECKING:
         """Makes layers. `execute` and `diff_id` are called in a worker, the others where the plan is: there, and only there, is the index warm."""
 
         def begin(self, step: Step, inputs: "tuple[Chain, ...]") -> CacheRecord | None:
-            """About to run the step: its lock is taken, if nobody has it. A record that is there by now makes running needless."""
+            """About to run the step, or to make it one that was begun ahead: its lock is taken, if nobody has it. A record that is there by now
+            makes running needless."""
+
+        def owns(self, step: Step) -> bool:
+            """Whether nobody else runs the step, now that it has begun."""
 
         def order(self, step: Step, inputs: "tuple[Chain, ...]") -> "Any | None":
             """What `begin` has found out, as marshal takes it, for a worker that was forked before; None: only one that is forked now can run it."""
 
+        def order_ahead(self, step: Step, inputs: "tuple[Chain, ...]") -> "Any | None":
+            """As `order`, for a step that has no key yet: the last layer of its first input is a draft. None if it has to wait for its key."""
+
+        def abandon(self, step: Step) -> None:
+            """Undo `order_ahead`: the worker is gone, and the step may be begun anew."""
+
         def execute(self, step: Step, inputs: "tuple[Chain, ...]", send: Send, order: "Any | None" = None) -> "dict[str, Any]":
-            """Run the step. What it found, as `finish` takes it through a pipe; "why" says so if another process had run it."""
+            """Run the step. What it found, as `finish` takes it through a pipe; "why" says so if another process had run it.
+
+            Sends "ran", with the name of its draft, when others may be mounted over that."""
 
         def finish(self, step: Step, inputs: "tuple[Chain, ...]", made: "dict[str, Any]") -> "BuiltLayer":
-            """Commit and record what `execute` made, and let go of the lock."""
+            """Commit what `execute` made."""
+
+        def keep(self, used: "Collection[str]") -> None:
+            """Record what was finished since, and let go of the locks. used: drafts that somebody is mounted over."""
 
         def merge(self, step: Step, inputs: "tuple[Chain, ...]") -> "BuiltLayer":
             """The layer of a MergeOp: no work."""
@@ -93,6 +111,7 @@ def solve(plan: Plan, chains: "dict[int, Chain]", executor: "Executor", workers:
         run.note_cached()
         while not run.plan.is_done() or workers.running():
             done = run.start(jobs)
+            run.keep()                                  # after the next ones have begun: nobody waits for it
             if not done:
                 if not workers.running():
                     raise AssertionError("the plan is stuck: no step is ready and none runs")
@@ -103,11 +122,25 @@ def solve(plan: Plan, chains: "dict[int, Chain]", executor: "Executor", workers:
             for vertex, result in done:
                 run.plan = advance(run.plan, vertex, result, lookup, content)
                 run.note_cached()
+        run.keep()
     except BaseException:
         workers.stop()
+        run.keep()
         run.cancel()
         raise
     return Solved(run.plan, run.chains)
+
+
+class _Early:
+    """A step that runs before its key is known. over: the draft that it is mounted over; said: its worker's messages so far."""
+
+    __slots__ = ("busy", "over", "said", "since")
+
+    def __init__(self, over: str) -> None:
+        self.over = over
+        self.since = time.monotonic()
+        self.said: "list[tuple[str, Any]]" = []
+        self.busy = True                                # its process has not ended
 
 
 class _Run:
@@ -124,11 +157,20 @@ class _Run:
         self._started: dict[int, float] = {}
         self._seen = {i for i, step in enumerate(plan.steps) if step.state == DONE and step.hit is None}      # sources, and what was added
         self._hashing: set[str] = set()                 # snapshots whose diff ID is being computed
+        self._early: dict[int, _Early] = {}
+        self._ran: dict[int, str] = {}                  # drafts of the steps that are being looked at
+        self._fresh: list[int] = []                     # those of them that nothing was begun over so far
+        self._over: dict[int, str] = {}                 # which draft the process of a step is mounted over
+        self._after: dict[int, list[int]] = {}          # vertex -> those that lie on it
+        for index, step in enumerate(plan.steps):
+            if step.vertex.inputs:
+                self._after.setdefault(step.vertex.inputs[0].vertex, []).append(index)
 
     def start(self, jobs: int) -> "list[tuple[int, Digest]]":
         """Start what is ready; (vertex, result) of what turned out to need no worker."""
         done: list[tuple[int, Digest]] = []
-        running = sum(1 for i in self._started if self.plan.steps[i].state == READY)
+        running = sum(1 for i in self._started if self.plan.steps[i].state == READY and i not in self._ran)
+        running += sum(1 for early in self._early.values() if early.busy)
         for index in self.plan.ready():
             if index in self._started:
                 continue
@@ -137,8 +179,12 @@ class _Run:
                 layer = self._executor.merge(step, inputs)
                 self._add(index, layer)
                 done.append((index, layer.result))
-            elif running < jobs:
+            elif index in self._early or running < jobs:
                 record = self._executor.begin(step, inputs)
+                if index in self._early and record is None and self._executor.owns(step):
+                    done += self._adopt(index)
+                    continue
+                self._drop(index)                       # it was run ahead, but somebody else was first
                 if record is not None:
                     self._add(index, layer_of(record))
                     self._on_event(StepCached(step.vertex.number, step.vertex.label, "built by another process"))
@@ -146,7 +192,47 @@ class _Run:
                 else:
                     self._start(index, step, inputs)
                     running += 1
+        while self._fresh and running < jobs:
+            running += self._start_early(self._fresh.pop(), jobs - running)
         return done
+
+    def _start_early(self, below: int, room: int) -> int:
+        """Start at most `room` steps over the draft of `below`; how many it were."""
+        draft, count = self._ran.get(below, ""), 0
+        for index in self._after.get(below, ()) if draft else ():
+            step = self.plan.steps[index]
+            if count < room and step.state == WAITING and index not in self._early and self._is_last_wait(step):
+                others = self._inputs(index)[1:]
+                chain = (*self._inputs(below)[0], BuiltLayer(Digest(""), "", draft))
+                order = self._executor.order_ahead(step, (chain, *others))
+                if order is not None:
+                    self._early[index], self._over[index] = _Early(draft), draft
+                    self._workers.order(("step", index), self._perform, (index, None, _tuples((chain, *others)), order))
+                    count += 1
+        return count
+
+    def _is_last_wait(self, step: Step) -> bool:
+        """Whether all but the first input are there."""
+        return all(self.plan.steps[edge.vertex].state == DONE for edge in step.vertex.inputs[1:])
+
+    def _adopt(self, index: int) -> "list[tuple[int, Digest]]":
+        """A step that was run ahead has its key: it is as if it had been started with it. (vertex, result) if it has ended."""
+        early, vertex = self._early.pop(index), self.plan.steps[index].vertex
+        self._started[index] = early.since
+        if vertex.number:
+            self._on_event(StepStarted(vertex.number, vertex.label))
+        results = (self.take(("step", index), kind, payload) for kind, payload in early.said)
+        return [(index, result) for result in results if result is not None]
+
+    def _drop(self, index: int) -> None:
+        """Stop a step that was run ahead, if it was: nobody has heard of it."""
+        if self._early.pop(index, None) is not None:
+            self._workers.cancel(("step", index))
+            self._over.pop(index)
+            self._executor.abandon(self.plan.steps[index])
+
+    def keep(self) -> None:
+        self._executor.keep(set(self._over.values()))
 
     def _inputs(self, index: int) -> "tuple[Chain, ...]":
         return tuple(self.chains.get(e.vertex, ()) for e in self.plan.steps[index].vertex.inputs)
@@ -171,12 +257,23 @@ class _Run:
     def take(self, token: "tuple[str, int]", kind: str, payload: "Any") -> Digest | None:
         """Take in a worker's message; the result if it ended a step well."""
         what, index = token
+        early = self._early.get(index) if what == "step" else None
+        if kind in ("ran", "done", "failed") and what == "step":
+            self._over.pop(index, None)
+            if early is not None:
+                early.busy = False
+        if early is not None:
+            early.said.append((kind, payload))
+            return None
         step = self.plan.steps[index]
         number = step.vertex.number
         if kind == "log":
             self._on_event(StepLog(number, payload[0], payload[1]))
         elif kind == "note":
             self._on_event(StepNote(number, payload))
+        elif kind == "ran":
+            self._ran[index] = payload
+            self._fresh.append(index)
         elif kind == "failed":
             error = failure(payload)
             if isinstance(error, LayersLost):
@@ -192,6 +289,7 @@ class _Run:
             self._hashed(index, payload)
         else:
             layer = self._executor.finish(step, self._inputs(index), payload)
+            self._ran.pop(index, None)
             self._finish(index, layer, payload.get("why", ""))
             return layer.result
         return None
@@ -207,6 +305,7 @@ class _Run:
         for index, step in enumerate(self.plan.steps):
             if step.state == DONE and index not in self._seen:
                 assert step.hit is not None, "a step is done without a record"
+                self._drop(index)
                 self._add(index, layer_of(step.hit))
                 if step.vertex.number:
                     self._on_event(StepCached(step.vertex.number, step.vertex.label))

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         def order(self, token: Any, perform: Perform, order: Any) -> None: ...
         def wait(self) -> "list[Message]": ...
         def running(self) -> int: ...
+        def cancel(self, token: Any) -> None: ...
         def stop(self) -> None: ...
 
 
@@ -67,7 +68,7 @@ class Forked:
             self._fork(token, write, lambda send: _serve(read, perform, self._prepare, send))
             os.close(read)
             self._idle.append(self._last)
-        child = self._idle.pop()
+        child = self._idle.pop(0)                      # the one that has had the most time to clear up
         child.begin(token)
         _write(child.orders, order)
 
@@ -111,6 +112,13 @@ class Forked:
         if child in self._idle:
             self._idle.remove(child)
         child.close()
+
+    def cancel(self, token: "Any") -> None:
+        """Kill the worker that does this, if one does, and forget what it said."""
+        for child in [child for child in self._workers.values() if child.token == token and child not in self._idle]:
+            os.kill(child.pid, signal.SIGKILL)
+            os.waitpid(child.pid, 0)
+            self._forget(child)
 
     def stop(self) -> None:
         """Kill every worker that is at work, and wait until all are gone; what one was running in a sandbox dies with its connection."""
@@ -249,7 +257,7 @@ def failure(facts: "dict[str, Any]") -> Exception:
 
 
 class Inline:
-    """Workers without processes: each runs to its end when it is started. For tests and for machines that cannot fork."""
+    """Workers without processes: each runs to its end when it is started, and is heard word by word. For tests."""
 
     def __init__(self) -> None:
         self._messages: list[Message] = []
@@ -264,8 +272,10 @@ class Inline:
         self.start(token, partial(perform, loads(dumps(order, 4))))
 
     def wait(self) -> "list[Message]":
-        messages, self._messages = self._messages, []
-        return messages
+        return [self._messages.pop(0)]
+
+    def cancel(self, token: "Any") -> None:
+        self._messages = [message for message in self._messages if message[0] != token]
 
     def stop(self) -> None:
         self._messages = []

@@ -67,6 +67,9 @@ class ChrootClient:
         self._pool = pool
         self._mark = "user.overlay.opaque" if user_xattrs else "trusted.overlay.opaque"
 
+    def dial(self) -> None:
+        pass
+
     def spawn(self, spec: SandboxSpec, stdin: int = 0, stdout: int = 1, stderr: int = 2) -> Running:
         """As Client.spawn. Network, pid, ipc, uts and limits of `spec` are not to be had."""
         spec.check()

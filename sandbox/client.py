@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
         def spawn(self, spec: SandboxSpec, stdin: int = 0, stdout: int = 1, stderr: int = 2) -> "Running": ...
 
+        def dial(self) -> None:
+            """Do what can be done before the next `spawn`."""
+
     _Answer = tuple[_socket.socket, tuple[Any, ...] | None, list[int]]
 
 IDLE_S = 60.0
@@ -138,6 +141,14 @@ class Client:
             for fd in (caller, *opened):
                 os.close(fd)
         return started(socket, message, received)
+
+    def dial(self) -> None:
+        """Have a connection ready for the next request. What goes wrong is that request's affair."""
+        if self._spare is None:
+            try:
+                self._spare = self._dial()
+            except OSError:
+                pass                                      # it will meet the same, and say so
 
     def exec(self, target: int, spec: ExecSpec, stdin: int = 0, stdout: int = 1, stderr: int = 2) -> Running:
         """A further process in the sandbox whose first process is behind the pidfd `target`; else as `spawn`."""

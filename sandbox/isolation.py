@@ -67,17 +67,24 @@ class Cautious:
     fallback: given why there are none, what spawns instead; raises SandboxError if there is nothing.
     """
 
-    __slots__ = ("_connect", "_fallback", "_instead")
+    __slots__ = ("_client", "_connect", "_fallback", "_instead")
 
     def __init__(self, connect: "Callable[[], Spawner]", fallback: "Callable[[str], Spawner]") -> None:
         self._connect, self._fallback = connect, fallback
+        self._client: Spawner | None = None
         self._instead: Spawner | None = None
+
+    def dial(self) -> None:
+        if self._client is not None:
+            self._client.dial()
 
     def spawn(self, spec: "SandboxSpec", stdin: int = 0, stdout: int = 1, stderr: int = 2) -> "Running":
         warning = ""
         if self._instead is None:
             try:
-                return self._connect().spawn(spec, stdin, stdout, stderr)
+                if self._client is None:
+                    self._client = self._connect()
+                return self._client.spawn(spec, stdin, stdout, stderr)
             except (CommandFailed, InvalidSpec, UserMissing):
                 raise
             except SandboxError:

@@ -68,6 +68,10 @@ class Cache:
         row = self._index.one(f"SELECT {_COLUMNS}, used FROM record WHERE op = ? AND tree = ? AND snapshot != '' ORDER BY rowid LIMIT 1", op, tree)
         return _record(row) if row else None
 
+    def has_op(self, op: Digest) -> bool:
+        """Whether there is a record of this step at all, with whatever inputs."""
+        return self._index.one("SELECT 1 FROM record WHERE op = ? LIMIT 1", op) is not None
+
     def parts(self, key: Digest) -> bytes:
         """Parts of the key as they were put; b"" if there are none."""
         row = self._index.one("SELECT parts FROM parts WHERE key = ?", key)

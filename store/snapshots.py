@@ -77,6 +77,35 @@ class Snapshots:
         os.rename(draft.path, f"{self.directory}/{draft.id}")
         return draft.id
 
+    def place(self, draft: Draft, name: str) -> Draft:
+        """Put a draft where its snapshot will be, before it is known what is in it: others may be mounted over it from now on.
+
+        name: one that the parent got from `new_name`. Until `confirm`, a link under tmp/ says that it is unfinished: if the parent is killed, the
+        link leads `Temporary.sweep` to it. The work directory stays the worker's, as in `hand_over`.
+        """
+        self._temporary.point(name, f"../{os.path.basename(self.directory)}/{name}")
+        path = f"{self.directory}/{name}"
+        os.rename(draft.path, path)
+        return Draft(SnapshotId(name), path, f"{path}/fs", f"{self._temporary.path(name)}{_WORK}")
+
+    def is_placed(self, draft: Draft) -> bool:
+        return draft.path.startswith(f"{self.directory}/")
+
+    def add_tree(self, draft: Draft, tree: "Tree") -> None:
+        """Keep the rows of a placed draft with it."""
+        _write(f"{draft.path}/tree", marshal.dumps(tree, 2))
+
+    def confirm(self, draft: Draft) -> "SnapshotId":
+        """A placed draft is a snapshot now."""
+        self._temporary.remove(draft.id)
+        return draft.id
+
+    def withdraw(self, name: str) -> None:
+        """Remove a placed draft that is not to be a snapshot; fine if it was none."""
+        if self._temporary.is_pointer(name):
+            self.delete(SnapshotId(name))
+            self._temporary.remove(name)
+
     def hand_over(self, draft: Draft, tree: "Tree", name: str) -> Draft:
         """Finish all but the name: for a worker whose parent commits. name: one that the parent got from `new_name`, and so is alive with it.
 

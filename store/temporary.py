@@ -1,6 +1,7 @@
 """Unfinished things: files and directories under tmp/, on the store's own file system, so that finishing them is a rename.
 
-Their names begin with their maker's lease: what belongs to no living lease is debris of a killed process, and `sweep` removes it.
+Their names begin with their maker's lease: what belongs to no living lease is debris of a killed process, and `sweep` removes it. A link here
+stands for an unfinished thing that is in its final place already.
 """
 
 import os
@@ -31,6 +32,13 @@ class Temporary:
         finally:
             os.close(fd)
 
+    def point(self, name: str, to: str) -> None:
+        """Let the name stand for what is at `to`, seen from here."""
+        os.symlink(to, self.path(name))
+
+    def is_pointer(self, name: str) -> bool:
+        return os.path.islink(self.path(name))
+
     def sweep(self, *, own: bool = False) -> int:
         """Remove what no living process is working on; returns how many there were. own: what this one was working on goes too."""
         removed = 0
@@ -38,6 +46,8 @@ class Temporary:
         for name in os.listdir(self.directory):
             maker = name.partition("-")[0]
             if maker == mine or not self.leases.is_alive(maker):
+                if self.is_pointer(name):
+                    self.remove(os.readlink(self.path(name)))
                 self.remove(name)
                 removed += 1
         return removed

@@ -10,7 +10,7 @@ import pytest
 from builder.errors import BuildError, StepFailed
 from builder.graph import Edge, Graph, RunOp, SourceScratch, Vertex
 from builder.plan import begin
-from builder.progress import Event, StepCached, StepDone, StepLog
+from builder.progress import Event, StepCached, StepDone, StepLog, StepStarted
 from builder.solver import Solved, solve
 from builder.worker import Forked, Inline, WorkerBug
 from store.cache import CacheRecord
@@ -79,6 +79,83 @@ def test_solve_failure_names_the_step_and_stops() -> None:
     assert (caught.value.label, caught.value.exit_status) == ("b", 3)
     assert "d" not in executor.ran
     assert next(e.label for e in events if isinstance(e, StepDone) and e.error) == "b"
+
+
+# ---------------------------------------------------------------- steps that are run before their keys are known
+CHAIN = {"a": ("base",), "b": ("a",), "c": ("b",)}
+
+
+def shown(events: list[Event]) -> list[str]:
+    return [f"{type(e).__name__} {e.label}" for e in events if isinstance(e, StepStarted | StepDone | StepCached)]
+
+
+def test_a_step_runs_ahead_of_its_key_and_nobody_sees_it() -> None:
+    executor, events = RecordingExecutor(ahead=True), list[Event]()
+    solved = build(graph(**CHAIN), executor, Inline(), events)
+    assert executor.begun_ahead == ["b", "c"] and executor.abandoned == []
+    assert shown(events) == [f"{what} {label}" for label in "abc" for what in ("StepStarted", "StepDone")]
+    assert [e.data for e in events if isinstance(e, StepLog)] == [b"a\n", b"b\n", b"c\n"]
+    assert len(solved.chains[3]) == 3 and len(executor.records) == 3
+
+
+def test_a_step_with_two_inputs_waits_for_the_other_one() -> None:
+    executor = RecordingExecutor(ahead=True)
+    build(graph(**DIAMOND), executor, Inline(), [])
+    assert executor.begun_ahead == ["b", "c"] and sorted(executor.ran) == ["a", "b", "c", "d"]
+
+
+def test_a_step_that_was_run_ahead_is_dropped_for_a_hit() -> None:
+    executor = RecordingExecutor({"a": "same", "b": "also"})
+    build(graph(**CHAIN), executor, Inline(), [])
+    records = dict(executor.records)
+    executor = RecordingExecutor({"a": "same"}, ahead=True)
+    executor.records = {key: record for key, record in records.items() if record.op != digest_of(b"a")}
+    events: list[Event] = []
+    build(graph(**CHAIN), executor, Inline(), events)
+    assert executor.begun_ahead == ["b"] and executor.abandoned == ["b"]
+    assert shown(events) == ["StepStarted a", "StepDone a", "StepCached b", "StepCached c"]
+    assert [e.data for e in events if isinstance(e, StepLog)] == [b"a\n"]
+
+
+def test_a_step_that_was_run_ahead_is_begun_again_if_somebody_else_runs_it() -> None:
+    executor, events = RecordingExecutor(ahead=True, foreign=("b",)), list[Event]()
+    build(graph(**CHAIN), executor, Inline(), events)
+    assert executor.abandoned == ["b"] and executor.ran == ["a", "b", "b", "c"]
+    assert shown(events) == [f"{what} {label}" for label in "abc" for what in ("StepStarted", "StepDone")]
+
+
+def test_failure_of_a_step_that_was_run_ahead_comes_after_its_parents_end() -> None:
+    executor, events = RecordingExecutor(fails={"b": StepFailed("exit", exit_status=3)}, ahead=True), list[Event]()
+    with pytest.raises(StepFailed) as caught:
+        build(graph(**CHAIN), executor, Inline(), events)
+    assert caught.value.label == "b" and shown(events)[:3] == ["StepStarted a", "StepDone a", "StepStarted b"]
+    assert [record.op for record in executor.records.values()] == [digest_of(b"a")]
+
+
+def test_a_draft_is_in_use_until_what_was_begun_over_it_has_ended() -> None:
+    executor = RecordingExecutor(ahead=True)
+    build(graph(a=("base",), b=("a",)), executor, Inline(), [])
+    assert {"draft-a"} in executor.used and executor.used[-1] == set()
+
+
+def test_jobs_bounds_what_is_run_ahead() -> None:
+    executor, g = RecordingExecutor(ahead=True), graph(a=("base",), b=("a",), c=("a",), d=("a",), e=("b", "c", "d"))
+
+    def found(vertex: int, key: Digest) -> CacheRecord | None:
+        return executor.records.get(key)
+
+    solve(begin(g, {0: BASE}, found, content), {0: ()}, executor, Inline(), found, content, lambda event: None, jobs=2)
+    assert executor.begun_ahead == ["b", "c"]
+
+
+def test_cancelled_work_says_nothing_more() -> None:
+    workers = Forked()
+    workers.order("a", _pid_of, 50)
+    workers.order("b", _pid_of, 1)
+    workers.cancel("a")
+    workers.cancel("nobody's")
+    assert [token for token, _, _ in workers.wait()] == ["b"] and workers.running() == 0
+    workers.close()
 
 
 def test_solve_in_processes() -> None:

@@ -153,3 +153,48 @@ def _use_read_only(path: Path) -> None:
     assert store.images.use(image)
     merged(store, store.images.parts(store.images.layers(image)))
     assert sweep(store).snapshots == ()
+
+
+# ---------------------------------------------------------------- drafts that are in their place before they are finished
+def test_placed_draft_is_a_snapshot_when_it_is_confirmed(store: Store) -> None:
+    draft = store.snapshots.begin()
+    write_files(Path(draft.directory), {"a": b"1"})
+    placed = store.snapshots.place(draft, store.snapshots.new_name())
+    assert Path(store.snapshots.path(placed.id), "a").read_bytes() == b"1" and not os.path.exists(draft.path)
+    assert store.snapshots.is_placed(placed) and not store.snapshots.is_placed(draft)
+    store.snapshots.add_tree(placed, scan(placed.directory))
+    store.snapshots.confirm(placed)
+    store.snapshots.withdraw(placed.id)                   # none any more: nothing happens
+    assert store.snapshots.has(placed.id) and store.snapshots.has_tree(placed.id)
+    store.snapshots.remove_work(draft)
+    assert os.listdir(store.temporary.directory) == []
+
+
+def test_placed_draft_that_is_withdrawn_leaves_nothing(store: Store) -> None:
+    draft = store.snapshots.begin()
+    placed = store.snapshots.place(draft, store.snapshots.new_name())
+    store.snapshots.remove_work(draft)
+    store.snapshots.withdraw(placed.id)
+    assert not store.snapshots.has(placed.id) and os.listdir(store.temporary.directory) == []
+
+
+def test_sweep_removes_what_a_killed_process_had_placed(store: Store) -> None:
+    store.index.close()
+    pid = os.fork()
+    if not pid:
+        try:
+            draft = store.snapshots.begin()
+            write_files(Path(draft.directory), {"a/b": b"1"})
+            store.snapshots.place(draft, store.snapshots.new_name())
+        finally:
+            os._exit(0)
+    assert os.waitpid(pid, 0)[1] == 0
+    assert len(store.snapshots.all()) == 1
+    store.temporary.sweep()
+    assert store.snapshots.all() == [] and os.listdir(store.temporary.directory) == []
+
+
+def test_sweep_keeps_what_a_living_process_has_placed(store: Store) -> None:
+    placed = store.snapshots.place(store.snapshots.begin(), store.snapshots.new_name())
+    store.temporary.sweep()
+    assert store.snapshots.has(placed.id) and sweep(store).snapshots == ()
