@@ -7,9 +7,7 @@ with an empty store, so that nothing is known from the round before; for the oth
 file of its own, so that nobody has its layer under another name.
 """
 
-import hashlib
 import io
-import json
 import os
 import shutil
 import subprocess
@@ -24,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import harness
 import peers
-from registry_server import IMAGE, STATE, Server, forget, inside
+from registry_server import IMAGE, STATE, Server, archive_of, forget, inside, own_image
 
 Run = Callable[[], tuple[float, float]]
 FILES = 20_000
@@ -42,7 +40,7 @@ class Bench:
         self._buildah, self._podman, self._skopeo = (harness.program(name) for name in ("buildah", "podman", "skopeo"))
         self._name = f"bench-registry-{os.getpid()}:1"
         self._image = directory / "image.tar"
-        _own_image(IMAGE, self._image, self._name)
+        own_image(IMAGE, self._image, self._name)
         self._load()
 
     def close(self) -> None:
@@ -146,8 +144,8 @@ class Bench:
             subprocess.run([*docker, "tag", self._name, target + "docker"], check=True)
             runs["docker"] = lambda: harness.measure([*docker, "push", "-q", target + "docker"])
         if self._buildah:
-            buildah = self._buildah
-            runs["buildah"] = lambda: harness.measure(inside([buildah, "push", "-q", "--tls-verify=false", f"localhost/{self._name}", target + "buildah"]))
+            argv = [self._buildah, "push", "-q", "--tls-verify=false", f"localhost/{self._name}", target + "buildah"]
+            runs["buildah"] = lambda: harness.measure(inside(argv))
         for run in runs.values():
             run()
         harness.compare("push again, all of it there", runs, self._rounds * 3)
@@ -191,39 +189,6 @@ class Bench:
         self._load()
 
 
-def _own_image(archive: str, path: Path, name: str) -> None:
-    """The archive's image with one more file in its layer, as an archive of docker's."""
-    layer = path.with_suffix(".layer")
-    with tarfile.open(archive) as tar:
-        file = tar.extractfile("manifest.json")
-        assert file
-        source = tar.extractfile(json.load(file)[0]["Layers"][0])
-        assert source
-        with layer.open("wb") as target:
-            shutil.copyfileobj(source, target, 1 << 20)
-    with tarfile.open(layer, "a") as tar:
-        info = tarfile.TarInfo("bench-mark")
-        info.size = 32
-        tar.addfile(info, io.BytesIO(os.urandom(32)))
-    _archive(layer, path, name)
-
-
-def _archive(layer: Path, path: Path, name: str) -> None:
-    """An image of one layer, which is used up."""
-    with layer.open("rb") as file:
-        diff_id = hashlib.file_digest(file, "sha256").hexdigest()
-    rootfs = {"type": "layers", "diff_ids": [f"sha256:{diff_id}"]}
-    config = json.dumps({"architecture": "amd64", "os": "linux", "config": {"Cmd": ["sh"]}, "rootfs": rootfs})
-    manifest = json.dumps([{"Config": "config.json", "RepoTags": [name], "Layers": ["layer.tar"]}])
-    with tarfile.open(path, "w") as tar:
-        tar.add(layer, "layer.tar")
-        for member, content in (("config.json", config.encode()), ("manifest.json", manifest.encode())):
-            info = tarfile.TarInfo(member)
-            info.size = len(content)
-            tar.addfile(info, io.BytesIO(content))
-    layer.unlink()
-
-
 def _many(path: Path) -> None:
     layer = path.with_suffix(".layer")
     with tarfile.open(layer, "w") as tar:
@@ -235,7 +200,7 @@ def _many(path: Path) -> None:
             info = tarfile.TarInfo(f"d{number // 100}/f{number}")
             info.size = 1000 + number * 7919 % 9000
             tar.addfile(info, io.BytesIO(bytes([number % 251]) * info.size))
-    _archive(layer, path, MANY)
+    archive_of(layer, path, MANY)
 
 
 def main() -> None:

@@ -5,11 +5,14 @@
 Every server and client runs in the network namespace BENCH_NETNS if there is one, as dockerd has to reach both servers on 127.0.0.1.
 """
 
+import hashlib
+import io
 import json
 import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 from functools import partial
@@ -79,6 +82,39 @@ def forget(server: Server, repository: str) -> None:
         subprocess.run(inside(["curl", "-sf", "-X", "DELETE", f"{url}/blobs/{part['digest']}"]), check=True, stdout=subprocess.DEVNULL)
 
 
+def own_image(archive: str, path: Path, name: str) -> None:
+    """The archive's image with one more file in its layer, as an archive of docker's."""
+    layer = path.with_suffix(".layer")
+    with tarfile.open(archive) as tar:
+        file = tar.extractfile("manifest.json")
+        assert file
+        source = tar.extractfile(json.load(file)[0]["Layers"][0])
+        assert source
+        with layer.open("wb") as target:
+            shutil.copyfileobj(source, target, 1 << 20)
+    with tarfile.open(layer, "a") as tar:
+        info = tarfile.TarInfo("bench-mark")
+        info.size = 32
+        tar.addfile(info, io.BytesIO(os.urandom(32)))
+    archive_of(layer, path, name)
+
+
+def archive_of(layer: Path, path: Path, name: str) -> None:
+    """An image of one layer, which is used up."""
+    with layer.open("rb") as file:
+        diff_id = hashlib.file_digest(file, "sha256").hexdigest()
+    rootfs = {"type": "layers", "diff_ids": [f"sha256:{diff_id}"]}
+    config = json.dumps({"architecture": "amd64", "os": "linux", "config": {"Cmd": ["sh"]}, "rootfs": rootfs})
+    manifest = json.dumps([{"Config": "config.json", "RepoTags": [name], "Layers": ["layer.tar"]}])
+    with tarfile.open(path, "w") as tar:
+        tar.add(layer, "layer.tar")
+        for member, content in (("config.json", config.encode()), ("manifest.json", manifest.encode())):
+            info = tarfile.TarInfo(member)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    layer.unlink()
+
+
 def push_and_pull_skopeo(servers: list[Server], directory: Path, rounds: int) -> None:
     """From and to a `dir:`, where the layers are compressed already: what is measured is the server, not gzip."""
     source = directory / "image"
@@ -102,8 +138,11 @@ def push_and_pull_skopeo(servers: list[Server], directory: Path, rounds: int) ->
     harness.compare("skopeo pulls it", {s.name: partial(pull, s) for s in servers}, rounds)
 
 
-def push_and_pull_docker(servers: list[Server], docker: list[str], rounds: int) -> None:
-    name = subprocess.run([*docker, "load", "-q", "-i", IMAGE], capture_output=True, text=True, check=True).stdout.split()[-1]
+def push_and_pull_docker(servers: list[Server], docker: list[str], directory: Path, rounds: int) -> None:
+    """Of an image whose layer docker has under no other name."""
+    name, archive = f"bench-server-{os.getpid()}:1", directory / "own.tar"
+    own_image(IMAGE, archive, name)
+    subprocess.run([*docker, "load", "-q", "-i", str(archive)], check=True, stdout=subprocess.DEVNULL)
 
     def push(server: Server) -> tuple[float, float]:
         target = f"{server.address}/push:1"
@@ -114,15 +153,18 @@ def push_and_pull_docker(servers: list[Server], docker: list[str], rounds: int) 
         return taken
 
     def pull(server: Server) -> tuple[float, float]:
-        target = f"{server.address}/kept:1"
+        target = f"{server.address}/docker:1"
         taken = harness.measure([*docker, "pull", "-q", target])
         subprocess.run([*docker, "rmi", "-f", target], check=True, stdout=subprocess.DEVNULL)
         return taken
 
     harness.compare("docker pushes it", {s.name: partial(push, s) for s in servers}, rounds)
+    for server in servers:
+        target = f"{server.address}/docker:1"
+        for argv in (["tag", name, target], ["push", "-q", target], ["rmi", target]):
+            subprocess.run([*docker, *argv], check=True, stdout=subprocess.DEVNULL)
     subprocess.run([*docker, "rmi", "-f", name], stdout=subprocess.DEVNULL)
     harness.compare("docker pulls it", {s.name: partial(pull, s) for s in servers}, rounds)
-    subprocess.run([*docker, "load", "-q", "-i", IMAGE], check=True, stdout=subprocess.DEVNULL)
 
 
 def downloads(servers: list[Server], directory: Path, rounds: int) -> None:
@@ -154,7 +196,7 @@ def main() -> None:
         try:
             push_and_pull_skopeo(servers, directory, rounds)
             for host in list(peers.dockers().values())[:1]:
-                push_and_pull_docker(servers, peers.docker(host), max(rounds // 2, 2))
+                push_and_pull_docker(servers, peers.docker(host), directory, max(rounds // 2, 2))
             downloads(servers, directory, rounds)
             print("\nmemory afterwards, MB: " + ", ".join(f"{s.name} {s.memory():.1f}" for s in servers))
         finally:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from store.images import Layer
+    from store.oci import Platform
 
     Sink = Callable[[bytes | bytearray | memoryview], object]
 
@@ -40,10 +41,10 @@ class _ManifestItem(msgspec.Struct, frozen=True, rename="pascal"):
     layers: "tuple[str, ...]"
 
 
-def choose_images(store: Store, names: "tuple[str, ...]") -> "tuple[Chosen, ...]":
+def choose_images(store: Store, names: "tuple[str, ...]", platform: "Platform | None" = None) -> "tuple[Chosen, ...]":
     """What `save NAME..` means: a name saves itself, a repository all its tags, an ID the image without a name; no image is saved twice.
 
-    Raises ReferenceMissing.
+    platform: of a name that leads to an index, which image of it. Raises ReferenceMissing.
     """
     chosen: "dict[Digest, dict[str, None]]" = {}
     for name in names:
@@ -51,14 +52,23 @@ def choose_images(store: Store, names: "tuple[str, ...]") -> "tuple[Chosen, ...]
         tags = [(r.id, n) for r in store.images.list() for n in r.names if n.startswith(f"{repository}:")] if repository else []
         if tags:
             for image, tag in sorted(tags, key=lambda item: item[1]):
-                chosen.setdefault(image, {})[tag] = None
+                chosen.setdefault(_for(store, tag, image, platform), {})[tag] = None
             continue
         record = store.images.require(name)
-        store.images.keep(record.id)
-        kept = chosen.setdefault(record.id, {})
+        image = _for(store, name, record.id, platform)
+        store.images.keep(image)
+        kept = chosen.setdefault(image, {})
         if not _is_id(name) and (full := str(parse_reference(name))) in record.names:
             kept[full] = None
     return tuple(Chosen(image, tuple(kept)) for image, kept in chosen.items())
+
+
+def _for(store: Store, name: str, image: Digest, platform: "Platform | None") -> Digest:
+    if platform is None:
+        return image
+    from store.variants import bring
+
+    return bring(store, name, platform)
 
 
 def _is_id(name: str) -> bool:
@@ -73,9 +83,13 @@ def _repository(name: str) -> str:
     return "" if reference.tag or reference.digest else reference.name
 
 
-def save(store: Store, names: "tuple[str, ...]", write: "Sink", form: str = "docker", packing: "Packing | None" = None) -> None:
-    """Write the images to one archive. form: "docker" (layers uncompressed unless said otherwise) or "oci" (as they are here, else gzip)."""
-    write_archive(store, choose_images(store, names), write, form, packing)
+def save(store: Store, names: "tuple[str, ...]", write: "Sink", form: str = "docker", packing: "Packing | None" = None,
+         platform: "Platform | None" = None) -> None:
+    """Write the images to one archive. form: "docker" (layers uncompressed unless said otherwise) or "oci" (as they are here, else gzip).
+
+    platform: as choose_images takes it.
+    """
+    write_archive(store, choose_images(store, names, platform), write, form, packing)
 
 
 def write_archive(store: Store, images: "tuple[Chosen, ...]", write: "Sink", form: str = "docker", packing: "Packing | None" = None) -> None:

@@ -19,6 +19,7 @@ USAGE = Usage(
      Option("-q --quiet", FLAG, "print IDs only"),
      Option("--no-trunc", FLAG, "print IDs in full"),
      Option("--digests", FLAG, "show the digests that names were pulled or pushed with"),
+     Option("--tree", FLAG, "show of each name that leads to an index which platforms it lists, and what of them is here"),
      Option("-f --filter", LIST, "show only what matches: dangling=, label=, before=, since=, until=, reference=", "KEY=VALUE"),
      Option("--format", VALUE, "table, json, or a Go template", "FORMAT")))
 
@@ -28,6 +29,8 @@ _FILTERS = ("dangling", "label", "before", "since", "until", "reference")
 def main(options: Options) -> int:
     from pybuild.output.listing import show
 
+    if options.tree:
+        return _tree(options)
     with open_store(options) as store:
         rows = list_rows(store, options.filter, options.name, everything=options.all, no_trunc=options.no_trunc)
     columns = [("REPOSITORY", "Repository"), ("TAG", "Tag"), ("IMAGE ID", "ID"), ("CREATED", "CreatedSince"), ("SIZE", "Size")]
@@ -39,11 +42,31 @@ def main(options: Options) -> int:
     return 0
 
 
+def _tree(options: Options) -> int:
+    from pybuild.image.tree import lines
+    from pybuild.scanner import Misuse
+
+    for name, given in (("--quiet", options.quiet), ("--no-trunc", options.no_trunc), ("--digests", options.digests), ("--format", options.format)):
+        if given:
+            raise Misuse(f"--tree and {name} cannot both be given")
+    with open_store(options) as store:
+        for line in lines(store, select(store, options.filter, options.name, everything=options.all)):
+            print(line)
+    return 0
+
+
 def list_rows(store: "Store", filters: list[str], name: str | None, *, everything: bool, no_trunc: bool) -> "list[Row]":
     """One row a name; an image without one has a row with `<none>`."""
+    from store.reference import parse_reference
+
+    return [_row(store, record, parse_reference(stored) if stored else None, no_trunc)
+            for record, stored in select(store, filters, name, everything=everything)]
+
+
+def select(store: "Store", filters: list[str], name: str | None, *, everything: bool) -> "list[tuple[ImageRecord, str]]":
+    """(image, a name of it in full, or ""): what is to be listed."""
     from pybuild.image.prune import age
     from pybuild.output.filters import is_true, keep, label_matches, parse
-    from store.reference import parse_reference
 
     wanted = parse(filters, _FILTERS)
     records = [r for r in store.images.list() if everything or r.names or "io.pybuild.base" not in dict(store.images.runtime(r.id).labels)]
@@ -59,7 +82,7 @@ def list_rows(store: "Store", filters: list[str], name: str | None, *, everythin
         "reference": lambda pair, value: bool(pair[1]) and _named(pair[1], value)})
     if name:
         pairs = [pair for pair in pairs if pair[1] and _named(pair[1], name)]
-    return [_row(store, record, parse_reference(stored) if stored else None, no_trunc) for record, stored in pairs]
+    return pairs
 
 
 def _named(stored: str, pattern: str) -> bool:

@@ -6,6 +6,7 @@ from pybuild.scanner import Misuse, Options
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from store.digest import Digest
     from store.document import Packing
     from store.registry.session import Session
     from store.store import Store
@@ -18,6 +19,7 @@ USAGE = Usage("Push images to their registries. What a registry has already, in 
                Option("--compression-level", COUNT, "how hard they are packed", "N"),
                Option("--force-compression", FLAG, "pack layers anew that are packed otherwise"),
                Option("--format", VALUE, "media types of the manifest", "FORMAT", "oci", choices=("oci", "docker")),
+               Option("--platform", VALUE, "of a name that leads to an index, push this image of it alone", "OS/ARCH"),
                Option("--digestfile", VALUE, "write the digest to FILE", "FILE"),
                Option("-q --quiet", FLAG, "print nothing but the names"),
                Option("--disable-content-trust", FLAG, "for habits", hidden=True)))
@@ -59,14 +61,26 @@ def _push(store: "Store", session: "Session", name: str, options: Options) -> st
     from store.registry.push import push
 
     image = store.images.require(name).id if options.destination else None
+    document = _document(store, name, options.platform)
     target = options.destination or name
     reference = parse_reference(target)
     if not options.quiet:
         print(f"The push refers to repository [{reference.name}]", flush=True)
     with TransferLines(quiet=options.quiet) as lines:
-        pushed = push(store, session, target, _packing(options), lines, image=image)
+        pushed = push(store, session, target, _packing(options), lines, image=image, document=document)
     print(reference if options.quiet else f"{reference.tag}: digest: {pushed.digest} size: {pushed.size}")
     return pushed.digest
+
+
+def _document(store: "Store", name: str, platform: "str | None") -> "Digest | None":
+    """The manifest for the platform, where the name leads to an index. Raises InvalidPlatform, ReferenceMissing."""
+    if not platform:
+        return None
+    from store.platform import parse_platform
+    from store.variants import part
+
+    entry = part(store, name, parse_platform(platform))
+    return entry.digest if entry else None
 
 
 def _packing(options: Options) -> "Packing | None":

@@ -5,7 +5,7 @@ Of images in registries only manifests and configs are fetched; a push of the in
 
 import msgspec
 
-from store.digest import Digest, digest_of
+from store.digest import Digest, digest_of, is_digest
 from store.document import describe
 from store.errors import InvalidImage
 from store.oci import (
@@ -31,8 +31,9 @@ from store.registry.repository import Found
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from store.images import Removed
     from store.registry.repository import Repository
     from store.registry.session import Session
     from store.store import Store
@@ -49,11 +50,47 @@ def create(store: "Store", session: "Session", name: str, members: "Sequence[str
     for member in members:
         for descriptor in _entries(store, session, member):
             entries[descriptor.digest] = descriptor
-    manifests = tuple(entries.values())
+    return _keep(store, name, tuple(entries.values()), {**((known.annotations if known else None) or {}), **(annotations or {})})
+
+
+def annotate(store: "Store", session: "Session", name: str, member: str, change: "Callable[[Descriptor], Descriptor]") -> Digest:
+    """Change how the index describes one of its images. member: a digest in it, or a name that leads to one. Returns the index's new digest.
+
+    Raises InvalidImage where the name leads to no index, or the index does not list the member.
+    """
+    known = _require(store, name)
+    wanted = _listed(store, session, known, name, member)
+    return _keep(store, name, tuple(change(d) if d.digest == wanted else d for d in known.manifests), known.annotations)
+
+
+def remove(store: "Store", name: str) -> "tuple[Removed, ...]":
+    """Take away a name that leads to an index. Raises ReferenceMissing, InvalidImage where it leads to an image."""
+    store.images.require(name)
+    _require(store, name)
+    return store.images.remove(name)
+
+
+def _require(store: "Store", name: str) -> Index:
+    store.images.require(name)
+    found = _index(store, name)
+    if found is None:
+        raise InvalidImage(f"the manifest of `{name}`", "it is of one image, and no index")
+    return found
+
+
+def _listed(store: "Store", session: "Session", known: Index, name: str, member: str) -> Digest:
+    digests = {d.digest for d in known.manifests}
+    said = member if is_digest(member) else parse_reference(member).digest
+    found = digests & ({Digest(said)} if said else {d.digest for d in _entries(store, session, member)})
+    if len(found) != 1:
+        raise InvalidImage(f"the index `{name}`", f"it lists {'several images of' if found else 'no'} `{member}`")
+    return found.pop()
+
+
+def _keep(store: "Store", name: str, manifests: "tuple[Descriptor, ...]", annotations: "dict[str, str] | None") -> Digest:
     kinds = {d.media_type.startswith("application/vnd.docker.") for d in manifests}
     kind = DOCKER_INDEX if kinds == {True} and not annotations else OCI_INDEX
-    data = to_json(Index(schema_version=2, media_type=kind, manifests=manifests, annotations={**((known.annotations if known else None) or {}),
-                                                                                             **(annotations or {})} or None))
+    data = to_json(Index(schema_version=2, media_type=kind, manifests=manifests, annotations=annotations or None))
     chosen = choose(manifests, local_platform()) or (manifests[0] if manifests else None)
     if chosen is None:
         raise InvalidImage(f"the index `{name}`", "it would have no images")

@@ -30,7 +30,8 @@ class Pushed(Value):
 
 def push(store: "Store", session: "Session", name: str, packing: "Packing | None" = None, on_progress: "OnProgress | None" = None, *,
          image: "Digest | None" = None, document: "Digest | None" = None, annotations: "dict[str, str] | None" = None) -> Pushed:
-    """Push the image of this name, or `image` under this name. document: the manifest or index to push, if it is one of several.
+    """Push the image of this name, or `image` under this name. document: the manifest or index to push, if it is one of several; the name
+    then goes on to lead to what it led to.
 
     packing: how layers are to be packed that have no blob yet, or all of them if it says so; None: as they are, else gzip.
     Raises ReferenceMissing, InvalidReference, RegistryError, AccessDenied; what was sent until then stays in the registry, without a name.

@@ -54,7 +54,7 @@ class Sending:
             if descriptor is not None and self._is_possible(descriptor, 0):
                 if descriptor.digest != self._head:      # else everything is there
                     self._document(descriptor, self._reference.tag, 0)
-                return self._named(image, descriptor)
+                return descriptor if document else self._named(image, descriptor)
         if document is not None:
             raise BlobMissing(document)
         return self._named(image, self._fresh(image))

@@ -17,14 +17,20 @@ def main(options: Options) -> int:
     from pybuild.user import enter
     from store.registry.manifestlist import create
 
-    annotations = {}
-    for word in options.annotation:
-        name, equals, value = word.partition("=")
-        if not equals or not name:
-            raise Misuse(f"--annotation: `{word}` is no NAME=VALUE")
-        annotations[name] = value
+    annotations = pairs_of(options.annotation)
     with open_session(options.config) as session, open_store(options) as store:
         enter(store)
         digest = create(store, session, options.name, options.images, amend=options.amend, annotations=annotations)
     print(f"Created manifest list {options.name} ({digest})")
     return 0
+
+
+def pairs_of(words: list[str]) -> dict[str, str]:
+    """What `--annotation NAME=VALUE ..` says."""
+    pairs = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals or not name:
+            raise Misuse(f"--annotation: `{word}` is no NAME=VALUE")
+        pairs[name] = value
+    return pairs
