@@ -37,5 +37,8 @@ class Through:
     def __init__(self, spawner: "Spawner", program: str) -> None:
         self._spawner, self._program = spawner, program
 
+    def dial(self) -> None:
+        self._spawner.dial()
+
     def spawn(self, spec: "SandboxSpec", stdin: int = 0, stdout: int = 1, stderr: int = 2) -> "Running":
         return self._spawner.spawn(spec._replace(runtime=self._program), stdin, stdout, stderr)
