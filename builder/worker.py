@@ -16,6 +16,7 @@ from marshal import dumps, loads
 
 from builder.errors import BuildError, LayersLost, StepFailed
 from kernel.descent import kill_tree
+from kernel.errors import PROCESS_LIMIT
 from kernel.syscalls import PR_SET_PDEATHSIG, prctl
 
 TYPE_CHECKING = False
@@ -226,6 +227,8 @@ def _facts(error: Exception) -> "dict[str, Any]":
     if isinstance(error, BuildError):
         return {**facts, "status": getattr(error, "exit_status", None), "log": getattr(error, "log", b""),
                 "kept": getattr(error, "kept", {})}
+    if isinstance(error, BlockingIOError):                # of fork
+        return {**facts, "message": f"cannot start another process: {(error.strerror or '').lower()}", "help": PROCESS_LIMIT}
     if isinstance(error, OSError) and type(error).__str__ is OSError.__str__:
         about = f"`{os.fsdecode(error.filename)}`: " if error.filename else ""
         full = error.errno == ENOSPC

@@ -3,11 +3,13 @@
 import errno
 import os
 
+PROCESS_LIMIT = "the limit of processes is reached: see `ulimit -u` and the cgroup's pids.max"
 _HINTS = {
     ("unshare", errno.EPERM): "user namespaces are forbidden on this machine; `pybuild doctor` shows what would allow them",
     ("unshare", errno.ENOSPC): "the limit of namespaces is reached: see /proc/sys/user/max_user_namespaces",
     ("clone3", errno.EPERM): "namespaces are forbidden on this machine; `pybuild doctor` shows what would allow them",
-    ("clone3", errno.EAGAIN): "the process limit is reached: see `ulimit -u` and the cgroup's pids.max",
+    ("clone3", errno.EAGAIN): PROCESS_LIMIT,
+    ("clone", errno.EAGAIN): PROCESS_LIMIT,
 }
 
 

@@ -101,7 +101,7 @@ RESOLVE_IN_ROOT = 0x10
 SECCOMP_SET_MODE_FILTER = 1
 
 _libc = ctypes.CDLL(None, use_errno=True)
-_pylib = ctypes.PyDLL(None)      # keeps the GIL: a raw clone3 returns twice, and both sides must find it held
+_pylib = ctypes.PyDLL(None, use_errno=True)      # keeps the GIL: a raw clone3 returns twice, and both sides must find it held
 _syscall = _libc.syscall
 _syscall.restype = c_long
 _pylib.syscall.restype = c_long

@@ -9,6 +9,7 @@ import _socket
 import os
 import sys
 
+from kernel.errors import PROCESS_LIMIT
 from kernel.value import Value, plain
 from sandbox import wire
 from sandbox.errors import KINDS, InvalidSpec, SandboxError, ZygoteLost
@@ -251,7 +252,11 @@ def connect(run_directory: str, *, shim: str = "", idle_s: float = IDLE_S, priva
 def _fork_server(run_directory: str, shim: str) -> "_socket.socket":
     """Our end of a server that is a child of this process; if there is no interpreter to be executed, a mere fork of it."""
     ours, theirs = wire.pair()
-    if not os.fork():
+    try:
+        pid = os.fork()
+    except OSError as error:
+        raise SandboxError("start the fork server of the sandboxes", error.errno or 0, help=PROCESS_LIMIT) from error
+    if not pid:
         try:
             ours.close()
             _execute_server(theirs.fileno(), run_directory, shim)

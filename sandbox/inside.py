@@ -6,7 +6,9 @@ then the root is changed; then privileges go, the last needed last. Nothing here
 
 import marshal
 import os
+from errno import EAGAIN
 
+from kernel.errors import PROCESS_LIMIT
 from kernel.paths import make_directories
 from kernel.syscalls import (
     AT_FDCWD,
@@ -97,7 +99,7 @@ def tell_failure(failure: BaseException, step: str, first: "Callable[[], None]" 
         error = failure
     elif isinstance(failure, OSError):
         path = failure.filename if isinstance(failure.filename, str) and "/" in failure.filename else ""      # not "fd 7", which says nothing
-        error = SandboxError(step, failure.errno or 0, path)
+        error = SandboxError(step, failure.errno or 0, path, help=PROCESS_LIMIT if failure.errno == EAGAIN else "")
     else:
         error = SandboxError(step, reason=f"{type(failure).__name__}: {failure}")
     control = wire.socket_of(CONTROL)

@@ -5,8 +5,9 @@ cannot hold files of several owners.
 """
 
 import os
+from errno import EAGAIN
 
-from kernel.errors import SyscallFailed
+from kernel.errors import PROCESS_LIMIT, SyscallFailed
 from kernel.syscalls import CLONE_NEWNS, CLONE_NEWUSER, PR_SET_DUMPABLE, prctl, setns, unshare
 from kernel.value import Value
 from sandbox.errors import SandboxError
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 _HELPER_DIRECTORIES = ("/usr/bin", "/bin", "/usr/local/bin", "/usr/sbin", "/sbin", "/run/wrappers/bin")
 _SUBID_FILE_MAX = 1 << 20
+_CROWDED = 75                                             # exit status: no process could be started
 
 
 class Entered(Value):
@@ -129,7 +131,10 @@ def _create_with(helpers: tuple[str, str], uids: tuple[Range, ...], gids: tuple[
     ready_r, ready_w = os.pipe()
     result_r, result_w = os.pipe()
     target = os.getpid()
-    pid = os.fork()
+    try:
+        pid = os.fork()
+    except OSError as error:
+        raise SandboxError("map the subordinate ids", error.errno or 0, helpers[0], help=PROCESS_LIMIT) from error
     if not pid:
         try:
             os.close(ready_w)
@@ -139,6 +144,8 @@ def _create_with(helpers: tuple[str, str], uids: tuple[Range, ...], gids: tuple[
                 running = [os.posix_spawn(one, [one, str(target), *(str(number) for part in ids for number in part)], {})
                            for one, ids in zip(helpers, (uids, gids))]
                 os._exit(max(os.waitstatus_to_exitcode(os.waitpid(one, 0)[1]) != 0 for one in running))
+        except BlockingIOError:
+            os._exit(_CROWDED)
         finally:
             os._exit(1)
     os.close(ready_r)
@@ -151,6 +158,8 @@ def _create_with(helpers: tuple[str, str], uids: tuple[Range, ...], gids: tuple[
         with open(result_r, "rb") as file:
             said = file.read(4096).decode(errors="replace").strip()
         status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    if status == _CROWDED:
+        raise SandboxError("map the subordinate ids", EAGAIN, helpers[0], help=PROCESS_LIMIT)
     if status:
         raise SandboxError("map the subordinate ids", path=helpers[0], reason=said.splitlines()[0] if said else f"it ended with {status}",
                            help="the user's ranges in /etc/subuid and /etc/subgid must not overlap with what is not theirs")

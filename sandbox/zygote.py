@@ -10,6 +10,7 @@ import select
 import sys
 import time
 
+from kernel.errors import PROCESS_LIMIT
 from kernel.syscalls import CLONE_NEWNS, MNT_DETACH, MS_REC, MS_SLAVE, clone3, close_range, mount, umount2, unshare
 from kernel.value import Value
 from sandbox import cgroup, userns, wire
@@ -45,7 +46,11 @@ def main() -> None:
     """Entry of the process that sandbox.client starts: arguments are the run directory, the path and fd of the listening socket, the shim's
     module or "", and the idle time in seconds."""
     run_directory, path, door, shim, idle_s = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4], float(sys.argv[5])
-    if os.fork():
+    try:
+        parent = os.fork()
+    except OSError as error:
+        sys.exit(f"{(error.strerror or '').lower()}; {PROCESS_LIMIT}")      # the last words, which whoever waits will find in the log
+    if parent:
         os._exit(0)                                       # whoever started us reaps that one; we belong to nobody
     os.setsid()
     serve(wire.socket_of(door), path, run_directory, _load(shim), idle_s)
@@ -315,7 +320,7 @@ class Server:
             if len(ready) < WARM:
                 return lambda: self._warm_up(shape)
         if self._pairs is not None and len(self._pairs) < PAIRS:
-            return self._pair_up
+            return self._pair_up_early
         return None
 
     def _warm_up(self, shape: Shape) -> None:
@@ -336,6 +341,12 @@ class Server:
             one.bury()
 
     # ---------------------------------------------------------------- shims
+    def _pair_up_early(self) -> None:
+        try:
+            self._pair_up()
+        except OSError:
+            self._pairs = None                            # no room for spare ones, as above
+
     def _pair_up(self) -> None:
         """Fork a shim that waits for its request."""
         assert self._maker
@@ -382,7 +393,10 @@ class Server:
             if high > low + 1:
                 close_range(low + 1, high - 1)
         maker = Maker(self._maker.machine, self._maker.cgroups)
-        maker.keep(JOINED, maker.prepare(JOINED))
+        try:
+            maker.keep(JOINED, maker.prepare(JOINED))
+        except OSError:
+            pass                                          # the request will meet it too, and there is somebody to tell
         request, fds = wire.receive(control)
         if request is not None:
             self._shim(maker, wire.socket_of(fds.pop()), request, fds)

@@ -3,6 +3,8 @@
 import os
 import sys
 
+from kernel.errors import PROCESS_LIMIT
+
 FAILED, TOOL_FAILED = 1, 125
 
 # Root errors of the rooms: they say what is wrong with what the user gave, or with the machine. Anything else is a bug of ours.
@@ -33,16 +35,31 @@ def text(error: BaseException) -> str:
         omitted = getattr(error, "omitted", 0)
         return "\n\n".join((*(render(d, color=_color()) for d in found), *([f"and {omitted} more"] if omitted else [])))
     span, source = getattr(error, "span", None), getattr(error, "source", None)
-    help = getattr(error, "help", "") or getattr(error, "hint", "")
+    help = getattr(error, "help", "") or getattr(error, "hint", "") or (PROCESS_LIMIT if isinstance(error, BlockingIOError) else "")
     if span is not None and source is not None:
         from lang.diagnostic import Diagnostic, render
 
         return render(Diagnostic("error", message(error), source, span, help), color=_color())
-    return f"error: {message(error)}" + (f"\n  = help: {help}" if help else "")
+    return f"error: {message(error)}" + (f"\n  = help: {_line(help)}" if help else "")
 
 
 def message(error: BaseException) -> str:
+    """One line, without what a terminal would obey: names in it are those of images, archives and registries."""
+    return _line(_said(error))
+
+
+def _line(said: str) -> str:
+    if said.isprintable():
+        return said
+    from lang.diagnostic import printable
+
+    return printable(said)
+
+
+def _said(error: BaseException) -> str:
     if isinstance(error, OSError) and type(error).__str__ is OSError.__str__:
+        if isinstance(error, BlockingIOError):            # of fork
+            return f"cannot start another process: {(error.strerror or '').lower()}"
         about = f"`{os.fsdecode(error.filename)}`: " if error.filename else ""
         return about + (error.strerror or str(error)).lower()
     return str(error)

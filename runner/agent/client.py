@@ -7,7 +7,9 @@ import _socket
 import os
 import sys
 from _thread import allocate_lock
+from errno import EAGAIN
 
+from kernel.errors import PROCESS_LIMIT
 from runner.agent.errors import AgentLost, from_wire
 from runner.agent.form import from_plain, to_plain
 from runner.endpoint import Attachment, Connection, Endpoint, Membership
@@ -218,7 +220,8 @@ class Agent:
                 os.rename(fresh, path)
                 self._starter = _launch(listener.fileno(), [self._run_directory, self._root, path, str(self._code()), str(self._idle_s)])
             except OSError as error:
-                raise AgentLost((error.strerror or str(error)).lower()) from error
+                limit = f"; {PROCESS_LIMIT}" if error.errno == EAGAIN else ""
+                raise AgentLost((error.strerror or str(error)).lower() + limit) from error
             finally:
                 listener.close()
         socket = _dial(path)

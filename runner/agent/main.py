@@ -8,6 +8,7 @@ import os
 import resource
 import sys
 
+from kernel.errors import PROCESS_LIMIT
 from kernel.locks import Lock
 from runner.agent import process
 from sandbox import wire
@@ -26,7 +27,11 @@ _SHIM = "runner.shim"                                     # of the zygote that k
 def main() -> None:
     """Does not return."""
     run_directory, root, path, fingerprint, idle_s = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4]), float(sys.argv[5])
-    if os.fork():
+    try:
+        parent = os.fork()
+    except OSError as error:
+        sys.exit(f"{(error.strerror or '').lower()}; {PROCESS_LIMIT}")      # the last words, which whoever waits will find in the log
+    if parent:
         os._exit(0)                                       # whoever started us reaps that one; we belong to nobody
     os.setsid()
     os.chdir("/")
