@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import subprocess
 from base64 import b64decode, b64encode
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,36 @@ def test_signature_has_the_form_that_cosign_reads(session: Session, registry: Fa
     from cryptography.hazmat.primitives import hashes
 
     key.verify(b64decode(layer["annotations"][SIGNATURE]), payload, ec.ECDSA(hashes.SHA256()))
+
+
+@pytest.mark.parametrize("kind", ["ec", "rsa"])
+def test_openssl_verifies_what_was_signed(session: Session, registry: FakeRegistry, tmp_path: Path, kind: str) -> None:      # noqa: F811
+    private, public = pair(tmp_path, kind=kind)
+    digest = registry.image("app", "1", ONE)
+    sign(session, f"{registry.host}/app:1", Key(private, no_password))
+    layer = json.loads(registry.manifests["app"][f"sha256-{digest[7:]}.sig"][1])["layers"][0]
+    (tmp_path / "payload").write_bytes(registry.blobs["app"][layer["digest"]])
+    (tmp_path / "signature").write_bytes(b64decode(layer["annotations"][SIGNATURE]))
+    argv = ["openssl", "dgst", "-sha256", "-verify", public, "-signature", str(tmp_path / "signature"), str(tmp_path / "payload")]
+    assert subprocess.run(argv, capture_output=True, text=True).stdout == "Verified OK\n"
+
+
+def test_what_openssl_signed_as_cosign_lays_it_out_verifies(session: Session, registry: FakeRegistry, tmp_path: Path) -> None:      # noqa: F811
+    """Everything by hand, from cosign's documents: a plain image manifest under the tag, without subject and artifact type."""
+    private, public = pair(tmp_path)
+    digest = registry.image("app", "1", ONE)
+    payload = (f'{{"critical":{{"identity":{{"docker-reference":"{registry.host}/app"}},"image":{{"docker-manifest-digest":"{digest}"}},'
+               f'"type":"cosign container image signature"}},"optional":null}}').encode()
+    (tmp_path / "payload").write_bytes(payload)
+    argv = ["openssl", "dgst", "-sha256", "-sign", private, str(tmp_path / "payload")]
+    signature = subprocess.run(argv, capture_output=True, check=True).stdout
+    layer = {"mediaType": "application/vnd.dev.cosign.simplesigning.v1+json", "size": len(payload), "digest": registry.put_blob("app", payload),
+             "annotations": {"dev.cosignproject.cosign/signature": b64encode(signature).decode()}}
+    config = b'{"architecture":"","created":"0001-01-01T00:00:00Z","history":[{"created":"0001-01-01T00:00:00Z"}],"os":"","rootfs":{"type":"layers"}}'
+    registry.put_manifest("app", f"sha256-{digest[7:]}.sig", {
+        "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "layers": [layer],
+        "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "size": len(config), "digest": registry.put_blob("app", config)}})
+    assert verified(session, parse_reference(f"{registry.host}/app:1"), Digest(digest), [PublicKey(public)]) == (payload,)
 
 
 def test_signatures_of_several_keys_stand_side_by_side(session: Session, registry: FakeRegistry, tmp_path: Path) -> None:      # noqa: F811
