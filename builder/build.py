@@ -4,7 +4,7 @@ import os
 from marshal import dumps, loads
 
 from builder.cache.travel import Finished, Travel
-from builder.cachekey import image_result, parts
+from builder.cachekey import canonical, image_result, parts
 from builder.cachemount import CacheDirectories
 from builder.context import Context
 from builder.errors import BuildError, ContextMissing, LayersLost, StepFailed
@@ -287,15 +287,21 @@ class _Build:
         if is_remote(vertex.op):
             return (Cause("source", "it is asked for at every build"),)
         if vertex.no_cache:
-            return (Cause("setting", "--no-cache"),)
+            return (Cause("setting", "--no-cache" if self._request.no_cache else "--no-cache-filter"),)
         results = tuple(chain[-1].result if chain else None for chain in inputs)
         now = parts(vertex.op, vertex.inputs, results, self.content)
-        best, score = None, (-1, 0)
+        # an earlier step that is there still, elsewhere in the stage, is not what this one was
+        others = {canonical(other.op) for other in self.graph.vertices if other.stage == vertex.stage and other is not vertex} - {now[1]}
+        best, score, known = None, (-1, 0), False
         for stage, position, key, data in self._before():
             if data and stage == vertex.stage and key != step.key:
-                before = loads(data)
+                known, before = True, loads(data)
+                if before[1] in others:
+                    continue
                 near = (similarity(before, now), -abs(position - vertex.position))
                 best, score = (before, near) if near > score and near[0] >= 0 else (best, score)
+        if best is None and known:
+            return (Cause("first", "the build before had no such step"),)
         return explain(best, now, self._known_inputs(step), self._load)
 
     def _before(self) -> "Iterator[tuple[int, int, str, bytes]]":

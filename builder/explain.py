@@ -11,7 +11,7 @@ from lang.confidential import concealed, is_secret
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from typing import Any
 
     Load = Callable[[str], "bytes | None"]               # digest ("sha256:..") -> the bytes that it names, if they are still there
@@ -79,13 +79,52 @@ def _op(before: "dict[str, Any]", after: "dict[str, Any]", inputs: Inputs) -> tu
             causes += _variables(dict(was or ()), dict(now), inputs, command)
         elif name == "argv":
             causes += (Cause("command", f"the command changed: was `{_short(' '.join(was or ()))}`"),)
+        elif name == "mounts":
+            causes += tuple(Cause("setting", text) for text in _mounts(was or (), now))
+        elif name in ("files", "inline"):
+            causes += tuple(Cause("setting", f"heredoc {text}") for text in _texts(was or (), now))
         else:
             causes += (Cause("setting", f"{_NAMES.get(name, name)} {_shown(was)} -> {_shown(now)}"),)
     return causes
 
 
 _NAMES = {"cwd": "WORKDIR", "user": "USER", "owner": "--chown", "chmod": "--chmod", "add_hosts": "--add-host", "shm_size": "--shm-size",
-          "ulimits": "--ulimit", "files": "heredoc", "inline": "heredoc", "epoch": "SOURCE_DATE_EPOCH"}
+          "ulimits": "--ulimit", "epoch": "SOURCE_DATE_EPOCH", "parents": "--parents", "security": "--security", "network": "--network",
+          "unpack": "archives to unpack"}
+
+
+def _mounts(was: "tuple[Any, ...]", now: "tuple[Any, ...]") -> "Iterator[str]":
+    """What is different about the mounts of a RUN, each known by where it is."""
+    before, after = ({_place(one): _fields(one) for one in some} for some in (was, now))
+    for place in (*before, *(place for place in after if place not in before)):
+        if place not in after:
+            yield f"mount {place} is gone"
+        elif place not in before:
+            yield f"mount {place} is new"
+        else:
+            yield from (f"mount {place} {name} {_shown(before[place].get(name))} -> {_shown(value)}" for name, value in after[place].items()
+                        if value != before[place].get(name))
+    if was != now and [*before] != [*after] and {*before} == {*after}:
+        yield "mounts were reordered"
+
+
+def _fields(mounted: "Any") -> "dict[str, Any]":
+    """The fields of a mount in its canonical form, with its kind; which input it is from says the Dockerfile's own order."""
+    kind, fields = dict(mounted[1])["mount"]
+    found = {"type": kind.removesuffix("Mount").lower(), **dict(fields)}
+    return {**found, "mode": f"{found['mode']:o}"} if found.get("mode") is not None else found
+
+
+def _place(mounted: "Any") -> str:
+    fields = _fields(mounted)
+    return str(fields.get("target") or f"of {fields['type']} {fields.get('id', '')}".rstrip())
+
+
+def _texts(was: "tuple[Any, ...]", now: "tuple[Any, ...]") -> "Iterator[str]":
+    before, after = ({dict(one[1])["name"]: one for one in some} for some in (was, now))
+    for name in (*before, *(name for name in after if name not in before)):
+        if before.get(name) != after.get(name):
+            yield f"{name} is gone" if name not in after else f"{name} is new" if name not in before else f"{name} changed"
 
 
 def _variables(was: dict[str, str], now: dict[str, str], inputs: Inputs, command: str) -> tuple[Cause, ...]:
@@ -111,6 +150,12 @@ def _short(text: str) -> str:
 
 
 def _shown(value: "Any") -> str:
+    if isinstance(value, tuple) and value[:1] == ("Owner",):
+        value = ":".join(part for _, part in value[1] if part is not None)
+    elif isinstance(value, tuple) and value[:1] == ("Chmod",):
+        value = dict(value[1])["text"]
+    elif isinstance(value, bool):
+        value = str(value).lower()
     if isinstance(value, tuple) and all(isinstance(word, str) for word in value):
         value = ", ".join(value)
     return _short(str(value)) if value not in (None, (), "") else "none"

@@ -70,8 +70,8 @@ def test_explain_changed_context(as_root: Builds, change: str) -> None:
     (("--build-arg", "VERSION=1.3"), {"RUN echo": "ARG VERSION 1.2 -> 1.3"}),
     (("--build-arg", "UNUSED=b"), {"RUN echo": "ARG UNUSED a -> b (unused by the command)"}),
     (("--add-host", "h:10.0.0.1"), {"RUN echo": "--add-host none -> h:10.0.0.1"}),
-    (("--network", "none"), {"RUN echo": "network default -> none"}),
-    (("--no-cache",), {"WORKDIR /w": "--no-cache"})])
+    (("--network", "none"), {"RUN echo": "--network default -> none"}),
+    (("--no-cache-filter", "0"), {"WORKDIR /w": "--no-cache-filter"}), (("--no-cache",), {"WORKDIR /w": "--no-cache"})])
 def test_explain_changed_options(as_root: Builds, words: tuple[str, ...], expected: dict[str, str]) -> None:
     prepare(as_root)
     assert explained(as_root, DOCKERFILE, *words) == expected
@@ -80,7 +80,10 @@ def test_explain_changed_options(as_root: Builds, words: tuple[str, ...], expect
 @pytest.mark.parametrize(("old", "new", "expected"), [
     ("MODE=x", "MODE=y", {"RUN echo": "ENV MODE x -> y"}),
     ("> /made", "> /made2", {"RUN echo": "the command changed: was `/bin/sh -c echo $VERSION $MODE > /made`"}),
-    ("COPY app /app", "COPY --chmod=600 app /app", {"COPY --chmod=600": "--chmod none -> "}),
+    ("COPY app /app", "COPY --chmod=600 app /app", {"COPY --chmod=600": "--chmod none -> 600"}),
+    ("COPY app /app", "COPY --chown=1:2 app /app", {"COPY --chown=1:2": "--chown none -> 1:2"}),
+    ("COPY app /app", "RUN --network=none true\nCOPY app /app", {"RUN --network=none": "the build before had no such step"}),
+    ("RUN echo", "RUN --mount=type=tmpfs,target=/t echo", {"RUN --mount=type=tmpfs,target=/t": "mount /t is new"}),
     ("WORKDIR /w", "WORKDIR /v", {"WORKDIR /v": "path /w -> /v"}),
     ("ENV MODE=x", "ENV MODE=x\nUSER 5", {"WORKDIR /w": "USER none -> 5"})])
 def test_explain_changed_dockerfile(as_root: Builds, old: str, new: str, expected: dict[str, str]) -> None:
@@ -88,6 +91,18 @@ def test_explain_changed_dockerfile(as_root: Builds, old: str, new: str, expecte
     found = explained(as_root, DOCKERFILE.replace(old, new))
     assert found.keys() == expected.keys()
     assert all(found[step].startswith(cause) for step, cause in expected.items())
+
+
+@pytest.mark.parametrize(("old", "new", "expected"), [
+    ("target=/m", "target=/m,rw", "mount /m read_only true -> false"), ("target=/m", "target=/n", "mount /m is gone"),
+    ("mode=0700", "mode=0701", "mount /c mode 700 -> 701"), ("size=1m", "size=2m", "mount /t size 1048576 -> 2097152"),
+    ("<<here", "--chown=1 <<here", "--chown none -> 1"), ("inside", "other", "heredoc here changed")])
+def test_explain_changed_details(as_root: Builds, old: str, new: str, expected: str) -> None:
+    as_root.write(a__f="x")
+    text = ("FROM busybox\nCOPY <<here /x\ninside\nhere\nRUN --network=none --mount=source=a,target=/m --mount=type=cache,target=/c,mode=0700 "
+            "--mount=type=tmpfs,target=/t,size=1m true\n")
+    as_root.ok(text)
+    assert expected in explained(as_root, text.replace(old, new)).values()
 
 
 def test_explain_tells_no_secret(as_root: Builds) -> None:
@@ -107,7 +122,7 @@ def test_explain_first_build_and_moved_base(as_root: Builds) -> None:
     for number in ("1", "2"):
         as_root.ok(f"FROM busybox\nRUN echo {number} > /1\n", "-t", f"{name}:{number}")
     as_root.tool.pybuild("tag", f"{name}:1", name)
-    assert explained(as_root, f"FROM {name}\nUSER 7\nWORKDIR /{name}\n") == {f"WORKDIR /{name}": "first build here"}
+    assert explained(as_root, f"FROM {name}\nUSER 7\nWORKDIR /{name}\n") == {f"WORKDIR /{name}": "the build before had no such step"}
     as_root.ok(f"FROM {name}\nCOPY f /\n")
     as_root.tool.pybuild("tag", f"{name}:2", name)
     assert explained(as_root, f"FROM {name}\nCOPY f /\n") == {"COPY f": f"base image `{name}` moved"}
