@@ -5,7 +5,7 @@ The text of a command is left as it is, white space and all, for it is part of w
 """
 
 from lang.errors import LangError
-from lang.logical import SPACE, continued
+from lang.logical import SPACE
 from lang.nodes import Raw, Word
 from lang.parser import read
 from lang.source import Source
@@ -24,12 +24,11 @@ def format_text(source: Source) -> str:
     escape = _escape(source)
     out: list[str] = []
     at = 0
-    for raw in raws:
+    for number, raw in enumerate(raws):
         begin = text.rfind("\n", 0, raw.span.start) + 1
         out += _between(text[at:begin], first=not out, space=raw.name == "FROM" and raw is not raws[0])
-        out += _instruction(raw, text, escape)
-        if raw.heredocs:
-            out.append(text[raw.heredocs[0].start:raw.span.end])
+        bodies = [text[raw.heredocs[0].start:raw.span.end]] if raw.heredocs else []
+        out += _laid_out(raw, text, escape, bodies, last=number == len(raws) - 1)
         end = text.find("\n", raw.span.end)
         at = len(text) if end < 0 else end + 1
     out += _between(text[at:], first=False, space=False)
@@ -51,7 +50,8 @@ def _escape(source: Source) -> str:
 
 def _between(text: str, first: bool, space: bool) -> list[str]:
     """The lines between two instructions: comments, and one empty line where there are several."""
-    lines = [line.strip(SPACE + "\ufeff") for line in text.split("\n")[:-1] or ([text] if text else [])]
+    text = text.removeprefix("\ufeff") if first else text
+    lines = [line.strip(SPACE) for line in text.split("\n")[:-1] or ([text] if text else [])]
     out: list[str] = []
     for line in lines:
         if line or (out and out[-1]) or (not out and (not first or _hides_directive(lines))):
@@ -65,6 +65,34 @@ def _hides_directive(lines: list[str]) -> bool:
     """Whether the empty lines at the head of a file keep the comment after them from being a directive."""
     following = next((line for line in lines if line), "")
     return following.startswith("#") and "=" in following
+
+
+def _laid_out(raw: Raw, text: str, escape: str, bodies: list[str], last: bool) -> list[str]:
+    """The lines of an instruction with its heredocs: laid out, or as they are where that would read otherwise (an escape that ends a word)."""
+    written = text[raw.span.start:raw.text.end].split("\n")
+    for lines in (_instruction(raw, text, escape), [raw.name + written[0][len(raw.keyword.text):], *written[1:]]):
+        if _reads_as(raw, [*lines, *bodies], escape, last):
+            return [*lines, *bodies]
+    return [*written, *bodies]
+
+
+def _reads_as(raw: Raw, lines: list[str], escape: str, last: bool) -> bool:
+    """Whether lines are an instruction that says the same as `raw`, and what follows them is none of it."""
+    head = "# escape=`\n" if escape == "`" else ""
+    try:
+        found = read(Source("", "\n".join([head, *lines, *([] if last else ["NEXT"])])))
+    except LangError:
+        return False
+    return len(found) == 2 - last and _meaning(found[0]) == _meaning(raw)
+
+
+def _meaning(raw: Raw) -> object:
+    """What an instruction says, without where it stands and without the case of keywords."""
+    args = [word.text for word in raw.args]
+    if raw.name == "FROM" and len(args) == 3:
+        args[1] = args[1].upper()
+    heredocs = [heredoc[:5] for heredoc in raw.heredocs]
+    return raw.name, [flag.text for flag in raw.flags], args, raw.json, raw.legacy, heredocs, raw.child and _meaning(raw.child)
 
 
 def _instruction(raw: Raw, text: str, escape: str) -> list[str]:
@@ -102,11 +130,9 @@ def _words(raw: Raw, text: str, lines: list[str], escape: str) -> list[str]:
         if inside:
             out.append((INDENT if number and out else "") + " ".join(inside))
         elif number and bare.startswith("#"):
-            out.append(INDENT + bare)
+            out.append(INDENT + bare if any(at >= start for at, _ in words) else bare)      # behind the last word it is none of this
         start += len(line) + 1
     ends = [number for number, line in enumerate(out) if not line.lstrip().startswith("#")]
-    if continued(out[ends[-1]], escape)[1]:               # the last word ends in what would go on to the next line
-        ends.append(ends[-1])
     return [f"{line} {escape}" if number in ends[:-1] else line for number, line in enumerate(out)]
 
 

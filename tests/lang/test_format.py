@@ -56,6 +56,18 @@ def test_layout(before: str, after: str) -> None:
     assert meaning(before) == meaning(after)
 
 
+@pytest.mark.parametrize("text", [
+    "FROM a\ncopy\t\\  \u2028 \n\nRUN x\n", "FROM\t\\ \n\\ \t \xa0 \nWORKDIR /x\n", "FROM a\nEXPOSE \\\n80 \\\n\n# x\n\\\n\n",
+    "FROM a\ncopy  a=\\  <<EOF \nEOF\nUSER x\n", "FROM a\nCOPY \\\n\\ \\\n\n\\  <<EOF x\nLABEL\ta b \n\nEOF\n",
+    "# escape=`\nFROM a\nadd  a`  <<EOF /x\nEOF\nUSER x\n", "FROM a\n# x \ufeff \nRUN y\n", "FROM a\nENV  A=\\\\\n\nRUN x\n",
+])
+def test_what_an_escape_does_not_let_be_moved_says_the_same(text: str) -> None:
+    """Found by fuzzing."""
+    once = formatted(text)
+    assert meaning(once) == meaning(text)
+    assert formatted(once) == once
+
+
 def test_an_empty_line_that_keeps_a_comment_from_being_a_directive_stays() -> None:
     text = "\n# escape=`\nFROM a\nRUN x \\\n y\n"
     assert formatted(text) == text
