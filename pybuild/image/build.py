@@ -114,9 +114,10 @@ def _call(kind: str, options: Options) -> int:
     from pybuild.image.lint import surroundings
     from pybuild.image.request import find_dockerfile, shown
 
-    _, dockerfile, text, _ = find_dockerfile(options)
+    context, dockerfile, text, _ = find_dockerfile(options)
     source = Source(shown(dockerfile), decode(text))
-    return call(kind, source, surroundings(source, options), options.format)
+    named = {word.partition("=")[0] for word in options.build_context}
+    return call(kind, source, surroundings(source, options, context, named.__contains__), options.format)
 
 
 def printer_of(options: Options) -> "OnEvent":

@@ -13,7 +13,7 @@ from lang.errors import LangError
 from lang.lint.linter import Surroundings
 from lang.platform import Platform
 from lang.source import Source
-from pybuild.image import context, fmt, lint, parse
+from pybuild.image import build, context, fmt, lint, parse
 from pybuild.image.call import call
 from pybuild.scanner import scan
 
@@ -149,6 +149,22 @@ def test_call_check(capsys: pytest.CaptureFixture[str]) -> None:
     assert {item["rule"] for item in json.loads(out(capsys))} <= {
         "ConsistentInstructionCasing", "StageNameCasing", "LegacyKeyValueFormat", "JSONArgsRecommended"}
     assert call("check", Source("Dockerfile", "FROM scratch\n"), at, "json") == 0
+
+
+def test_check_of_a_dockerfile_elsewhere_looks_at_the_context(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "sub").mkdir()
+    (folder / "sub/.dockerignore").write_text("ok\n")
+    (folder / ".dockerignore").write_text("left-out\n")
+    (folder / "sub/Dockerfile").write_text("FROM scratch AS a\nCOPY ok left-out /x/\nFROM named\nCOPY --from=nothing /x /y\n")
+    assert run(build, "--check", "-f", "sub/Dockerfile", "--build-context", "named=.", "--format", "json", ".") == 1
+    assert [item["message"] for item in json.loads(out(capsys))] == ["`left-out` is left out by the ignore file"]
+
+
+def test_check_takes_build_arguments_from_the_environment(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "Dockerfile").write_text("ARG BASE\nFROM $BASE\n")
+    monkeypatch.setenv("BASE", "scratch")
+    assert run(build, "--check", "--call=targets", "--build-arg", "BASE", ".") in (0, 1)
+    assert "is blank: no image" not in capsys.readouterr().err
 
 
 def test_call_targets_and_outline_as_text(capsys: pytest.CaptureFixture[str]) -> None:
