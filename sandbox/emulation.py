@@ -80,7 +80,7 @@ class Emulation:
         self._callers.let_go()
 
     def _give_up(self, call: Notification, error: Exception) -> None:
-        """A fault of ours. The call is refused: what the kernel would do instead, nobody has thought of. Written down once: it can be made for ever."""
+        """A fault of ours: the call is refused, for nobody has thought of what the kernel would do. Written down once: it can be made for ever."""
         self._listener.answer(call.id, error=EIO)
         if self._told:
             return

@@ -43,9 +43,13 @@ def show_one(value: "Any", format: str | None) -> str:
 
 
 def table(rows: list[list[str]]) -> list[str]:
-    """Columns as wide as their widest cell, three spaces apart, nothing after the last."""
+    """Columns as wide as their widest cell, three spaces apart, nothing after the last. No cell drives the terminal: images say what is in them."""
     if not rows:
         return []
+    if not all(cell.isprintable() for row in rows for cell in row):
+        from lang.diagnostic import printable
+
+        rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return ["   ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
 

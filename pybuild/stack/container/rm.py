@@ -27,11 +27,12 @@ def main(options: Options) -> int:
 
 
 def _is_there(engine: "Engine", name: str) -> bool:
+    from pybuild.output.errors import message
     from runner.errors import Missing
 
     try:
         engine.find(name)
     except Missing as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {message(error)}", file=sys.stderr)
         return False
     return True
