@@ -93,6 +93,11 @@ def main(options: Options) -> int:
             result = run(request, store, on_event, options.config)
         elif request.outputs:
             _write_outputs(store, request, result)
+        if result.image:
+            from builder.annotated import remember
+            from store.digest import Digest
+
+            remember(store, request.annotations, Digest(result.image))
         pushed = _push(store, request, result, options, on_event)
         if options.metadata_file:
             from pybuild.image.metadata import metadata_of

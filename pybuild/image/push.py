@@ -62,14 +62,25 @@ def _push(store: "Store", session: "Session", name: str, options: Options) -> st
 
     image = store.images.require(name).id if options.destination else None
     document = _document(store, name, options.platform)
+    annotations = None if document else _annotations(store, name)
     target = options.destination or name
     reference = parse_reference(target)
     if not options.quiet:
         print(f"The push refers to repository [{reference.name}]", flush=True)
     with TransferLines(quiet=options.quiet) as lines:
-        pushed = push(store, session, target, _packing(options), lines, image=image, document=document)
+        pushed = push(store, session, target, _packing(options), lines, image=image, document=document, annotations=annotations)
     print(reference if options.quiet else f"{reference.tag}: digest: {pushed.digest} size: {pushed.size}")
     return pushed.digest
+
+
+def _annotations(store: "Store", name: str) -> "dict[str, str] | None":
+    """What the build of the image gave its manifest; None once it has one that is known."""
+    from builder.annotated import remembered
+
+    record = store.images.resolve(name)
+    if record is None or any(store.images.target(one) for one in record.names):
+        return None
+    return dict(remembered(store, record.id)) or None
 
 
 def _document(store: "Store", name: str, platform: "str | None") -> "Digest | None":

@@ -7,6 +7,8 @@ import subprocess
 import tarfile
 from pathlib import Path
 from typing import Any
+from urllib.request import Request as Request_
+from urllib.request import urlopen
 
 import pytest
 
@@ -116,6 +118,21 @@ def test_push_to_a_real_registry(as_root: Builds, docker_registry: str, tmp_path
     assert raw("other:1")["annotations"] == {"who": "me"} and raw("other:1")["layers"][0]["mediaType"].endswith("+zstd")
     metadata = json.loads((tmp_path / "m").read_text())
     assert metadata["containerimage.config.digest"] == raw("other:1")["config"]["digest"]
+
+
+def test_push_repeats_what_the_build_annotated(as_root: Builds, docker_registry: str) -> None:
+    def pushed(tag: str) -> Any:
+        as_root.tool.pybuild("push", f"{docker_registry}/annotated:{tag}")
+        with urlopen(Request_(f"http://{docker_registry}/v2/annotated/manifests/{tag}", headers={"Accept": "application/vnd.oci.image.manifest.v1+json"})) as answer:
+            return json.load(answer).get("annotations")
+
+    as_root.write(f=os.urandom(4).hex())
+    as_root.ok(FILE, "-t", f"{docker_registry}/annotated:1", "--annotation", "k=v", "--annotation", "manifest[linux/s390x]:other=x")
+    assert pushed("1") == {"k": "v"}
+    as_root.write(f=os.urandom(4).hex())
+    as_root.ok(FILE, "-t", f"{docker_registry}/annotated:2", "--annotation", "k=v")
+    as_root.ok(FILE, "-t", f"{docker_registry}/annotated:2")                 # found in the cache, and without
+    assert pushed("2") is None
 
 
 def test_failed_build_leaves_no_file_of_an_earlier_one(as_root: Builds, tmp_path: Path) -> None:
