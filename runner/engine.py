@@ -17,6 +17,7 @@ from runner.records import Records
 from runner.signals import parse_signal
 from runner.state import Place, State, boot_id, settled
 from runner.upkeep import CREATED, PAUSED, REMOVING
+from store.reserve import FULL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -105,7 +106,11 @@ class Engine:
             before = place.read()
             state = settled(before, alive=False, now=time.time_ns(), boot=boot_id())
             if state != before:
-                place.write(state)
+                try:
+                    place.write(state)
+                except OSError as error:
+                    if error.errno not in FULL:           # it is found out again by whoever asks next
+                        raise
                 self._emit(container, "die", exitCode=str(state.exit_code), execDuration="0")
                 if before.boot == boot_id():
                     self.note(f"container `{container.name}` has ended: {state.error}")
@@ -122,7 +127,11 @@ class Engine:
             self.network.detach(container.id)
 
     def _emit(self, container: Container, action: str, **attributes: str) -> None:
-        self.store.events.emit("container", action, container.id, {**event_attributes(container), **attributes})
+        try:
+            self.store.events.emit("container", action, container.id, {**event_attributes(container), **attributes})
+        except OSError as error:
+            if error.errno not in FULL:                   # what makes room goes on, with an event less
+                raise
 
     # ---------------------------------------------------------------- making
     def create(self, spec: ContainerSpec, image_id: str = "") -> Container:

@@ -10,7 +10,7 @@ from _thread import RLock
 
 from kernel.locks import Lock
 from store.errors import IndexDamaged, IndexHasNoRoom
-from store.reserve import SIZE, free_bytes, tend
+from store.reserve import SIZE, free_bytes, is_full, tend
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ else:
     import _sqlite3  # the package around it costs 2 ms and adds nothing that is used here
 
 VERSION = 2
+_BEGIN = "BEGIN IMMEDIATE"
+_IMPATIENCE_S = 0.3                      # for another command on a full disk
 _STALE_S = 600                           # use times are kept to this; a hit within it costs no write
 _ORIGIN = """
 CREATE TABLE origin (digest TEXT NOT NULL, repository TEXT NOT NULL, diff_id TEXT NOT NULL, media_type TEXT NOT NULL, size INTEGER NOT NULL,
@@ -69,6 +71,7 @@ class Index:
         self._pid = 0
         self._lock = RLock()
         self._depth = 0
+        self._cramped = False
         self._used: "dict[tuple[str, str], int]" = {}
         self.boot = ""
 
@@ -79,6 +82,7 @@ class Index:
                 rows: "list[Any]" = self._connection().execute(sql, values).fetchall()
             except _sqlite3.Error as error:
                 raise self._failed(error) from error
+            self._let_others()
         return rows
 
     def one(self, sql: str, *values: "Any") -> "Any":
@@ -90,9 +94,12 @@ class Index:
         """Number of rows changed."""
         with self._lock:
             try:
-                return int(self._connection().execute(sql, values).rowcount)
+                count = int(self._connection().execute(sql, values).rowcount)
             except _sqlite3.Error as error:
                 raise self._failed(error) from error
+            if sql != _BEGIN:
+                self._let_others()
+        return count
 
     def _failed(self, error: Exception) -> IndexDamaged:
         """SQLite calls a full disk an I/O error where it cannot make its own files."""
@@ -104,7 +111,7 @@ class Index:
         self._lock.acquire()
         if not self._depth:
             try:
-                self.run("BEGIN IMMEDIATE")
+                self.run(_BEGIN)
             except BaseException:
                 self._lock.release()
                 raise
@@ -144,8 +151,19 @@ class Index:
         with self._lock:
             self.write_uses()
             if self._db is not None and self._pid == os.getpid():
+                self._let_others()
+            if self._db is not None and self._pid == os.getpid():
                 self._db.close()
             self._db = None
+
+    def _let_others(self) -> None:
+        """A cramped connection keeps everybody out, so it ends with its statement or transaction."""
+        if self._cramped and not self._depth and self._db is not None:
+            db, self._db, self._cramped = self._db, None, False
+            try:
+                db.execute("PRAGMA journal_mode=WAL")
+            finally:
+                db.close()
 
     # ------------------------------------------------------------ durability
     def sync(self) -> None:
@@ -177,13 +195,31 @@ class Index:
             self._depth = 0
             self._used = {}
         tend(os.path.dirname(self.path))
-        self._db = self._open()
+        try:
+            self._db = self._open()
+        except _sqlite3.OperationalError:
+            if self._cramped or free_bytes(os.path.dirname(self.path)) >= SIZE:
+                raise
+            self._cramped = True                          # the last of the room went while it was opened
+            self._db = self._open()
         self._pid = os.getpid()
         return self._db
 
-    def _open(self) -> "Any":
-        db = _sqlite3.connect(self.path, timeout=30, isolation_level=None, check_same_thread=False)
+    def _connect(self) -> "Any":
+        """A new connection; to be used as `_open` does."""
+        directory = os.path.dirname(self.path)
+        db = _cramped(self.path) if self._cramped or is_full(directory) else None
+        self._cramped = db is not None
+        if db is None:
+            db = _sqlite3.connect(self.path, timeout=30, isolation_level=None, check_same_thread=False)
+            if _is_without_log(self.path):                # whoever opened it on a full disk was killed
+                with Lock(f"{directory}/lock"):
+                    db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=NORMAL")
+        return db
+
+    def _open(self) -> "Any":
+        db = self._connect()
         version = db.execute("PRAGMA user_version").fetchone()[0]
         if not version:
             self._create(db)
@@ -224,6 +260,30 @@ class Index:
         db.execute("DELETE FROM parts WHERE key NOT IN (SELECT key FROM record)")
         db.execute("INSERT OR REPLACE INTO meta VALUES ('boot', ?)", (self.boot,))
         db.execute("COMMIT")
+
+
+def _cramped(path: str) -> "Any":
+    """A connection without the files that SQLite makes beside an index, for which there is no room: what removes things has to be recorded all the
+    same. None if there is no index yet, or somebody else has it open: then those files are there.
+
+    Who is killed in the middle of writing a record may damage the index, so this is for nothing but a full disk.
+    """
+    if not os.path.exists(path) or not os.path.getsize(path):
+        return None
+    db = _sqlite3.connect(path, timeout=_IMPATIENCE_S, isolation_level=None, check_same_thread=False)
+    try:
+        db.execute("PRAGMA locking_mode=EXCLUSIVE")       # before anything is read
+        db.execute("PRAGMA journal_mode=MEMORY")
+        return db
+    except _sqlite3.OperationalError:
+        db.close()
+        return None
+
+
+def _is_without_log(path: str) -> bool:
+    """Whether an index there is not in WAL mode: its header says so."""
+    with open(path, "rb") as file:
+        return file.read(20)[18:] == b"\x01\x01"
 
 
 def _execute(db: "Any", statements: str) -> None:

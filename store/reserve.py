@@ -5,8 +5,10 @@ In: the store's directory; out: a file in it, there or not. Looked at whenever a
 
 import os
 
+FULL = (28, 122)                                          # ENOSPC, EDQUOT: there is no room on the disk, or none for this user
 NAME = "reserve"
 SIZE = 1 << 20
+_NOTHING = SIZE // 2                                      # what SQLite needs beside an index may be gone in a moment
 _PLENTY = 8 << 20                                         # from here on it is made anew
 
 
@@ -21,6 +23,11 @@ def tend(directory: str) -> None:
             _make(path)
     except OSError:
         pass                                              # no reserve then: a full disk is met as it is
+
+
+def is_full(directory: str) -> bool:
+    """Whether the reserve is used up too."""
+    return free_bytes(directory) < _NOTHING
 
 
 def free_bytes(directory: str) -> int:

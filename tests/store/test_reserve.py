@@ -1,6 +1,7 @@
 """The room that is kept for a full disk. A small tmpfs stands for the disk."""
 
 import os
+import sqlite3
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,14 +59,58 @@ def test_an_index_opens_and_is_written_on_a_full_disk(disk: Path) -> None:
     index.close()
 
 
+def fill_all(disk: Path) -> None:
+    """The reserve too."""
+    fill(disk)
+    tend(str(disk))
+    fill(disk)
+
+
+def test_without_a_reserve_the_index_is_read_and_things_are_removed(disk: Path) -> None:
+    index, other = (Index(str(disk / "index.db")) for _ in range(2))
+    for key in "abc":
+        index.run("INSERT INTO meta VALUES (?, 'x')", key)
+    index.close()
+    fill_all(disk)
+    for each, key in ((index, "a"), (other, "b")):        # both, though neither is closed
+        with each:
+            each.run("DELETE FROM meta WHERE key = ?", key)
+    assert other.query("SELECT key FROM meta WHERE value = 'x'") == [("c",)]
+    index.close()
+    other.close()
+    assert is_with_log(disk)
+
+
+def test_without_a_reserve_who_has_the_index_open_goes_on(disk: Path) -> None:
+    index, other = (Index(str(disk / "index.db")) for _ in range(2))
+    index.run("INSERT INTO meta VALUES ('a', 'x')")
+    fill_all(disk)
+    assert other.query("SELECT key FROM meta WHERE value = 'x'") == index.query("SELECT key FROM meta WHERE value = 'x'") == [("a",)]
+
+
 def test_without_a_reserve_the_error_says_that_the_disk_is_full(disk: Path) -> None:
     index = Index(str(disk / "index.db"))
     index.query("SELECT 1")
     index.close()
-    fill(disk)
-    tend(str(disk))
-    fill(disk)
+    fill_all(disk)
     with pytest.raises(IndexHasNoRoom, match="the disk is full") as caught:
-        index.query("SELECT key FROM meta")
+        index.run("INSERT INTO meta VALUES ('a', ?)", "x" * (1 << 20))
     assert "fsck" not in caught.value.help
     assert isinstance(caught.value, IndexDamaged)
+
+
+def test_an_index_that_a_killed_command_has_left_without_its_log_gets_it_back(disk: Path) -> None:
+    index = Index(str(disk / "index.db"))
+    index.query("SELECT 1")
+    index.close()
+    with sqlite3.connect(disk / "index.db") as db:
+        db.execute("PRAGMA journal_mode=DELETE")
+    db.close()
+    assert not is_with_log(disk)
+    index.run("INSERT INTO meta VALUES ('a', 'x')")
+    index.close()
+    assert is_with_log(disk)
+
+
+def is_with_log(disk: Path) -> bool:
+    return (disk / "index.db").read_bytes()[18:20] == b"\2\2"
