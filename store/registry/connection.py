@@ -6,6 +6,7 @@ credentials nor headers follow a redirect elsewhere, and nothing goes from https
 
 import os
 import random
+import socket
 import ssl
 import threading
 import time
@@ -26,7 +27,7 @@ from urllib3.exceptions import (
 
 from store.config import InvalidConfig
 from store.registry.challenge import parse_challenges
-from store.registry.endpoint import Endpoint, Tls, port_of
+from store.registry.endpoint import Endpoint, Tls, host_of, port_of
 from store.registry.errors import AccessDenied, RegistryBroken, RegistryError, RegistryUnreachable, printable
 from store.registry.glance import AGENT
 from store.registry.patience import Patience, Surroundings
@@ -48,6 +49,8 @@ _HOPS = 8
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 _ANSWER_LIMIT = 1 << 20
+_OURS = ("certificate required", "bad certificate", "unknown ca", "certificate unknown", "certificate expired", "certificate revoked",
+         "unsupported certificate", "access denied")         # alerts that are about the certificate which we showed, or did not
 _STRANGER = 2                            # attempts to connect to a host that has never answered: more likely its name is wrong than that it rests
 
 urllib3.disable_warnings(InsecureRequestWarning)         # an insecure registry is one that the user has called so
@@ -268,11 +271,16 @@ class Connection:
     def _find_scheme(self) -> str:
         """Of an insecure registry: https if it speaks TLS, whoever signed its certificate; else http. It is told nothing."""
         url = f"https://{self.endpoint.host}{self.endpoint.path}/"
+        host, port = host_of(self.endpoint.host).strip("[]"), port_of(self.endpoint.host, "https")
         try:
-            self.drop(self._send("GET", url, {}, "", b"", None, False))
+            if proxy_for("https", host, port, self._around.environment):
+                self.drop(self._send("GET", url, {}, "", b"", None, False))
+            else:
+                with socket.create_connection((host, port), self._around.patience.connect) as raw:
+                    _context(self.endpoint.tls).wrap_socket(raw, server_hostname=host).close()
             return "https"
-        except (Trouble, RegistryError):
-            return "http"
+        except (Trouble, RegistryError, OSError, UnicodeError) as error:
+            return "https" if _alert_of(error) else "http"           # who has something against our certificate speaks TLS
 
     def _pool(self, url: str, own: bool) -> urllib3.PoolManager:
         parts = urlsplit(url)
@@ -304,7 +312,12 @@ class Connection:
         if "WRONG_VERSION_NUMBER" in text or "RECORD_LAYER_FAILURE" in text or "record layer failure" in text or "UNKNOWN_PROTOCOL" in text:
             return RegistryUnreachable(self.registry, "does not speak TLS",
                                        f'`insecure = true` under [registry."{self.registry}"] in config.toml allows plain http')
-        return Trouble(RegistryUnreachable(self.registry, f"ends the TLS handshake ({printable(text)})"))
+        # a server that goes away at once is not always heard to say why
+        alert = _alert_of(error)
+        help = f'if it wants a certificate of ours: `certificate` and `key` under [registry."{self.registry}"] in config.toml'
+        if any(word in alert for word in _OURS):
+            return RegistryUnreachable(self.registry, f"wants a certificate of ours, or another one ({alert.rpartition('alert ')[2]})", help)
+        return Trouble(RegistryUnreachable(self.registry, f"ends the TLS handshake ({printable(text)})", help))
 
     def _unreachable(self, error: Exception) -> RegistryUnreachable:
         through = " through the proxy" if isinstance(error, ProxyError) else ""
@@ -329,6 +342,15 @@ def _is_unconnected(error: Exception) -> bool:
     if isinstance(error, ProxyError) and isinstance(error.original_error, Exception):
         error = error.original_error
     return isinstance(error, NewConnectionError | ConnectTimeoutError)
+
+
+def _alert_of(error: "BaseException | None") -> str:
+    """What the other side said when it ended a TLS handshake, "" if it said nothing of the kind."""
+    while error is not None:
+        if isinstance(error, ssl.SSLError) and "ALERT" in (error.reason or ""):
+            return error.reason.lower().replace("_", " ")
+        error = error.__cause__ or error.__context__
+    return ""
 
 
 def _context(tls: Tls) -> ssl.SSLContext:

@@ -12,6 +12,8 @@ from store.registry.proxy import is_loopback
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from store.registry.hostfile import HostFile
 
 HUB = "registry-1.docker.io"             # who answers for docker.io
@@ -42,19 +44,22 @@ class Endpoint(Value):
     headers: "tuple[tuple[str, str], ...]" = ()
 
 
-def endpoints(domain: str, config: Config, hostfile: "HostFile | None" = None) -> "tuple[Endpoint, ...]":
-    """Endpoints of a registry in the order in which they are asked; the last one is the registry itself. Raises RegistryBlocked."""
+def endpoints(domain: str, config: Config, hostfile_of: "Callable[[str], HostFile | None]" = lambda host: None) -> "tuple[Endpoint, ...]":
+    """Endpoints of a registry in the order in which they are asked; the last one is the registry itself.
+
+    hostfile_of: what the directories say of a host. Raises RegistryBlocked, and what that raises.
+    """
     said = config.registry(domain)
     if said.blocked:
         raise RegistryBlocked(domain)
-    mirrors = tuple(_mirror(url, domain, config) for url in said.mirrors)
+    mirrors = tuple(_mirror(url, domain, config, hostfile_of) for url in said.mirrors)
     own = _own(domain, said)
+    hostfile = hostfile_of(domain)
     if hostfile is None:
         return (*mirrors, own)
     if hostfile.server is not None:                      # another server than its name says
         own = hostfile.server._replace(mirror_of="")
-    if hostfile.tls != Tls() and own.tls.verify and not (own.tls.ca or own.tls.certificates):
-        own = own._replace(tls=hostfile.tls._replace(verify=own.tls.verify and hostfile.tls.verify))
+    own = _certified(own, said, hostfile.tls)
     return (*mirrors, *(mirror._replace(mirror_of=domain) for mirror in hostfile.mirrors), own)
 
 
@@ -64,15 +69,28 @@ def _own(domain: str, said: RegistryConfig) -> Endpoint:
     return Endpoint(host, "" if insecure else "https", tls=_tls(said, insecure))
 
 
+def _certified(own: Endpoint, said: RegistryConfig, tls: Tls) -> Endpoint:
+    """With what the directories say about certificates, unless the configuration says something itself."""
+    if tls == Tls() or own.tls.ca or own.tls.certificates:
+        return own
+    # one of this machine's own is trusted unseen, unless somebody says whom to trust
+    if said.insecure is None and tls.ca and not own.tls.verify:
+        return own._replace(scheme="https", tls=tls)
+    return own._replace(tls=tls._replace(verify=own.tls.verify and tls.verify))
+
+
 def _tls(said: RegistryConfig, insecure: bool) -> Tls:
     return Tls(not insecure, said.ca, ((said.certificate, said.key),) if said.certificate else ())
 
 
-def _mirror(url: str, domain: str, config: Config) -> Endpoint:
+def _mirror(url: str, domain: str, config: Config, hostfile_of: "Callable[[str], HostFile | None]") -> Endpoint:
     """A mirror by its URL, or by its name alone; what the configuration says of it as a registry holds for it as a mirror too."""
     scheme, separator, rest = url.rpartition("://")
     host, _, path = rest.partition("/")
-    own = _own(host, config.registry(host))
+    said = config.registry(host)
+    own = _own(host, said)
+    if scheme != "http" and (hostfile := hostfile_of(host)) is not None:
+        own = _certified(own, said, hostfile.tls)
     path = f"/{path.strip('/')}/v2" if path.strip("/") else "/v2"
     return own._replace(scheme=scheme if separator else own.scheme, path=path, mirror_of=domain, can=("pull", "resolve"))
 

@@ -66,7 +66,7 @@ class Session:
         return tuple(self._connection(domain, endpoint, path) for endpoint in self._endpoints(domain))
 
     def _endpoints(self, domain: str) -> "tuple[Endpoint, ...]":
-        return endpoints(domain, self.config, read_hostfile(domain, self._directories))
+        return endpoints(domain, self.config, lambda host: read_hostfile(host, self._directories))
 
     def _connection(self, domain: str, endpoint: Endpoint, path: str) -> "Connection":
         from store.registry.connection import Connection

@@ -12,6 +12,7 @@ import threading
 from base64 import b64encode
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -43,6 +44,7 @@ class FakeRegistry:
         self.blobs: dict[str, dict[str, bytes]] = {}
         self.manifests: dict[str, dict[str, tuple[str, bytes]]] = {}
         self.uploads: dict[str, bytearray] = {}
+        self.names = count()             # of upload sessions: never the same one twice
         self.faults: list[Fault] = []
         self.log: list[Asked] = []
         self.tokens: dict[str, str] = {}
@@ -322,7 +324,7 @@ class Handler(BaseHTTPRequestHandler):
                 registry.put_blob(repository, data)
                 self.reply(201, b"", {"Location": f"/v2/{repository}/blobs/{query['mount']}"})
                 return
-            name = f"u{len(registry.uploads)}"
+            name = f"u{next(registry.names)}"
             registry.uploads[name] = bytearray()
             self.reply(202, b"", {"Location": f"/v2/{repository}/blobs/uploads/{name}?state=x", "Range": "0-0"})
             return

@@ -211,8 +211,9 @@ def test_certificates_of_docker_and_podman_are_found(sessions: Sessions, secure:
     assert repository(sessions(strict(secure), directories=(str(tmp_path / "certs.d"),)), secure).manifest("1").data
 
 
-def test_certificate_of_ours_is_shown(sessions: Sessions, authority: Authority, tmp_path: Path) -> None:
-    certificate, key = authority.issue("client")
+@pytest.fixture
+def choosy(authority: Authority) -> Iterator[FakeRegistry]:
+    """It wants to see a certificate of its authority."""
     with FakeRegistry(tls=authority.issue("server")) as registry:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(*authority.issue("server"))
@@ -221,10 +222,33 @@ def test_certificate_of_ours_is_shown(sessions: Sessions, authority: Authority, 
         registry._server.socket = context.wrap_socket(socket.socket(fileno=registry._server.socket.detach()), server_side=True,
                                                       do_handshake_on_connect=False)
         registry.image("app", "1", ONE)
-        with pytest.raises(RegistryUnreachable):
-            repository(sessions(strict(registry, ca=(authority.path,)), attempts=1), registry).manifest("1")
-        config = strict(registry, ca=(authority.path,), certificate=certificate, key=key)
-        assert repository(sessions(config), registry).manifest("1").data
+        yield registry
+
+
+def test_certificate_of_ours_is_shown(sessions: Sessions, choosy: FakeRegistry, authority: Authority) -> None:
+    certificate, key = authority.issue("client")
+    config = strict(choosy, ca=(authority.path,), certificate=certificate, key=key)
+    assert repository(sessions(config), choosy).manifest("1").data
+
+
+@pytest.mark.filterwarnings("ignore::urllib3.exceptions.InsecureRequestWarning")
+@pytest.mark.parametrize("insecure", [True, False])
+def test_certificate_of_ours_that_is_wanted_is_asked_for(sessions: Sessions, choosy: FakeRegistry, authority: Authority, insecure: bool) -> None:
+    """By an insecure registry too: it is not taken for one without TLS."""
+    config = Config() if insecure else strict(choosy, ca=(authority.path,))
+    with pytest.raises(RegistryUnreachable, match=r"wants a certificate of ours|TLS") as caught:
+        repository(sessions(config), choosy).manifest("1")
+    assert "`certificate`" in caught.value.help
+
+
+def test_certificates_laid_down_for_a_registry_of_this_machine_count(sessions: Sessions, choosy: FakeRegistry, authority: Authority,
+                                                                     tmp_path: Path) -> None:
+    directory = tmp_path / "certs.d" / choosy.host
+    directory.mkdir(parents=True)
+    certificate, key = authority.issue("client")
+    for name, path in (("ca.crt", authority.path), ("client.cert", certificate), ("client.key", key)):
+        (directory / name).write_bytes(Path(path).read_bytes())
+    assert repository(sessions(directories=(str(tmp_path / "certs.d"),)), choosy).manifest("1").data
 
 
 def test_certificate_that_is_none_is_an_error_of_the_configuration(sessions: Sessions, secure: FakeRegistry, tmp_path: Path) -> None:

@@ -63,17 +63,17 @@ server = "https://r.io"
     X-Key = ["a", "b"]
 ''')
     assert found is not None
-    mirrors = endpoints("r.io", Config(), found)[:-1]
+    mirrors = endpoints("r.io", Config(), lambda host: found)[:-1]
     base = str(tmp_path / "certs.d/r.io")
     assert mirrors == (
         Endpoint("m.io", "https", "/v2", "r.io", ("pull",), Tls(False, (f"{base}/m.crt",))),
         Endpoint("n.io", "http", "/prefix", "r.io", tls=Tls(certificates=((f"{base}/c.pem", f"{base}/k.pem"),)), headers=(("X-Key", "a"), ("X-Key", "b"))))
-    assert endpoints("r.io", Config(), found)[-1] == Endpoint("r.io", "https")
+    assert endpoints("r.io", Config(), lambda host: found)[-1] == Endpoint("r.io", "https")
 
 
 def test_server_of_containerd_takes_the_registrys_place(tmp_path: Path) -> None:
     found = hostfile(tmp_path, 'server = "https://other.io/team"')
-    assert endpoints("r.io", Config(), found) == (Endpoint("other.io", "https", "/team/v2"),)
+    assert endpoints("r.io", Config(), lambda host: found) == (Endpoint("other.io", "https", "/team/v2"),)
 
 
 def test_directory_with_a_port_has_two_spellings(tmp_path: Path) -> None:
@@ -102,7 +102,24 @@ def test_certificates_of_docker(tmp_path: Path) -> None:
         (directory / name).write_text("")
     found = read_hostfile("r.io", (str(tmp_path),))
     assert found is not None and found.tls == Tls(ca=(f"{directory}/a.crt",), certificates=((f"{directory}/client.cert", f"{directory}/client.key"),))
-    assert endpoints("r.io", Config(), found)[0].tls == found.tls
+    assert endpoints("r.io", Config(), lambda host: found)[0].tls == found.tls
+
+
+@pytest.mark.parametrize(("insecure", "tls", "scheme", "expected"), [
+    (None, Tls(ca=("/ca",), certificates=(("/c", "/k"),)), "https", Tls(ca=("/ca",), certificates=(("/c", "/k"),))),
+    (None, Tls(certificates=(("/c", "/k"),)), "", Tls(False, certificates=(("/c", "/k"),))),
+    (True, Tls(ca=("/ca",), certificates=(("/c", "/k"),)), "", Tls(False, ("/ca",), (("/c", "/k"),))),
+    (False, Tls(ca=("/ca",)), "https", Tls(ca=("/ca",)))])
+def test_certificates_of_this_machines_own_registry(insecure: "bool | None", tls: Tls, scheme: str, expected: Tls) -> None:
+    """Whoever has laid an authority there wants it to be asked for; an insecure registry may want to see a certificate all the same."""
+    found = endpoints("localhost:5000", Config({"localhost:5000": RegistryConfig(insecure=insecure)}), lambda host: HostFile(tls=tls))
+    assert found == (Endpoint("localhost:5000", scheme, tls=expected),)
+
+
+def test_certificates_of_a_mirror_are_those_of_its_own_directory() -> None:
+    config = Config({"r.io": RegistryConfig(mirrors=("https://m.io", "http://n.io"))})
+    tls = {"m.io": HostFile(tls=Tls(ca=("/m",))), "n.io": HostFile(tls=Tls(ca=("/n",)))}
+    assert [e.tls for e in endpoints("r.io", config, tls.get)] == [Tls(ca=("/m",)), Tls(), Tls()]
 
 
 def test_certificate_without_its_key_is_an_error(tmp_path: Path) -> None:
