@@ -1,6 +1,6 @@
 """Raw -> Instruction: each instruction's flags, the number and form of its arguments, what can be said without expanding anything."""
 
-from lang.errors import SyntaxFault, UnknownFlag, UnknownInstruction
+from lang.errors import LangError, SyntaxFault, UnknownFlag, UnknownInstruction, together
 from lang.nodes import (
     Add,
     Arg,
@@ -30,7 +30,7 @@ from lang.source import Source, Span
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from typing import NoReturn
 
     from lang.nodes import Command, Instruction
@@ -60,6 +60,19 @@ def check(raw: Raw, source: Source, dialect: str = "") -> "Instruction":
         from lang.suggest import nearest
         raise UnknownInstruction(source, raw.keyword.span, raw.keyword.text, nearest(raw.keyword.text, INSTRUCTIONS))
     return make(_Checked(raw, source, dialect))
+
+
+def check_names(raws: "Iterable[Raw]", source: Source) -> None:
+    """Raises LangError for what are no instructions, also not of ours."""
+    errors: list[LangError] = []
+    for raw in raws:
+        if raw.name not in INSTRUCTIONS and raw.name != "INCLUDE":
+            try:
+                check(raw, source)
+            except LangError as error:
+                errors.append(error)
+    if errors:
+        raise together(errors)
 
 
 class _Checked:

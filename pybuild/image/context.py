@@ -23,12 +23,14 @@ USAGE = Usage("List what of a build context would be sent, and which pattern dec
 
 
 def main(options: Options) -> int:
-    from builder.errors import ContextMissing
+    from builder.errors import BuildError, ContextMissing
     from builder.ignore import BadPattern, parse
     from builder.request import read_ignore
     from pybuild.output.listing import show
 
     context = options.context or "."
+    if os.path.exists(context) and not os.path.isdir(context):
+        raise BuildError(f"the build context `{context}` is no directory")
     if not os.path.isdir(context):
         raise ContextMissing(context)
     name, data = read_ignore(context, options.file or os.path.join(context, "Dockerfile"))

@@ -21,11 +21,14 @@ USAGE = Usage("Lay Dockerfiles out: capitals, spaces, indentation. What they say
 
 def main(options: Options) -> int:
     from lang.format import format_text
+    from lang.instruction import check_names
+    from lang.parser import read
     from pybuild.image.dockerfile import STDIN, load
 
     changed = 0
     for word in options.files or ["."]:
         source = load(word)
+        check_names(read(source), source)                # what is no Dockerfile is not written to
         text = format_text(source)
         if text == source.text:
             if source.name == STDIN and not (options.check or options.diff):

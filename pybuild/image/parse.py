@@ -10,15 +10,13 @@ USAGE = Usage("Print a Dockerfile's tree as JSON.", "pybuild parse Dockerfile | 
 
 
 def main(options: Options) -> int:
-    from lang.instruction import INSTRUCTIONS, check
+    from lang.instruction import check_names
     from lang.parser import read
     from lang.tree import node
     from pybuild.image.dockerfile import load
 
     source = load(options.file or ".")
     raws = read(source)
-    for raw in raws:
-        if raw.name not in INSTRUCTIONS and raw.name != "INCLUDE":
-            check(raw, source)                            # says what was probably meant
+    check_names(raws, source)
     print("[" + ",\n ".join(json.dumps(node(raw, source), ensure_ascii=False) for raw in raws) + "]")
     return 0

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from builder.errors import BuildError
-from lang.errors import LangError
+from lang.errors import LangError, LangErrors
 from lang.lint.linter import Surroundings
 from lang.platform import Platform
 from lang.source import Source
@@ -52,6 +52,13 @@ def test_parse_refuses_what_is_no_dockerfile(folder: Path) -> None:
         run(parse)
     with pytest.raises(BuildError, match="there is no file `nothing`"):
         run(parse, "nothing")
+
+
+def test_parse_tells_of_each_unknown_instruction(folder: Path) -> None:
+    (folder / "Dockerfile").write_text("FROM scratch\nRNU x\nRUN y\nCPOY z\n")
+    with pytest.raises(LangErrors) as caught:
+        run(parse)
+    assert [error.help for error in caught.value.errors] == ["did you mean `RUN`?", "did you mean `COPY`?"]
 
 
 def test_lint_as_text(capsys: pytest.CaptureFixture[str]) -> None:
@@ -141,6 +148,14 @@ def test_fmt_in_place_check_and_diff(folder: Path, capsys: pytest.CaptureFixture
     assert run(fmt) == 0
     assert (folder / "Dockerfile").read_text() == "FROM scratch AS A\nENV a b\nCMD x\n"
     assert run(fmt, "--check") == 0
+
+
+def test_fmt_leaves_alone_what_is_no_dockerfile(folder: Path) -> None:
+    for data in (b"\x7felf\x00binary\n\xff", b"FROM scratch\nrnu x\n  copy a b\n"):
+        (folder / "file").write_bytes(data)
+        with pytest.raises(LangError, match="unknown instruction"):
+            run(fmt, "file")
+        assert (folder / "file").read_bytes() == data
 
 
 def test_call_check(capsys: pytest.CaptureFixture[str]) -> None:
