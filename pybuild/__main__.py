@@ -2,6 +2,7 @@
 
 import sys
 
+from pybuild import quiet
 from pybuild.command import DEFAULTS, TABLES, find
 from pybuild.option import DRY_RUN, FLAG, GLOBAL, PROJECT, Option, Usage
 from pybuild.scanner import HelpWanted, Misuse, scan
@@ -15,17 +16,24 @@ OK, FAILED, USAGE, TOOL_FAILED, NOT_EXECUTABLE, NOT_FOUND, INTERRUPTED = 0, 1, 2
 
 
 def pybuild() -> "NoReturn":
-    _exit(run("pybuild", sys.argv[1:]))
+    _exit(run("pybuild", sys.argv[1:], last=True))
 
 
 def pyup() -> "NoReturn":
-    _exit(run("pyup", sys.argv[1:]))
+    _exit(run("pyup", sys.argv[1:], last=True))
 
 
-def run(program: str, argv: list[str]) -> int:
-    """Run the command that `argv` names; its exit status. Never raises: what goes wrong is printed to stderr, once."""
+def run(program: str, argv: list[str], *, last: bool = False) -> int:
+    """Run the command that `argv` names; its exit status. Never raises: what goes wrong is printed to stderr, once.
+
+    last: the process has nothing else to do; a ^C that comes afterwards, or a second one, ends it at once.
+    """
     try:
-        return _dispatch(program, argv)
+        try:
+            return _dispatch(program, argv)
+        finally:
+            if last:
+                quiet.from_here()
     except KeyboardInterrupt:
         print("\ninterrupted" if sys.stderr.isatty() else "interrupted", file=sys.stderr)     # a terminal shows `^C`, without an end of line
         return INTERRUPTED
@@ -124,6 +132,8 @@ def _exit(status: int) -> "NoReturn":
         status = status or FAILED
     os._exit(status)
 
+
+quiet.no_more()
 
 if __name__ == "__main__":
     pybuild()
