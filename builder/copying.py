@@ -122,6 +122,7 @@ class _Placer:
 
     def with_parents(self, item: Taken, goal: str, keep: "Keep | None") -> None:
         """`a/b/c` to `goal/a/b/c`; the directories on the way look as they do in the source."""
+        self._target.make_directories(goal, owner=self._dressing.owner)
         rel = item.kept
         parts = rel.split("/") if rel else []
         for count in range(1, len(parts)):

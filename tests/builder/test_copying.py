@@ -238,6 +238,12 @@ def test_copy_many_files_in_two_processes(case: Copied) -> None:
     assert all((case.draft / f"t/d{n % 7}/f{n}").read_text() == str(n) for n in range(1200))
 
 
+def test_copy_parents_to_a_directory_that_is_not_there(case: Copied) -> None:
+    write(case.context / "a/b/f")
+    case.copy("a/b/f", to="/new/o", parents=True)
+    assert case.made() == ["new/", "new/o/", "new/o/a/", "new/o/a/b/", "new/o/a/b/f"]
+
+
 def test_copy_of_several_files_to_a_name_leaves_the_last(case: Copied) -> None:
     """As docker has it; `pybuild lint` warns of it."""
     write(case.context / "a", "first")
