@@ -185,7 +185,8 @@ def json_arguments(trace: Trace) -> "Iterator[Finding]":
         one = seen.instruction
         if isinstance(one, Cmd | Entrypoint) and isinstance(one.command, Shell) and not seen.settings.shell:
             yield found(trace, "JSONArgsRecommended", one.raw, one.command.text.span if one.raw.args else one.raw.keyword.span,
-                        f"{one.raw.name} through a shell, which does not pass signals on: a JSON array runs the program itself", *_as_json(one))
+                        f"{one.raw.name} through a shell, which does not pass signals on: a JSON array runs the program itself",
+                        *(() if _paired(seen, one) else _as_json(one)))
 
 
 def secrets(trace: Trace) -> "Iterator[Finding]":
@@ -324,6 +325,12 @@ def _modern(name: "Word", value: "Word", trace: Trace) -> "list[Edit]":
     if text.split() != [text]:
         text = f'"{text}"'
     return [Edit(Span(name.start, value.end), f"{name.text}={text}")]
+
+
+def _paired(seen: Seen, one: "Cmd | Entrypoint") -> bool:
+    """Whether CMD and ENTRYPOINT meet: what a shell keeps apart, an array would put together."""
+    other = Entrypoint if isinstance(one, Cmd) else Cmd
+    return any(isinstance(instruction, other) for instruction in seen.stage.instructions) or (other is Entrypoint and bool(seen.settings.entrypoint))
 
 
 def _as_json(one: "Cmd | Entrypoint") -> "list[Edit]":
