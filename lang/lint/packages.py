@@ -151,7 +151,8 @@ def _unpinned(call: Call) -> "tuple[Piece, ...]":
         text = piece.text[1:] if program == "npm" and piece.text.startswith("@") else piece.text
         local = text.startswith((".", "/", "$", "git+", "http:", "https:", "file:")) or "*" in text or "${" in text or "$" in text
         file = text.endswith((".deb", ".apk", ".rpm", ".whl", ".tgz", ".tar.gz", ".gem", ".zip"))
-        pinned = (call.manager.pin in text and not (program == "go" and text.endswith("@latest"))) or (program == "pip" and any(mark in text for mark in ("<", ">", "~", "@")))
+        pinned = call.manager.pin in text or (program == "pip" and any(mark in text for mark in ("<", ">", "~", "@")))
+        pinned = pinned and not (program == "go" and text.endswith("@latest"))
         if not (local or file or pinned or (program == "npm" and "/" in text and not piece.text.startswith("@"))):
             found.append(piece)
     return tuple(found)
