@@ -60,8 +60,8 @@ def receive_bytes(sock: "_socket.socket") -> tuple[bytes, list[int]]:
     """(b"", []) when the other end is gone. The fds are the caller's to close."""
     try:
         data, ancillary, _, _ = sock.recvmsg(_DATAGRAM_MAX, _ANCILLARY, _socket.MSG_CMSG_CLOEXEC)
-    except ConnectionResetError:
-        return b"", []
+    except ConnectionResetError:                          # it has gone without reading all that we sent; what it said before is still there
+        data, ancillary, _, _ = sock.recvmsg(_DATAGRAM_MAX, _ANCILLARY, _socket.MSG_CMSG_CLOEXEC)
     fds: list[int] = []
     for level, kind, rights in ancillary:
         if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:

@@ -69,3 +69,14 @@ def test_missing_source_leaves_nothing_open() -> None:
     with pytest.raises(FileNotFoundError):
         wire.pack(SandboxSpec(Directory("/"), ("x",), mounts=(Bind("/etc", "/a"), Bind("/no/such", "/b"))), first=4)
     assert os.listdir("/proc/self/fd") == before
+
+
+def test_what_was_said_is_heard_though_the_other_end_left_something_unread() -> None:
+    """The kernel then says that the connection was reset, and only afterwards what is in the queue: a unit that cannot prepare itself."""
+    ours, theirs = wire.pair()
+    wire.send(ours, ("request",))
+    wire.send(theirs, ("failed", "why"))
+    theirs.close()
+    assert wire.receive(ours) == (("failed", "why"), [])
+    assert wire.receive(ours) == (None, [])
+    ours.close()
