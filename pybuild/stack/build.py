@@ -11,6 +11,8 @@ from pybuild.stack.project import limit, printer, stack
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from runner.building import Changes
     from runner.model.project import Project
     from runner.model.service import Service
@@ -19,16 +21,16 @@ USAGE = Usage(
     "Build the images of services.", "pyup build --pull web\npyup build --build-arg VERSION=2",
     (Operand("services", "*", "only these"),),
     (Option("--build-arg", LIST, "value of an ARG; without `=` it is taken from the environment", "NAME[=VALUE]"),
-     Option("--builder", VALUE, "accepted; there is one builder", "NAME"),
+     Option("--builder", VALUE, "the builder to use: there is one", "NAME"),
      Option("--check", FLAG, "check the Dockerfiles, and build nothing"),
      Option("-m --memory", VALUE, "memory that a RUN may use", "SIZE"),
      Option("--no-cache", FLAG, "run every step"),
      Option("--print", FLAG, "print what would be built as a bake file"),
-     Option("--provenance", VALUE, "accepted; has no effect here", "KIND"),
+     Option("--provenance", VALUE, "an attestation of how it was built: said to be none", "KIND"),
      Option("--pull", FLAG, "look for newer base images"),
      Option("--push", FLAG, "push the images then"),
      Option("-q --quiet", FLAG, "show nothing of it"),
-     Option("--sbom", VALUE, "accepted; has no effect here", "KIND"),
+     Option("--sbom", VALUE, "an attestation of what is in it: said to be none", "KIND"),
      Option("--ssh", VALUE, "an ssh agent for RUN --mount=type=ssh", "default|ID[=SOCKET]"),
      Option("--with-dependencies", FLAG, "build those too that these depend on"),
      Option("--parallel", FLAG, "accepted; it is so anyway", hidden=True),
@@ -53,6 +55,8 @@ def main(options: Options) -> int:
             return max((_check(one, images, project) for one in built), default=0)
         if not built:
             show.say("No services to build")
+        for text in _without_effect(options):
+            show.warn(text)
         try:
             _build(it, project, built, images, show)
         except Failed as error:
@@ -65,6 +69,15 @@ def main(options: Options) -> int:
 
             return push_all(options, [one for one in built if one.image], project, quiet=options.quiet, ignore=False)
         return 0
+
+
+def _without_effect(options: Options) -> "Iterator[str]":
+    """What is asked for, and not had: said, and never passed over in silence."""
+    for name, word in (("--sbom", options.sbom), ("--provenance", options.provenance)):
+        if word and word.lower() not in ("false", "0", "f"):
+            yield f"`{name}` has no effect: it asks for an attestation, and none are made here"
+    if options.builder not in (None, "", "default"):
+        yield f"`--builder` has no effect: there is no builder `{options.builder}` beside this one"
 
 
 def _build(it: stack, project: "Project", built: "list[Service]", images: Images, show: "object") -> None:

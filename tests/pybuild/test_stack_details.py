@@ -81,6 +81,13 @@ def test_steps_of_a_build_see_the_containers_of_a_network(stack: Stacks) -> None
         it("down", "-t", "0")
 
 
+def test_what_a_build_is_asked_for_and_cannot_be_given_is_said(stack: Stacks) -> None:
+    it = stack(services('  a: {build: {dockerfile_inline: "FROM busybox"}}\n'))
+    done = it("build", "--sbom", "true", "--provenance", "mode=max", "--builder", "mine")
+    assert [line.split()[1] for line in done.err.splitlines() if line.startswith("warning: ")] == ["`--sbom`", "`--provenance`", "`--builder`"]
+    assert "warning" not in it("build", "--sbom", "false", "--provenance", "false", "--builder", "default").err
+
+
 def test_a_build_on_a_network_that_there_is_not(stack: Stacks) -> None:
     it = stack(services(BUILT.replace("NAME", "nowhere")))
     assert "no such network: `nowhere`" in it.fails("build").err

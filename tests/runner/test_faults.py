@@ -2,6 +2,7 @@
 is taken. Whatever it was, the next `up` or `down` gets the stack where it should be."""
 
 import json
+import os
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -144,11 +145,23 @@ def test_one_whose_port_is_taken_until_it_is_free(stack: Stacks) -> None:
         port = other.getsockname()[1]
         it = stack(services(sleeping(f"ports: ['127.0.0.1:{port}:80']"), sleeping(name="b")))
         done = it.fails("up", "-d")
-        assert str(port) in done.err and "a-1" in done.err
+        assert f"port `127.0.0.1:{port}/tcp` is already in use by process {os.getpid()} (" in done.err and "a-1" in done.err
         assert (it.states("a"), it.states("b")) == (["created"], ["running"])
     before = it.ids("b")
     it("up", "-d", "--wait")
     assert (it.states("a"), it.ids("b")) == (["running"], before)
+
+
+def test_one_whose_port_another_container_has(stack: Stacks) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+    text = services(sleeping(f"ports: ['127.0.0.1:{port}:80']"))
+    first, second = stack(text), stack(text)
+    first("up", "-d")
+    assert f"is already in use by container `{first.name}-a-1`" in second.fails("up", "-d").err
+    first("down", "-t", "0")
+    second("up", "-d")
+    assert second.states("a") == ["running"]
 
 
 # ---------------------------------------------------------------- a full disk
