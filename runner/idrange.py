@@ -51,6 +51,9 @@ def check(spec: "ContainerSpec", *, rootless: bool) -> None:
         raise InvalidOption("user namespace", mode, f"is not there with the runtime `{spec.runtime}`")
     if spec.pid_mode.startswith("container:"):
         raise InvalidOption("user namespace", mode, "does not go with the process numbers of another container")
+    if spec.ipc_mode.startswith("container:") and mode == "auto":
+        raise InvalidOption("user namespace", mode, "does not go with the shared memory of another container, whose ids are others",
+                            "`remap` gives both the same")
 
 
 def allot(mode: str, others: "Iterable[IdRange]", subuid: str, subgid: str, seed: int) -> IdRange:

@@ -70,9 +70,10 @@ def lower(container: Container, found: Found) -> SandboxSpec:
 
 
 def _sysctls(container: Container, found: Found) -> "tuple[tuple[str, str], ...]":
-    """What it asks for; in a user namespace of its own also what else is done from outside, where these ids are not known."""
+    """What it asks for; in a user namespace of its own also what else is done from outside, where these ids are not known. (With the machine's
+    process numbers it can have no procfs of its own, by which they are set.)"""
     spec = container.spec
-    if not container.ids or spec.network_mode == "host" or spec.network_mode.startswith("container:"):
+    if not container.ids or "host" in (spec.network_mode, spec.pid_mode) or spec.network_mode.startswith("container:"):
         return spec.sysctls
     return (*((("net.ipv4.ip_unprivileged_port_start", "0"), ("net.ipv4.ping_group_range", f"0 {container.ids.size - 1}"))), *spec.sysctls)
 

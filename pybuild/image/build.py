@@ -91,8 +91,10 @@ def main(options: Options) -> int:
             from pybuild.image.building import run
 
             result = run(request, store, on_event, options.config)
-        elif request.outputs:
-            _write_outputs(store, request, result)
+        else:
+            store.temporary.sweep()                      # what a killed build has left: builder.build does so too
+            if request.outputs:
+                _write_outputs(store, request, result)
         if result.image:
             from builder.annotated import remember
             from store.digest import Digest

@@ -63,6 +63,12 @@ def test_host_is_everybodys(mode: str) -> None:
     check(ContainerSpec("x", userns_mode=mode), rootless=True)
 
 
+def test_shared_memory_is_shared_by_those_with_the_same_ids_only() -> None:
+    with pytest.raises(InvalidOption, match="whose ids are others"):
+        check(ContainerSpec("x", userns_mode="auto", ipc_mode="container:y"), rootless=False)
+    check(ContainerSpec("x", userns_mode="remap", ipc_mode="container:y"), rootless=False)
+
+
 def test_process_numbers_of_another_container_do_not_go_with_it() -> None:
     with pytest.raises(InvalidOption, match="process numbers of another container"):
         check(ContainerSpec("x", userns_mode="auto", pid_mode="container:y"), rootless=False)

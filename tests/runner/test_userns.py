@@ -158,6 +158,12 @@ def test_own_network_belongs_to_it(scene: Scene) -> None:
         assert "1 packets received" in out
 
 
+def test_process_numbers_of_the_machine(scene: Scene) -> None:
+    out = scene.pyup("run", "--rm", "--userns", "auto", "--network", "none", "--pid", "host", "busybox", "sh", "-c",
+                     f"kill -0 {os.getpid()} || echo refused; ls /proc/{os.getpid()}/status")
+    assert out == f"refused\n/proc/{os.getpid()}/status\n"
+
+
 def test_remap_takes_the_ids_of_a_user(scene: Scene, unprivileged: User) -> None:
     out = scene.pyup("run", "--rm", "--userns", f"remap:{unprivileged.name}", "--network", "none", "busybox", "cat", "/proc/self/uid_map")
     assert out.split() == ["0", str(unprivileged.subordinate), "65536"]

@@ -166,6 +166,18 @@ def test_set_uid_programs_are_honoured(mapped: Mapped, root_box: Box, tmp_path: 
     assert "ping: permission denied" in outcome.err
 
 
+def test_file_capabilities_are_those_of_the_namespace(mapped: Mapped, root_box: Box, tmp_path: Path) -> None:
+    """What root outside gave to a file of a layer, and what root inside gives to one."""
+    layer = tmp_path / "layer"
+    layer.mkdir()
+    (layer / "ping").write_bytes(Path("/bin/busybox").read_bytes())
+    (layer / "ping").chmod(0o755)
+    os.setxattr(layer / "ping", "security.capability", bytes.fromhex("0100000200200000000000000000000000000000"))      # cap_net_raw=ep
+    outcome = mapped.shell("ping -c 1 127.0.0.1; /ping -c 1 127.0.0.1", user="app", lower=(str(layer), str(root_box.rootfs)))
+    assert "1 packets received" in outcome.out, outcome
+    assert "ping: permission denied" in outcome.err
+
+
 def test_bind_of_what_cannot_be_mapped_is_one_error(mapped: Mapped) -> None:
     outcome = mapped.shell("true", mounts=(Bind("/proc/sys", "/b"),))
     assert outcome.message == ("cannot map the owners of the files in `/b`: its file system, or one that is mounted below it, has no id-mapped mounts")
