@@ -17,6 +17,7 @@ from runner.signals import parse_signal
 from runner.state import State, boot_id
 from runner.upkeep import CREATED
 from sandbox import runtimes
+from sandbox.isolation import require_namespaces
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class Net(Value):
 
 def begin(engine: "Engine", container: Container, lock: int, *, attached: bool, reaper: bool, console_size: "tuple[int, int]") -> Contact:
     """Ask for its shim, which answers later: see `finish`. `lock`: held, stays the caller's to close; the shim has it too then."""
+    require_namespaces()
     place, spec = engine.place(container.id), container.spec
     fds: list[int] = []
     before = place.read()

@@ -45,6 +45,16 @@ def choose(wanted: str = AUTO, refused: "Callable[[], str] | None" = None) -> Is
     return Isolation(NONE, f"{why}; chroot takes {', '.join(lacking)}") if lacking else Isolation(CHROOT, why)
 
 
+def require_namespaces() -> None:
+    """Raises SandboxError where none can be made: a container has no other way. Asked of root only, for a system call: a user has been told."""
+    if os.geteuid() or _looks_able():
+        return
+    why = _refused()
+    if why:
+        raise SandboxError("run containers", reason=why, help="a container takes namespaces, and `pybuild doctor` shows what would allow them; "
+                           "the steps of a build can do without (`pybuild --isolation=chroot`)")
+
+
 def lacking_capabilities() -> tuple[str, ...]:
     """Names of what isolation by chroot needs and this process does not have."""
     held = capget()[0]
