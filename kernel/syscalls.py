@@ -39,6 +39,7 @@ AT_SYMLINK_NOFOLLOW = 0x100
 
 CLONE_CLEAR_SIGHAND = 0x100000000
 CLONE_INTO_CGROUP = 0x200000000
+CLONE_FILES = 0x00000400
 CLONE_PARENT = 0x00008000
 CLONE_NEWCGROUP = 0x02000000
 CLONE_NEWIPC = 0x08000000
@@ -132,7 +133,7 @@ def clone3(flags: int, cgroup_fd: int = -1) -> tuple[int, int]:
     No `pthread_atfork` handler runs: the child must not start threads, and must exec or `os._exit`.
     """
     pidfd = c_int(-1)
-    args = _CloneArgs(flags=flags | CLONE_PIDFD, pidfd=ctypes.addressof(pidfd), exit_signal=_SIGCHLD)
+    args = _CloneArgs(flags=flags | CLONE_PIDFD, pidfd=ctypes.addressof(pidfd), exit_signal=0 if flags & CLONE_PARENT else _SIGCHLD)
     if cgroup_fd >= 0:
         args.flags |= CLONE_INTO_CGROUP
         args.cgroup = cgroup_fd

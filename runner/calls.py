@@ -69,6 +69,25 @@ class Calls:
         self._listener.setblocking(False)
         self._shim.loop.watch(self._listener.fileno(), self._on_door)
 
+    def go_on(self, listener: int, ended: "tuple[tuple[str, int], ...]") -> None:
+        """After a rest, with what `fileno` and `ended` gave before."""
+        self._listener = wire.socket_of(listener)
+        self._executions = {id: Execution(self._shim, None, id, (), code) for id, code in ended}
+        self._shim.loop.watch(listener, self._on_door)
+
+    def fileno(self) -> int:
+        """Readable when somebody calls."""
+        return self._listener.fileno()
+
+    @property
+    def is_idle(self) -> bool:
+        """Nobody calls, and nothing runs for those who did."""
+        return not self._callers and not any(one.running for one in self._executions.values())
+
+    def ended(self) -> "tuple[tuple[str, int], ...]":
+        """(id, exit code) of executions that are still remembered."""
+        return tuple((id, one.exit_code) for id, one in self._executions.items())
+
     def _on_door(self, _: int) -> None:
         try:
             fd = self._listener._accept()[0]              # type: ignore[attr-defined]
@@ -108,6 +127,7 @@ class Calls:
         self._shim.loop.forget(fd)
         self._callers.pop(fd).socket.close()
         self._shim.output.resume()
+        self._shim.settle()
 
     def welcome(self, connection: "_socket.socket", *, attached: bool, reaper: bool) -> None:
         """Whoever asked for the container learns that it runs."""

@@ -29,19 +29,30 @@ class Checkup:
 
     __slots__ = ("_begun", "_child", "_count", "_limit", "_output", "_pipe", "_plan", "_shim", "_spec", "_started", "_stopped", "_timer", "_too_long")
 
-    def __init__(self, shim: "Shim", check: "Healthcheck", spec: "ExecSpec", started: int) -> None:
+    def __init__(self, shim: "Shim", check: "Healthcheck", spec: "ExecSpec", started: int,
+                 position: "tuple[int, float]" = (0, 0.0)) -> None:
+        """position: as that was, if it goes on after a rest."""
         self._shim = shim
         self._plan = plan_of(check)
         self._spec = plain(spec)
         self._started = started
-        self._count = 0
+        self._count, due = position
         self._stopped = self._too_long = False
         self._child: "Child | None" = None
         self._limit: "Timer | None" = None
         self._output = b""
         self._pipe = -1
         self._begun = 0
-        self._timer = shim.loop.after(0, self._probe)
+        self._timer = shim.loop.after(max(0.0, due - time.monotonic()) if due else 0, self._probe)
+
+    @property
+    def position(self) -> "tuple[int, float]":
+        """(how many probes were made, when the next one is due by the monotonic clock)."""
+        return self._count, self._timer.due
+
+    def is_far(self, seconds: float) -> bool:
+        """Whether no probe runs, and none will so soon."""
+        return self._child is None and self._timer.due > time.monotonic() + seconds
 
     def stop(self) -> None:
         self._stopped = True
@@ -135,3 +146,4 @@ class Checkup:
         assert health
         delay = next_probe(self._plan, health, time.time_ns() - self._started, self._count)
         self._timer = self._shim.loop.after(delay / SECOND, self._probe)
+        self._shim.settle()

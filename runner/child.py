@@ -25,15 +25,18 @@ _KILLED = ("failed", "SandboxError", "start the command", 0, "", "it was killed 
 
 
 class Child:
+    """runs: it has started before, and its owner knows."""
+
     __slots__ = ("_failure", "_heard", "_loop", "_owner", "unit")
 
-    def __init__(self, loop: "Loop", unit: Unit, owner: "Owner") -> None:
+    def __init__(self, loop: "Loop", unit: Unit, owner: "Owner", *, runs: bool = False) -> None:
         self.unit = unit
         self._loop = loop
         self._owner = owner
         self._failure: tuple[Any, ...] = ()
-        self._heard = False                               # it has said all that it will
-        loop.watch(unit.control.fileno(), self._on_word)
+        self._heard = runs                                # it has said all that it will
+        if not runs:
+            loop.watch(unit.control.fileno(), self._on_word)
         if unit.supervisor:
             loop.watch(unit.supervisor.pidfd, lambda _: unit.kill())       # nothing of it works any more
         if not unit.unborn:

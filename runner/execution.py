@@ -24,14 +24,14 @@ class Execution:
 
     __slots__ = ("_argv", "_caller", "_child", "_shim", "exit_code", "id", "pid", "running")
 
-    def __init__(self, shim: "Shim", caller: "Caller", id: str, argv: "tuple[str, ...]") -> None:
+    def __init__(self, shim: "Shim", caller: "Caller | None", id: str, argv: "tuple[str, ...]", exit_code: int = 0) -> None:
         self._shim = shim
-        self._caller: "Caller | None" = caller
+        self._caller = caller
         self._child: "Child | None" = None
         self._argv = argv
         self.id = id
         self.pid = 0
-        self.exit_code = 0
+        self.exit_code = exit_code
         self.running = False
 
     def start(self, packed: "Any", streams: list[int]) -> None:
@@ -70,3 +70,4 @@ class Execution:
     def _end(self, code: int) -> None:
         self._child, self.running, self.pid, self.exit_code = None, False, 0, code
         self._shim.emit("exec_die", execID=self.id, exitCode=str(code))
+        self._shim.settle()

@@ -38,7 +38,7 @@ class LogWriter:
     may_drop(generation): asked before a file is removed; while somebody still reads it the answer is no, and it is asked again later.
     """
 
-    __slots__ = ("_directory", "_fd", "_lost", "_max_file", "_max_size", "_may_drop", "_oldest", "generation", "size")
+    __slots__ = ("_directory", "_fd", "_max_file", "_max_size", "_may_drop", "_oldest", "generation", "lost", "size")
 
     def __init__(self, directory: str, max_size: int = 0, max_file: int = 1, may_drop: "Callable[[int], bool]" = lambda generation: True) -> None:
         os.makedirs(directory, 0o700, exist_ok=True)
@@ -47,7 +47,7 @@ class LogWriter:
         self._max_size = max_size
         self._max_file = max(1, max_file)
         self._may_drop = may_drop
-        self._lost = 0
+        self.lost = 0                                     # bytes that could not be written and that no record tells of yet
         self._oldest = there[0]
         self._open(there[-1])
         self._mend()
@@ -65,18 +65,18 @@ class LogWriter:
 
     def append(self, stream: int, data: bytes, now: int) -> None:
         """Write one record; if the disk is full the bytes are lost, and the next record that can be written says how many."""
-        if self._lost and not self._tell_lost(now):
-            self._lost += len(data)
+        if self.lost and not self._tell_lost(now):
+            self.lost += len(data)
             return
         if not self._write(stream, data, now):
-            self._lost += len(data)
+            self.lost += len(data)
         if self._max_size and self.size >= self._max_size:
             self.rotate()
 
     def _tell_lost(self, now: int) -> bool:
-        if self._write(LOST, self._lost.to_bytes(8, "little"), now):
-            self._lost = 0
-        return not self._lost
+        if self._write(LOST, self.lost.to_bytes(8, "little"), now):
+            self.lost = 0
+        return not self.lost
 
     def _write(self, stream: int, data: bytes, now: int) -> bool:
         length = len(data) + FRAME

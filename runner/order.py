@@ -6,7 +6,7 @@ File descriptors in it are numbers of places in the list that goes with the mess
 from kernel.value import Value
 from runner import form
 from runner.endpoint import Connection, PortMapping
-from runner.state import State
+from runner.state import Health, Probe, State
 from runner.upkeep import Healthcheck, LogOptions, Restart
 from sandbox import spec as sandbox_spec
 from sandbox.spec import ExecSpec, Joined, SandboxSpec
@@ -51,10 +51,23 @@ class Order(Value):
     events: "Pairs" = ()
     networks: bool = False                                # whoever keeps the networks is to be told of its end
 
+    def fds(self) -> "list[int]":
+        """All that are in it."""
+        namespaces = [fd for name in NAMESPACES if isinstance(fd := getattr(self.spec, name), int)]
+        return [self.lock, self.home, *namespaces, *(one.namespace for one in self.spec.mounts if isinstance(one, Joined))]
+
 
 NAMESPACES = ("network", "pid", "ipc", "uts", "cgroup_namespace", "user_namespace")
-_KINDS = form.kinds(SandboxSpec, ExecSpec, State, Order, Connection, PortMapping, Healthcheck, LogOptions, Restart, *sandbox_spec.MOUNTS.values(),
-                    sandbox_spec.Directory, sandbox_spec.Device, sandbox_spec.Limits, sandbox_spec.Rlimit)
+_CLASSES = (SandboxSpec, ExecSpec, State, Health, Probe, Order, Connection, PortMapping, Healthcheck, LogOptions, Restart,
+            *sandbox_spec.MOUNTS.values(), sandbox_spec.Directory, sandbox_spec.Device, sandbox_spec.Limits, sandbox_spec.Rlimit)
+
+
+def kinds(*more: "Any") -> "form.Kinds":
+    """Every class that may be in an order, and `more`."""
+    return form.kinds(*_CLASSES, *more)
+
+
+_KINDS = kinds()
 
 
 def pack(order: Order) -> "tuple[Any, list[int]]":

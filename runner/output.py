@@ -15,20 +15,20 @@ if TYPE_CHECKING:
 class Output:
     """Pumps every stream that it is given, whole, until the stream ends. When the log is full and may not drop anything yet, it waits."""
 
-    __slots__ = ("_log", "_loop", "_on_data", "_streams", "_waiting")
+    __slots__ = ("_log", "_loop", "_on_data", "is_waiting", "streams")
 
     def __init__(self, loop: "Loop", log: LogWriter, on_data: "Callable[[], None]") -> None:
         self._loop = loop
         self._log = log
         self._on_data = on_data
-        self._streams: dict[int, int] = {}                # fd -> STDOUT or STDERR
-        self._waiting = False
+        self.streams: dict[int, int] = {}                 # fd -> STDOUT or STDERR
+        self.is_waiting = False                           # for room in the log
 
     def add(self, fd: int, stream: int = STDOUT) -> None:
         """fd is closed at its end."""
         os.set_blocking(fd, False)
-        self._streams[fd] = stream
-        if not self._waiting:
+        self.streams[fd] = stream
+        if not self.is_waiting:
             self._watch(fd)
 
     def _watch(self, fd: int) -> None:
@@ -48,31 +48,31 @@ class Output:
         if not data:
             self._end(fd)
             return False
-        self._log.append(self._streams[fd], data, time.time_ns())
-        if self._log.is_full and not self._waiting:
-            self._waiting = True
-            for other in self._streams:
+        self._log.append(self.streams[fd], data, time.time_ns())
+        if self._log.is_full and not self.is_waiting:
+            self.is_waiting = True
+            for other in self.streams:
                 self._loop.forget(other)
         self._on_data()
         return True
 
     def _end(self, fd: int) -> None:
         self._loop.forget(fd)
-        del self._streams[fd]
+        del self.streams[fd]
         os.close(fd)
 
     def resume(self) -> None:
         """A reader has gone on, or away: perhaps there is room now."""
-        if self._waiting and (not self._log.is_full or self._log.rotate()):
-            self._waiting = False
-            for fd in self._streams:
+        if self.is_waiting and (not self._log.is_full or self._log.rotate()):
+            self.is_waiting = False
+            for fd in self.streams:
                 self._watch(fd)
 
     def drain(self) -> None:
         """The container is gone: take what is left in its streams, waiting for nobody."""
-        for fd in list(self._streams):
+        for fd in list(self.streams):
             while self._pump(fd):
                 pass
-            if fd in self._streams:
+            if fd in self.streams:
                 self._end(fd)
-        self._waiting = False
+        self.is_waiting = False

@@ -1,7 +1,8 @@
 """The process that keeps one container: its parent, its log, its restarts, its health, and the socket on which commands talk to it.
 
 `main` runs in a fork of the zygote, with everything imported before; it has one thread, and no way back to the command that asked for it. Read
-Shim.launch and what follows on it (_started, ended, _finish); what callers want is in runner.calls, probes in runner.checkup.
+Shim.launch and what follows on it (_started, ended, _finish); what callers want is in runner.calls, probes in runner.checkup. When nothing happens
+this process ends, and its guardian (sandbox.guardian), whose child the container is, starts it again when something does: runner.resting.
 """
 
 import _signal  # type: ignore[import-not-found]
@@ -10,6 +11,7 @@ import os
 import time
 
 from kernel.syscalls import CLONE_NEWNET, CLONE_NEWNS, setns, unshare
+from runner import resting
 from runner.agent.client import Agent
 from runner.agent.errors import AgentLost
 from runner.agent.loop import Loop, Timer
@@ -36,30 +38,34 @@ if TYPE_CHECKING:
     import _socket
     from typing import Any
 
+    from runner.resting import Rest
     from sandbox.process import Ended, Maker
 
 _SIGTERM, _SIGKILL, _SIGSTOP, _SIGCONT = 15, 9, 19, 18
 _CANNOT_START = 128
 
 
-def main(maker: "Maker", connection: "_socket.socket", request: "tuple[Any, ...]", fds: list[int]) -> None:
-    """request: ("shim", what runner.order.pack made); fds: those of that. Returns when the container is no longer kept."""
+def main(maker: "Maker", connection: "_socket.socket | None", request: "tuple[Any, ...]", fds: list[int]) -> None:
+    """request: ("shim", what runner.order.pack made), fds: those of that; or, without a connection, ("wake", file of what was left before a rest).
+    Returns when the container is no longer kept."""
     gc.enable()
     yard = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
-    order = unpack(request[1], fds)
+    rest = None if connection else resting.recall(request[1])
+    order = rest.order if rest else unpack(request[1], fds)
     setns(order.home, CLONE_NEWNS)
-    with open("/proc/self/comm", "w") as file:
-        file.write(f"shim-{order.id[:10]}")
     shim = Shim(maker, order, yard)
     _signal.signal(_SIGTERM, lambda number, frame: shim.leave())
-    shim.run(connection)
+    if rest:
+        shim.go_on(rest)
+    elif connection:
+        shim.run(connection)
 
 
 class Shim:
     """One container. `state` is what is in its state.json; everything that changes it writes that."""
 
-    __slots__ = ("_attempts", "_checkup", "_child", "_deadline", "_group", "_leaving", "_network", "_requester", "_restart", "_yard",
-                 "begin", "calls", "console", "events", "log", "loop", "maker", "order", "output", "place", "policy", "state")
+    __slots__ = ("_calm", "_deadline", "_leaving", "_requester", "_restart", "_yard", "attempts", "begin", "calls", "checkup", "child", "console",
+                 "events", "late_group", "log", "loop", "maker", "network", "order", "output", "place", "policy", "state")
 
     def __init__(self, maker: "Maker", order: Order, yard: int) -> None:
         self.maker = maker
@@ -76,17 +82,19 @@ class Shim:
         self.output = Output(self.loop, self.log, self.calls.tell_output)
         self.console = -1                                 # where stdin goes: a pipe, or the terminal's outer end
         self._yard = yard                                 # the zygote's mount namespace, in which units are made
-        self._network = order.spec.network if isinstance(order.spec.network, int) else -1
-        self._attempts = Attempts(order.state.restarts)
-        self._checkup: "Checkup | None" = None
-        self._child: "Child | None" = None
-        self._group: "Group | None" = None                # made later than the container
+        self.network = -1                                 # a namespace of our own making
+        self.attempts = Attempts(order.state.restarts)
+        self.checkup: "Checkup | None" = None
+        self.child: "Child | None" = None
+        self.late_group: "Group | None" = None            # made later than the container
         self._restart: "Timer | None" = None
         self._deadline: "Timer | None" = None
         self._requester: "_socket.socket | None" = None
         self._leaving = False
+        self._calm: "Timer | None" = None                 # until it is seen whether to rest
 
     def run(self, connection: "_socket.socket") -> None:
+        self._be_alert()
         self._requester = connection
         try:
             self.calls.listen()
@@ -96,6 +104,46 @@ class Shim:
         except OSError as error:
             self.failed(("failed", "SandboxError", "start the container", error.errno or 0, error.filename or "", "", getattr(error, "hint", "")))
         self.loop.run()
+
+    # ---------------------------------------------------------------- resting
+    def go_on(self, rest: "Rest") -> None:
+        """As `run`, after a rest."""
+        self.attempts, self.console, self.network = rest.attempts, rest.console, rest.network
+        group = self.maker.cgroups.adopt(self.state.cgroup) if self.state.cgroup else None
+        if rest.late_group:
+            self.late_group, group = group, None
+        self.calls.go_on(rest.listener, rest.executions)
+        for fd, stream in rest.streams:
+            self.output.add(fd, stream)
+        self.child = Child(self.loop, self.maker.recall(self.state.pid, rest.pidfd, rest.stubs, group), self, runs=True)
+        if rest.probes[1] and self.order.check and self.order.probe:
+            self.checkup = Checkup(self, self.order.check, self.order.probe, self.state.started_at, rest.probes)
+        self.settle()
+        self._be_alert()                                  # not before there is somebody to hand a signal on to
+        self.loop.run()
+
+    def _be_alert(self) -> None:
+        if self.maker.guardian:
+            self.maker.guardian.alert(f"shim-{self.order.id[:10]}")
+
+    def settle(self) -> None:
+        """Something is done: if nothing else comes for a while, rest. Whatever keeps us from that calls this again when it is over."""
+        if self._calm is None:
+            spot = self.log.generation, self.log.size
+            self._calm = self.loop.after(resting.QUIET_S, lambda: self._on_calm(spot))
+
+    def _on_calm(self, spot: "tuple[int, int]") -> None:
+        self._calm = None
+        if not resting.may_rest(self):
+            return
+        if spot == (self.log.generation, self.log.size):
+            resting.rest(self)
+        self.settle()
+
+    @property
+    def awaits_nothing(self) -> bool:
+        """Neither its start nor its end."""
+        return not (self._requester or self._restart or self._deadline or self._leaving)
 
     # ---------------------------------------------------------------- starting
     def launch(self) -> None:
@@ -121,7 +169,7 @@ class Shim:
         self._spare()
         if warning:
             self.state = self.state._replace(warnings=(*self.state.warnings, warning))
-        self._child = Child(self.loop, unit, self)
+        self.child = Child(self.loop, unit, self)
 
     def _needs_group(self) -> bool:
         """A cgroup is cheap in version 2. In version 1 it costs ten milliseconds, so it is made only for limits, or when it is asked for."""
@@ -130,13 +178,13 @@ class Shim:
 
     def _own_network(self) -> int:
         """fd of a network namespace with nothing but a loopback. This process stays in it too: going back is not for ordinary users."""
-        if self._network < 0:
+        if self.network < 0:
             unshare(CLONE_NEWNET)
             if not bring_up_loopback():
                 self.state = self.state._replace(warnings=(*self.state.warnings, NO_LOOPBACK))
             _permit_low_ports()
-            self._network = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-        return self._network
+            self.network = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        return self.network
 
     def _make_streams(self) -> list[int]:
         """The container's stdin, stdout, stderr; our ends go to the output pump, or are kept as `console`."""
@@ -170,19 +218,20 @@ class Shim:
         now = time.time_ns()
         group = child.unit.group
         self.change(status=RUNNING, pid=child.pid, started_at=now, error="", exit_code=0, oom_killed=False,
-                    health=Health() if self.order.check else None, cgroup=group.name if group else "", restarts=self._attempts.total)
+                    health=Health() if self.order.check else None, cgroup=group.name if group else "", restarts=self.attempts.total)
         self.emit("start")
         if self.order.check and self.order.probe:
-            self._checkup = Checkup(self, self.order.check, self.order.probe, now)
+            self.checkup = Checkup(self, self.order.check, self.order.probe, now)
         self.calls.tell_started()
         connection, self._requester = self._requester, None
         if connection:
             self.calls.welcome(connection, attached=self.order.attached, reaper=self.order.reaper)
+        self.settle()
 
     # ---------------------------------------------------------------- ending
     def failed(self, failure: "tuple[Any, ...]") -> None:
         """It could not be started."""
-        self._child = None
+        self.child = None
         self.output.drain()
         self._close_console()
         error = KINDS[failure[1]](*failure[2:])
@@ -195,25 +244,25 @@ class Shim:
         self._finish(removed=True)
 
     def ended(self, ended: "Ended") -> None:
-        self._child = None
+        self.child = None
         self.output.drain()
         self._close_console()
-        if self._group:
-            self._group.remove()
-            self._group = None
+        if self.late_group:
+            self.late_group.remove()
+            self.late_group = None
         self._ended(128 + ended.signal if ended.signal else ended.status, oom=ended.oom, reason="")
 
     def _ended(self, code: int, *, oom: bool, reason: str) -> None:
         now = time.time_ns()
         was_unhealthy = bool(self.state.health and self.state.health.status == UNHEALTHY)
-        if self._checkup:
-            self._checkup.stop()
-            self._checkup = None
+        if self.checkup:
+            self.checkup.stop()
+            self.checkup = None
         if self._deadline:
             self._deadline.cancel()
             self._deadline = None
         verdict = None if self._leaving else decide(
-            self.policy, self._attempts, exit_code=code, manual=self.state.manual, ran=max(0, now - self.state.started_at), unhealthy=was_unhealthy)
+            self.policy, self.attempts, exit_code=code, manual=self.state.manual, ran=max(0, now - self.state.started_at), unhealthy=was_unhealthy)
         self.change(status=RESTARTING if verdict else EXITED, pid=0, finished_at=now, exit_code=code, oom_killed=oom, error=reason,
                     health=self.state.health._replace(status=UNHEALTHY) if self.state.health else None)
         if oom:
@@ -221,7 +270,7 @@ class Shim:
         self.emit("die", exitCode=str(code), execDuration=str((now - self.state.started_at) // SECOND))
         self.calls.tell_exit(restarting=verdict is not None)
         if verdict:
-            self._attempts = verdict.attempts
+            self.attempts = verdict.attempts
             self._restart = self.loop.after(verdict.delay / SECOND, self._again)
         else:
             self._finish(removed=self.order.reaper and self.calls.has_reaper())
@@ -281,9 +330,9 @@ class Shim:
 
     def kill(self, signal: int) -> None:
         """Signal the first process; a frozen container is let go first, so that it can take notice."""
-        if self._child:
+        if self.child:
             self.emit("kill", signal=str(signal))
-            self._child.kill(signal)
+            self.child.kill(signal)
             if self.state.status == PAUSED:
                 self.freeze(False)
 
@@ -297,8 +346,8 @@ class Shim:
         if self._restart:
             self._restart.cancel()
             self._restart = self.loop.after(0, lambda: self._finish(removed=False))
-        elif self._child:
-            self._child.kill(self.order.stop_signal)
+        elif self.child:
+            self.child.kill(self.order.stop_signal)
 
     def freeze(self, frozen: bool) -> None:
         """By the freezer; where there is none by signals, which its processes can notice."""
@@ -325,22 +374,22 @@ class Shim:
 
     def group(self) -> Group:
         """The container's cgroup, made now if it has none. Raises SandboxError."""
-        assert self._child
-        group = self._child.unit.group or self._group
+        assert self.child
+        group = self.child.unit.group or self.late_group
         if group is None:
             group = self.maker.cgroups.create(self.order.id[:12], NO_LIMITS, ("freezer", "memory", "cpuacct", "cpu", "cpuset", "pids", "blkio"))
             if group is None:
                 raise SandboxError("use a cgroup", reason=self.maker.cgroups.reason)
-            self._group = group
+            self.late_group = group
             self._move_in(group)
             self.change(cgroup=group.name)
         return group
 
     def _move_in(self, group: Group) -> None:
         """Every process of the container, those too that are born meanwhile."""
-        assert self._child
+        assert self.child
         moved: set[int] = set()
-        while new := [pid for pid in processes(self._child.pid) if pid not in moved]:
+        while new := [pid for pid in processes(self.child.pid) if pid not in moved]:
             for pid in new:
                 moved.add(pid)
                 try:
@@ -350,11 +399,11 @@ class Shim:
 
     @property
     def pid(self) -> int:
-        return self._child.pid if self._child else 0
+        return self.child.pid if self.child else 0
 
     @property
     def pidfd(self) -> int:
-        return self._child.unit.pidfd if self._child else -1
+        return self.child.unit.pidfd if self.child else -1
 
     # ---------------------------------------------------------------- state and events
     def rename(self, name: str) -> None:

@@ -51,6 +51,11 @@ class Group:
         """For clone3's CLONE_INTO_CGROUP; -1 in version 1."""
         return self._directories.get("", -1)
 
+    @property
+    def places(self) -> "tuple[str, ...]":
+        """The hierarchies it is in; ("",) in version 2."""
+        return tuple(self._directories)
+
     def enter(self, pid: int) -> None:
         """Move a process in (version 1; in version 2 it is born there)."""
         for fd in self._directories.values():
@@ -239,6 +244,13 @@ class Cgroups:
         if self.version == 1:
             return f"/{self.name}/{group.name}"
         return os.readlink(f"/proc/self/fd/{group.fd}").removeprefix("/sys/fs/cgroup")
+
+    def adopt(self, name: str) -> "Group | None":
+        """As `open`, for one who is to remove it in the end."""
+        group = self.open(name)
+        for place in group.places if group else ():
+            self._parent(place)
+        return group
 
     def sweep(self) -> None:
         """Remove groups without processes, and our directory if nothing is left in it. Not while somebody may be making one."""

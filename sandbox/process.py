@@ -7,7 +7,7 @@ import marshal
 import os
 import sys
 
-from kernel.syscalls import CLONE_NEWNET, clone3, pidfd_open, pidfd_send_signal
+from kernel.syscalls import CLONE_NEWNET, CLONE_PARENT, clone3, pidfd_open, pidfd_send_signal
 from kernel.value import Value
 from sandbox import wire
 from sandbox.capabilities import ALL, SYS_ADMIN
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
     from sandbox.emulation import Supervisor
+    from sandbox.guardian import Guardian
 
     Reaped = tuple[int, struct_rusage, bool]              # wait status, what was used, whether memory is known to have run out
 
@@ -58,9 +59,10 @@ class Unit:
     `pidfd` change when `hear` says "born".
     """
 
-    __slots__ = ("_name", "control", "group", "pid", "pidfd", "stubs", "supervisor", "unborn")
+    __slots__ = ("_guardian", "_name", "control", "group", "pid", "pidfd", "stubs", "supervisor", "unborn")
 
-    def __init__(self, pid: int, pidfd: int, control: "_socket.socket") -> None:
+    def __init__(self, pid: int, pidfd: int, control: "_socket.socket", guardian: "Guardian | None" = None) -> None:
+        self._guardian = guardian                             # its parent, if we are not
         self.pid = pid
         self.pidfd = pidfd
         self.control = control
@@ -68,6 +70,11 @@ class Unit:
         self.stubs: Stubs | None = None
         self.group: Group | None = None
         self.supervisor: Supervisor | None = None         # who emulates ids for it
+
+    @property
+    def is_guarded(self) -> bool:
+        """Whether it outlives us: it is a child of our guardian."""
+        return self._guardian is not None and self.supervisor is None
 
     def name(self, command: str) -> None:
         """It will start `command` in another pid namespace."""
@@ -99,10 +106,16 @@ class Unit:
 
     def _bear(self, pid: int) -> None:
         """The process that prepared it ends; the command's is our child too."""
-        os.waitpid(self.pid, 0)
+        self._wait()
         os.close(self.pidfd)
         self.pid, self.pidfd = pid, pidfd_open(pid)
         self.unborn = ""
+
+    def _wait(self) -> "tuple[int, struct_rusage]":
+        if self._guardian:
+            return self._guardian.reap(self.pid)
+        _, status, usage = os.wait4(self.pid, 0)
+        return status, usage
 
     def _meet(self) -> None:
         """Who was to bear it has ended: it will not be born any more, or has been and was not heard of yet; then it is ours to end."""
@@ -135,16 +148,18 @@ class Unit:
                      usage.ru_utime, usage.ru_stime, usage.ru_maxrss * 1024, oom)
 
     def _reap(self) -> "Reaped":
-        _, status, usage = os.wait4(self.pid, 0)
+        status, usage = self._wait()
         return status, usage, False
 
 
 class Maker:
-    """Makes units for one process, which is their parent: the zygote, or a shim that was forked from it. It must have a single thread."""
+    """Makes units for one process: the zygote, or the mind of a shim. It must have a single thread, and is their parent; or else its guardian is
+    that of all but visitors."""
 
-    __slots__ = ("_serial", "_warm", "cgroups", "machine")
+    __slots__ = ("_serial", "_warm", "cgroups", "guardian", "machine")
 
-    def __init__(self, machine: Machine, cgroups: Cgroups) -> None:
+    def __init__(self, machine: Machine, cgroups: Cgroups, guardian: "Guardian | None" = None) -> None:
+        self.guardian = guardian
         self.machine = machine
         self.cgroups = cgroups
         self._serial = 0
@@ -154,11 +169,21 @@ class Maker:
         """A new unit of `shape`. It prepares itself while the caller goes on."""
         life = _life_of(shape)
         ours, theirs = wire.pair()
-        pid, pidfd = clone3(0 if shape.mapped else shape.namespaces, cgroup_fd)
+        guardian = self.guardian if shape.namespaces else None
+        flags = 0 if shape.mapped else shape.namespaces
+        pid, pidfd = clone3(flags | (CLONE_PARENT if guardian else 0), cgroup_fd)
         if not pid:
             life(theirs, self.machine, shape)
         theirs.close()
-        return Unit(pid, pidfd, ours)
+        return Unit(pid, pidfd, ours, guardian)
+
+    def recall(self, pid: int, pidfd: int, stubs: Stubs | None, group: Group | None) -> Unit:
+        """The unit of an earlier mind of this guardian, in which a command runs."""
+        control, theirs = wire.pair()
+        theirs.close()                                    # it has nothing more to say
+        unit = Unit(pid, pidfd, control, self.guardian)
+        unit.stubs, unit.group = stubs, group
+        return unit
 
     def keep(self, shape: Shape, unit: Unit) -> None:
         """Have `unit` ready for the next spec of its shape."""

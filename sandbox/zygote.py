@@ -11,12 +11,14 @@ import sys
 import time
 
 from kernel.errors import PROCESS_LIMIT
-from kernel.syscalls import CLONE_NEWNS, MNT_DETACH, MS_REC, MS_SLAVE, clone3, close_range, mount, umount2, unshare
+from kernel.syscalls import CLONE_NEWNS, MNT_DETACH, MS_REC, MS_SLAVE, mount, pidfd_open, umount2, unshare
 from kernel.value import Value
 from sandbox import cgroup, userns, wire
 from sandbox.errors import SandboxError
+from sandbox.guardian import Guardian, close_all_but
 from sandbox.machine import Machine, look
 from sandbox.namespaces import JOINED, PRIVATE, VISITOR, Shape
+from sandbox.nursery import Nursery
 from sandbox.process import Maker, Unit
 
 TYPE_CHECKING = False
@@ -25,8 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    # a shim is given (maker of its units, connection to whoever asked, request, fds) in a fork of the zygote; when it returns, that ends
-    Shim = Callable[[Maker, "_socket.socket", tuple[Any, ...], list[int]], None]
+    # the mind of a shim is given (maker of its units, connection to whoever asked, request, fds); when it returns, that ends. One that goes on after
+    # a rest (sandbox.guardian) has no connection, no fds, and the request ("wake", fd of what was left for it)
+    Shim = Callable[[Maker, "_socket.socket | None", tuple[Any, ...], list[int]], None]
 
 IDLE_S = 60.0
 WARM = 2                      # units kept ready of a shape that has been asked for
@@ -170,6 +173,7 @@ class Server:
         self._epoll = select.epoll()
         self._handlers: dict[int, Callable[[], None]] = {}
         self._warm: dict[Shape, dict[int, Unit]] = {}     # pidfd -> unit, oldest first, of the shapes that have been asked for
+        self._nursery: Nursery | None = None              # of shims, since the first was asked for
         self._pairs: dict[int, _Pair] | None = None       # pidfd -> pair; None until somebody has asked for a shim
         self._busy = 0                                    # connections, and shims that live
         self._patient_until = 0.0                         # until when nothing is refilled, by the monotonic clock
@@ -351,14 +355,17 @@ class Server:
         """Fork a shim that waits for its request."""
         assert self._maker
         self._maker.cgroups.prepare()                     # a shim has to be born there: it cannot be moved later
+        if self._nursery is None:
+            self._nursery = Nursery(self._live_as_mind)
         ours, theirs = wire.pair()
-        pid, pidfd = clone3(0)
-        if not pid:
-            try:
-                self._live_as_shim(theirs)
-            finally:
-                os._exit(125)
-        theirs.close()
+        try:
+            pid = self._nursery.bear(theirs.fileno())
+        except OSError:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        pidfd = pidfd_open(pid)
         pair = _Pair(pid, pidfd, ours)
         self._pairs = {**(self._pairs or {}), pidfd: pair}
         self._watch(pidfd, lambda: self._on_pair_end(pair))
@@ -384,15 +391,15 @@ class Server:
         wire.send(pair.control, request, [*fds, connection.socket.fileno()])
         self._close(connection)
 
-    def _live_as_shim(self, control: "_socket.socket") -> None:
-        """In the child: keep nothing open of the zygote's but what makes sandboxes."""
+    def _live_as_mind(self, guardian: "Guardian | None", order: bytes, memory: int) -> None:
+        """The first one keeps nothing open of the zygote's but what makes sandboxes. order: fd of the socket on which its request comes."""
         assert self._shim and self._maker
-        os.setsid()
-        kept = sorted({0, 1, 2, control.fileno(), *self._maker.cgroups.fds()})
-        for low, high in zip(kept, [*kept[1:], 1 << 31]):
-            if high > low + 1:
-                close_range(low + 1, high - 1)
-        maker = Maker(self._maker.machine, self._maker.cgroups)
+        maker = Maker(self._maker.machine, self._maker.cgroups, guardian)
+        if memory >= 0:
+            self._shim(maker, None, ("wake", memory), [])
+            return
+        control = wire.socket_of(int.from_bytes(order, "little"))
+        close_all_but((*(guardian.fds() if guardian else ()), control.fileno(), *maker.cgroups.fds()))
         try:
             maker.keep(JOINED, maker.prepare(JOINED))
         except OSError:
@@ -400,7 +407,6 @@ class Server:
         request, fds = wire.receive(control)
         if request is not None:
             self._shim(maker, wire.socket_of(fds.pop()), request, fds)
-        os._exit(0)
 
     # ---------------------------------------------------------------- the rest
     def _show_namespaces(self, connection: _Connection, machine: Machine) -> None:
