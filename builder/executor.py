@@ -84,6 +84,7 @@ class SandboxExecutor:
         self._commits = Commits(store, content, manifest, self._unlock)
         self._spare: Draft | None = None                 # a draft made ahead
         self._used: Draft | None = None                  # one that was handed over, of which something is left
+        self._op_digests: dict[int, Digest] = {}
         self._has_run = False                            # whether this process has run something in a sandbox
         self._pid = os.getpid()
         self._marked = store.root.owners == "xattr"      # files have one owner, and marks tell the real one
@@ -354,7 +355,11 @@ class SandboxExecutor:
                            self._slot(step), dumps(self._parts(step, results), 2))
 
     def _op_digest(self, step: "Step") -> Digest:
-        return digest_of(dumps(canonical(step.vertex.op), 2))
+        op = step.vertex.op
+        found = self._op_digests.get(id(op))             # the graph keeps the op
+        if found is None:
+            found = self._op_digests[id(op)] = digest_of(dumps(canonical(op), 2))
+        return found
 
     def _parts(self, step: "Step", results: "tuple[Digest | None, ...]") -> "Any":
         return parts(step.vertex.op, step.vertex.inputs, results, self._content)

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 Message: "TypeAlias" = "tuple[Any, str, Any]"           # (token, kind, payload); kinds "done" and "failed" are a worker's last
 
 _HEADER = 4
+_CHUNK = 1 << 16
 
 
 class Forked:
@@ -93,7 +94,7 @@ class Forked:
         return messages
 
     def _take(self, child: "_Child") -> "list[Message]":
-        data = os.read(child.fd, 1 << 20)
+        data = os.read(child.fd, _CHUNK)
         if data:
             messages = [(child.token, kind, payload) for kind, payload in child.feed(data)]
             if child.ended and child.orders >= 0:
@@ -202,7 +203,7 @@ def _child(parent: int, fd: int, life: "Callable[[Send], None]", leave: "Callabl
 def _serve(fd: int, perform: "Perform", prepare: "Callable[[], None]", send: "Send") -> None:
     """Carry out orders until nobody can give any more."""
     buffer = b""
-    while data := os.read(fd, 1 << 20):
+    while data := os.read(fd, _CHUNK):
         orders, buffer = _split(buffer + data)
         for order in orders:
             _run(partial(perform, order), send)

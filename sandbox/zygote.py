@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 IDLE_S = 60.0
 WARM = 2                      # units kept ready of a shape that has been asked for
 PATIENCE_S = 0.1              # how long a sandbox may run before spare units are made beside it: forks and mounts would slow it down
+PAUSE_S = 0.005               # how long after its end nothing is made: the next request may be on its way
 PAIRS = 1                     # shims kept ready once one has been asked for
 _SO_PEERCRED, _SOL_SOCKET = 17, 1
 
@@ -177,6 +178,7 @@ class Server:
         self._pairs: dict[int, _Pair] | None = None       # pidfd -> pair; None until somebody has asked for a shim
         self._busy = 0                                    # connections, and shims that live
         self._patient_until = 0.0                         # until when nothing is refilled, by the monotonic clock
+        self._took_last = False                           # whether the unit that was taken just now has left none of its shape
 
     def run(self) -> None:
         self._watch(self._door.fileno(), self._on_door)
@@ -270,7 +272,8 @@ class Server:
     # ---------------------------------------------------------------- sandboxes
     def _follow(self, connection: _Connection, unit: Unit) -> None:
         connection.unit = unit
-        self._patient_until = time.monotonic() + PATIENCE_S
+        self._patient_until = 0.0 if self._took_last else time.monotonic() + PATIENCE_S      # requests come one after the other
+        self._took_last = False
         self._watch(unit.control.fileno(), lambda: self._on_word(connection, unit))
         if unit.supervisor:
             self._watch(unit.supervisor.pidfd, unit.kill)                  # nothing of it works any more
@@ -306,7 +309,7 @@ class Server:
         ended = unit.bury()
         connection.unit = None
         connection.say(*(connection.failure or ("exit", *ended)))
-        self._patient_until = 0.0
+        self._patient_until = time.monotonic() + PAUSE_S
 
     # ---------------------------------------------------------------- what is kept ready
     def _take(self, shape: Shape) -> Unit | None:
@@ -316,6 +319,7 @@ class Server:
             return None
         unit = ready.pop(next(iter(ready)))
         self._forget(unit.pidfd)
+        self._took_last = not ready
         return unit
 
     def _refill(self) -> "Callable[[], None] | None":
@@ -328,17 +332,26 @@ class Server:
         return None
 
     def _warm_up(self, shape: Shape) -> None:
+        """In a row: after a fork, each page that is written to is copied, once for as many forks as there were."""
         assert self._maker
+        units: list[Unit] = []
+        failed = False
         try:
-            unit = self._maker.prepare(shape)
+            while len(units) < WARM - len(self._warm[shape]):
+                units.append(self._maker.prepare(shape))
         except OSError:
-            del self._warm[shape]                         # no room for spare ones; the next request will say so itself if it matters
-            return
-        self._warm[shape][unit.pidfd] = unit
-        self._watch(unit.pidfd, lambda: self._on_early_end(shape, unit))
+            failed = True                                 # no room for spare ones; the next request will say so itself if it matters
+        for unit in units:
+            self._keep_warm(shape, unit)
+        if failed:
+            self._keep_none(shape)
 
-    def _on_early_end(self, shape: Shape, unit: Unit) -> None:
-        """A warm unit died, or could not prepare itself: keep none of this shape, a request will meet the same trouble and report it."""
+    def _keep_warm(self, shape: Shape, unit: Unit) -> None:
+        self._warm[shape][unit.pidfd] = unit
+        self._watch(unit.pidfd, lambda: self._keep_none(shape))
+
+    def _keep_none(self, shape: Shape) -> None:
+        """A warm unit died, or could not be made or prepare itself: keep none of this shape, a request will meet the same trouble and report it."""
         for one in self._warm.pop(shape).values():
             self._forget(one.pidfd)
             one.kill()

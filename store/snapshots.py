@@ -117,8 +117,14 @@ class Snapshots:
         return Draft(SnapshotId(name), path, f"{path}/fs", f"{path}{_WORK}")
 
     def remove_work(self, draft: Draft) -> None:
-        if os.path.exists(draft.work):
-            self._temporary.remove(f"{draft.id}{_WORK}")
+        work = draft.work
+        try:
+            os.unlink(f"{work}/work/incompat/volatile/dirty")            # all that a volatile overlay leaves there
+            for name in ("/work/incompat/volatile", "/work/incompat", "/work", ""):
+                os.rmdir(f"{work}{name}")
+        except OSError:
+            if os.path.exists(work):
+                self._temporary.remove(f"{draft.id}{_WORK}")
 
     def new_name(self) -> str:
         """A name for a draft, which lives as long as this process."""
