@@ -96,10 +96,10 @@ class Agent:
         return record  # type: ignore[no-any-return]
 
     def restore(self) -> None:
-        """Start the agent if containers are on networks and none runs: their names and published ports come back."""
-        from runner.agent.members import Members
+        """Start the agent if one is missed: names and published ports of what is on networks come back, and what nobody uses goes."""
+        from runner.agent.absence import is_missed
 
-        if not self._is_alive() and Members(self._run_directory).list():
+        if is_missed(self._run_directory):
             self._ask("ping")
 
     # ---------------------------------------------------------------- steps of builds
@@ -197,12 +197,6 @@ class Agent:
         if len(os.fsencode(path)) > _SOCKET_PATH_MAX:
             raise AgentLost(f"the path `{path}` is too long for a socket")
         return path
-
-    def _is_alive(self) -> bool:
-        socket = _dial(self._path())
-        if socket:
-            socket.close()
-        return socket is not None
 
     def _start(self) -> "_socket.socket":
         """The socket is ours and listens before the agent runs: nobody waits for it to appear."""

@@ -291,3 +291,15 @@ def test_strangers_are_not_served(ground: Ground, agent: Agent, unprivileged: ob
                 return b""
 
     assert in_fork(knock) == b""
+
+
+def test_bridges_of_a_killed_agent_go_with_the_next_command(ground: Ground, agent: Agent) -> None:
+    """Although no container is on a network any more."""
+    agent.create(NetworkSpec("web"))
+    attached = ground.attach(agent, member(1, "web"))
+    agent.detach(member(1).container)
+    ground.let_go(attached)
+    kill(agent)
+    assert links() != ["lo", "up0"]
+    agent.restore()
+    assert eventually(links, lambda found: found == ["lo", "up0"]) == ["lo", "up0"]
