@@ -141,13 +141,14 @@ def resolve_request(request: Request, named: "Callable[[str], bool]", included: 
             included[os.path.abspath(name)] = text
         return name, text
 
-    dockerfile = parse(Source(request.dockerfile, decode(request.text)), include if local else None)
+    args = dict(request.build_args)
+    dockerfile = parse(Source(request.dockerfile, decode(request.text)), include if local else None, args.get("BUILDKIT_SYNTAX"))
     host = host_platform()
     try:
         platform = parse_platform(request.platform, host) if request.platform else host
     except ValueError as error:
         raise BuildError(f"--platform: {error}") from None
-    return resolve(dockerfile, build_args=dict(request.build_args), target=request.target, target_platform=platform, build_platform=host, named=named)
+    return resolve(dockerfile, build_args=args, target=request.target, target_platform=platform, build_platform=host, named=named)
 
 
 def strange_stages(request: Request, resolution: "Resolution") -> tuple[str, ...]:
@@ -175,6 +176,9 @@ class _Build:
         resolution = resolve_request(request, self._named.__contains__, self._included)
         for name in unused_arguments(resolution):
             self._on_event(Note("warning", f"--build-arg {name}: no ARG of the Dockerfile takes it"))
+        strange = resolution.dockerfile.strange_syntax()
+        if strange:
+            self._on_event(Note("warning", f"the frontend `{strange}` is not run: the file is read as a Dockerfile"))
         for name in strange_stages(request, resolution):
             self._on_event(Note("warning", f"--no-cache-filter {name}: no stage is called so"))
         lowered = self._lowered = lower(resolution, Known(self._images, self._named), request)

@@ -28,7 +28,7 @@ class Reader:
     An included file is read with the `escape` of the one that includes it; directives at its head are comments.
     """
 
-    __slots__ = ("_directives_over", "directives", "end", "escape", "position", "source")
+    __slots__ = ("_directives_over", "_shebang", "directives", "end", "escape", "position", "source")
 
     def __init__(self, source: Source, start: int = 0, escape: str = "") -> None:
         self.source = source
@@ -37,6 +37,7 @@ class Reader:
         self.escape = escape or "\\"
         self.directives: list[Directive] = []
         self._directives_over = bool(escape)
+        self._shebang = False                             # the file begins with `#!`: `escape` is no directive then
 
     def line(self) -> "Line | None":
         """The next logical line, None at the end. Raises SyntaxFault."""
@@ -94,8 +95,12 @@ class Reader:
         return Line(Word("".join(pieces), start, end, tuple(breaks)), comments, blank)
 
     def _comment(self, line: str, start: int, comments: "list[Word]") -> None:
-        if not self._directives_over and self._directive(line, Span(start, start + len(line))):
-            return
+        if not self._directives_over:
+            if start == 0 and line.startswith("#!"):
+                self._shebang = True
+                return
+            if self._directive(line, Span(start, start + len(line))):
+                return
         text = line[1:].strip(SPACE)
         if text:
             at = start + line.index(text, 1)
@@ -107,7 +112,7 @@ class Reader:
         """Take the comment as a directive if it is one; the first that is not ends them."""
         name, equals, value = line[1:].partition("=")
         name, value = name.strip(SPACE).lower(), value.strip(SPACE)
-        if not equals or not value or name not in DIRECTIVES:
+        if not equals or not value or name not in DIRECTIVES or (name == "escape" and self._shebang):
             self._directives_over = True
             return False
         if any(name == directive.name for directive in self.directives):

@@ -240,14 +240,27 @@ class Directive(Value):
     span: Span
 
 
+# what `# syntax=` names and is this language
+OURS = ("docker/dockerfile", "docker/dockerfile-upstream", "docker.io/docker/dockerfile", "docker.io/docker/dockerfile-upstream", "dockerfile.v0",
+        "pybuild")
+
+
 class Dockerfile(Value):
-    """A parsed file. escape: the character that escapes; dialect: "pybuild" with `# syntax=pybuild`, else ""."""
+    """A parsed file. escape: the character that escapes; dialect: "pybuild" with `# syntax=pybuild`, else "".
+
+    syntax: the frontend that is asked for, by the directive or in its place; "" for none.
+    """
 
     directives: "tuple[Directive, ...]"
     instructions: "tuple[Instruction, ...]"
     source: Source
     escape: str = "\\"
     dialect: str = ""
+    syntax: str = ""
+
+    def strange_syntax(self) -> str:
+        """The frontend that is asked for if it is one that would have to be run, which we do not; else ""."""
+        return "" if not self.syntax or self.syntax.partition("@")[0].partition(":")[0] in OURS else self.syntax
 
     def directive(self, name: str) -> str:
         """The value of a directive, "" if it is not given."""

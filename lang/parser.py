@@ -28,14 +28,15 @@ WITH_HEREDOCS = ("RUN", "COPY", "ADD")
 ESCAPES = {'"': '"', "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 
 
-def parse(source: Source, include: "Include | None" = None) -> Dockerfile:
+def parse(source: Source, include: "Include | None" = None, syntax: "str | None" = None) -> Dockerfile:
     """The typed tree of a Dockerfile.
 
+    syntax:  what counts instead of the directive of that name (the build argument BUILDKIT_SYNTAX).
     include: finds the file of an INCLUDE: path and including file's name -> name and text; raises ValueError, with what is wrong.
              The text is appended to that of the tree's source, so that its places are places too.
     Raises LangError: for several errors LangErrors, in the order of their places.
     """
-    reading = _Reading(source)
+    reading = _Reading(source, syntax)
     instructions: list[Instruction] = []
     errors: list[LangError] = []
     stray = False
@@ -65,7 +66,7 @@ def parse(source: Source, include: "Include | None" = None) -> Dockerfile:
         errors.append(SyntaxFault(source, Span(0, 0), "no instruction in this file"))
     if errors:
         raise together(errors)
-    return Dockerfile(tuple(reading.directives), tuple(instructions), reading.source, reading.escape, reading.dialect)
+    return Dockerfile(tuple(reading.directives), tuple(instructions), reading.source, reading.escape, reading.dialect, reading.syntax)
 
 
 def read(source: Source) -> "tuple[Raw, ...]":
@@ -91,10 +92,11 @@ def parse_instruction(text: str, name: str = "<trigger>", dialect: str = "") -> 
 class _Reading:
     """A file being read: turns each logical line into a Raw. Holds what the actions of the grammar need to know of the line."""
 
-    __slots__ = ("_actions", "_line", "_outer", "_reader", "broken", "directives", "source")
+    __slots__ = ("_actions", "_line", "_outer", "_reader", "_syntax", "broken", "directives", "source")
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, syntax: "str | None" = None) -> None:
         self.source = source
+        self._syntax = syntax
         self._reader = Reader(source)
         self.directives = self._reader.directives
         self._outer: list[tuple[Reader, str]] = []        # readers of the files that include this one, and their names
@@ -111,9 +113,13 @@ class _Reading:
         return self._reader.escape
 
     @property
+    def syntax(self) -> str:
+        text = self._syntax if self._syntax is not None else next((d.value for d in self.directives if d.name == "syntax"), "")
+        return text.strip().split(" ")[0]
+
+    @property
     def dialect(self) -> str:
-        syntax = next((d.value for d in self.directives if d.name == "syntax"), "")
-        return "pybuild" if syntax.split(" ")[0] == "pybuild" else ""
+        return "pybuild" if self.syntax == "pybuild" else ""
 
     def next(self) -> "Raw | None":
         """The next instruction, with its heredocs."""

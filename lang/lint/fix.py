@@ -19,9 +19,9 @@ def fix(source: Source, surroundings: Surroundings, include: "Include | None" = 
 
     Raises LangError. Law: fix(fix(text)) == fix(text).
     """
-    text = source.text
+    text, syntax = source.text, surroundings.build_args.get("BUILDKIT_SYNTAX")
     for _ in range(ROUNDS):
-        mended = mend(text, lint(parse(Source(source.name, text), include), surroundings, more=True).findings)
+        mended = mend(text, lint(parse(Source(source.name, text), include, syntax), surroundings, more=True).findings)
         if mended == text:
             break
         text = mended

@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from lang.config import Settings
     from lang.refs import Ref
 
-BUILTIN_SYNTAX = ("docker/dockerfile", "docker/dockerfile-upstream", "docker.io/docker/dockerfile", "dockerfile.v0", "pybuild")
-
-
 class Surroundings(Value):
     """What a build would be given. base: the config of an image where it is known; image_platform: its platform, likewise.
 
@@ -78,11 +75,11 @@ def _all(seen: Trace, at: Surroundings, more: bool) -> "Iterator[Finding]":
 
 def syntax(seen: Trace) -> "Iterator[Finding]":
     """UnknownSyntax: of a frontend that would have to be run, which we do not."""
-    for directive in seen.dockerfile.directives:
-        name = directive.value.split(" ")[0]
-        if directive.name == "syntax" and name.partition("@")[0].partition(":")[0] not in BUILTIN_SYNTAX:
-            yield Finding("UnknownSyntax", f"the frontend `{name}` is not run: the file is read as a Dockerfile", directive.span,
-                          seen.dockerfile.source.position(directive.span.start)[0])
+    name = seen.dockerfile.strange_syntax()
+    if name:
+        span = next((d.span for d in seen.dockerfile.directives if d.name == "syntax"), Span(0, 0))
+        yield Finding("UnknownSyntax", f"the frontend `{name}` is not run: the file is read as a Dockerfile", span,
+                      seen.dockerfile.source.position(span.start)[0])
 
 
 def unused_arguments(seen: Trace) -> "Iterator[Finding]":

@@ -28,7 +28,7 @@ def call(kind: str, source: "Source", at: "Surroundings", format: str = "text") 
     from lang.parser import parse
     from pybuild.image.dockerfile import include
 
-    tree = parse(source, include(source))
+    tree = parse(source, include(source), at.build_args.get("BUILDKIT_SYNTAX"))
     if kind == "targets":
         found = targets(tree)
         lines = _targets(found)

@@ -55,7 +55,7 @@ def check(source: "Source", at: "Surroundings", more: bool = False) -> "Checked"
     from pybuild.image.dockerfile import include
 
     try:
-        tree = parse(source, include(source))
+        tree = parse(source, include(source), at.build_args.get("BUILDKIT_SYNTAX"))
         report = lint(tree, at, more)
     except LangError as error:
         return source, (), error

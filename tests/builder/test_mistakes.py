@@ -73,3 +73,10 @@ def test_a_checked_build_knows_the_variables_of_its_base(as_root: Builds) -> Non
     as_root.write(f="1")
     as_root.ok("FROM scratch\nENV PLACE=/there\n", "-t", "checked-base")
     as_root.ok("# check=error=true\nFROM checked-base\nCOPY f $PLACE/f\n")
+
+
+def test_a_frontend_that_is_not_run_is_told_of(as_root: Builds) -> None:
+    assert "the frontend `example.org/mine:2` is not run" in as_root.ok("# syntax=example.org/mine:2\nFROM scratch\n").err
+    assert "is not run" not in as_root.ok("# syntax=docker/dockerfile:1.7-labs\nFROM scratch\n").err
+    done = as_root.build("FROM scratch\nINCLUDE nothing\n", "--build-arg", "BUILDKIT_SYNTAX=pybuild")
+    assert "`nothing` cannot be read" in done.err

@@ -88,6 +88,23 @@ def test_dialect(syntax: str, dialect: str) -> None:
     assert parse(Source("Dockerfile", f"# syntax={syntax}\nFROM a\n")).dialect == dialect
 
 
+def test_directives_may_follow_a_shebang_but_for_escape() -> None:
+    tree = parse(Source("Dockerfile", "#!/usr/bin/env pybuild\n# syntax=pybuild\n# check=skip=all\n# escape=`\nFROM a\nRUN x \\\n y\n"))
+    assert [(d.name, d.value) for d in tree.directives] == [("syntax", "pybuild"), ("check", "skip=all")]
+    assert (tree.dialect, tree.escape, len(tree.instructions)) == ("pybuild", "\\", 2)
+    assert not parse(Source("Dockerfile", "# x\n#!/bin/sh\n# syntax=pybuild\nFROM a\n")).directives
+
+
+@pytest.mark.parametrize(("directive", "instead", "dialect", "strange"), [
+    ("docker/dockerfile:1", None, "", ""), ("docker.io/docker/dockerfile-upstream:master-labs", None, "", ""),
+    ("example.org/mine:1 # x", None, "", "example.org/mine:1"), ("example.org/mine", "dockerfile.v0", "", ""),
+    ("docker/dockerfile@sha256:1", "pybuild", "pybuild", ""), ("pybuild", "x/y", "", "x/y"), ("pybuild", "", "", ""),
+])
+def test_what_counts_instead_of_the_syntax_directive(directive: str, instead: str | None, dialect: str, strange: str) -> None:
+    tree = parse(Source("Dockerfile", f"# syntax={directive}\nFROM a\n"), syntax=instead)
+    assert (tree.dialect, tree.strange_syntax()) == (dialect, strange)
+
+
 def test_directives_are_kept_with_their_places() -> None:
     found = parse(Source("Dockerfile", "#syntax = a b\n# check=skip=all\nFROM a\n"))
     assert [(d.name, d.value, d.span) for d in found.directives] == [("syntax", "a b", Span(0, 13)), ("check", "skip=all", Span(14, 30))]
