@@ -105,3 +105,48 @@ def test_secret_is_in_no_layer_no_history_no_key_and_no_argv(builds: Builds, tmp
 def test_syntax_image_is_not_run(as_root: Builds) -> None:  # noqa: F811
     done = as_root.build("# syntax=registry.invalid/evil:latest\nFROM busybox\nRUN true\n", "--no-cache")
     assert done.status == 0 and "Traceback" not in done.err
+
+
+def test_output_is_not_written_through_links(builds: Builds, outside: Path) -> None:  # noqa: F811
+    """Of the directory that it goes to, and of what was put there before."""
+    out = builds.context.parent / "out"
+    out.mkdir()
+    (out / "directory").symlink_to(outside)
+    (out / "name").symlink_to(outside / "file")
+    builds.give(out)
+    done = builds.build(f"""FROM busybox AS made
+RUN mkdir -p /o/directory /o/sub && echo planted >/o/directory/file && echo planted >/o/name && ln -s {outside} /o/link
+FROM scratch
+COPY --from=made /o /
+""", "--no-cache", "--output", f"type=local,dest={out}")
+    assert "Traceback" not in done.err
+    assert os.listdir(outside) == ["file"] and (outside / "file").read_text() == f"{SECRET}\n"
+
+
+def test_second_copy_through_a_link_stays_in_the_image(builds: Builds, outside: Path) -> None:  # noqa: F811
+    (builds.context / "link").symlink_to(outside)
+    (builds.context / "file").write_text("planted\n")
+    done = builds.build("FROM busybox\nCOPY link /link\nCOPY . /d/\nCOPY file /d/link/file\nCOPY file /d/link/new/\n", "--no-cache")
+    assert "Traceback" not in done.err
+    builds.build(f"FROM busybox\nRUN ln -s {outside} /link\nCOPY file /link/file\nADD file /link/new\nCOPY --chmod=777 file /link/\n", "--no-cache")
+    assert os.listdir(outside) == ["file"] and (outside / "file").read_text() == f"{SECRET}\n"
+
+
+def test_cve_2024_11218_stages_that_run_at_once_share_nothing_by_binds(builds: Builds, outside: Path) -> None:  # noqa: F811
+    """One changes what it has bound of a stage, and puts links in the way, while the other reads the same."""
+    evil = f"for n in 1 2 3 4 5 6 7 8; do rm -rf /m/d; ln -s {outside} /m/d; rm /m/d; mkdir /m/d; done; echo changed >/m/f"
+    done = builds.build(f"""FROM busybox AS base
+RUN mkdir -p /o/d && echo kept >/o/f && echo kept >/o/d/file
+FROM busybox AS one
+RUN --mount=type=bind,from=base,source=/o,target=/m,rw {evil}
+FROM busybox AS two
+RUN --mount=type=bind,from=base,source=/o/d,target=/m,rw for n in 1 2 3 4 5 6 7 8; do cat /m/file; echo x >/m/new; done >/seen
+RUN --mount=type=bind,from=base,source=/o,target=/m cat /m/f /m/d/file >>/seen; ls /m/d >>/seen
+FROM busybox
+COPY --from=one /etc/passwd /one
+COPY --from=two /seen /seen
+RUN sort -u /seen >&2
+""", "--no-cache")
+    seen = done.err.rpartition("sort -u")[2]
+    assert done.status == 0 and SECRET not in done.err and "kept" in seen and "changed" not in seen, done.err
+    assert os.listdir(outside) == ["file"]
