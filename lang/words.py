@@ -267,4 +267,5 @@ def _refusal(error: Unexpected, text: str) -> BadWord:
         return _bad("no closing `}`", at, at + 2)
     if error.offset == at + 2:
         return _bad("no name after `${`", error.offset, error.offset + 1)
-    return _bad(f"`{text[error.offset:error.offset + 1 + (text[error.offset] == ':')]}` is no modifier", error.offset, error.offset + 1)
+    modifier = text[error.offset:error.offset + 1 + (text[error.offset] == ":")]
+    return _bad(f"`{modifier}` is no modifier", error.offset, error.offset + len(modifier))

@@ -168,7 +168,8 @@ def _text(checked: "Sequence[Checked]") -> None:
 def _json(checked: "Sequence[Checked]") -> None:
     several = len(checked) > 1
     found = [{"rule": finding.rule, "line": finding.line, "message": finding.message, "url": finding.url}
-             | ({"file": source.name} if several else {}) for source, findings, _ in checked for finding in findings]
+             | ({"file": file} if several or file != source.name else {})      # an included file is another one
+             for source, findings, _ in checked for finding in findings for file in (source.file(finding.span.start)[0],)]
     print("[" + ",\n ".join(json.dumps(item, ensure_ascii=False) for item in found) + "]")
 
 

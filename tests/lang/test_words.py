@@ -39,7 +39,7 @@ def test_expand(word: str, expected: str) -> None:
     ("${A/b", "no second `/` in `${name/pattern/word}`", 0, 2), ("${A/b/c", "no closing `}`", 0, 2), ("${}", "no name after `${`", 2, 3),
     ("${:-x}", "no name after `${`", 2, 3), ("${{A}", "no name after `${`", 2, 3), ("${ A}", "no name after `${`", 2, 3),
     ("${A^}", "`^` is no modifier", 3, 4),
-    ("${A:=x}", "`:=` is no modifier", 3, 4), ("${A:1:2}", "`:1` is no modifier", 3, 4), ("${A@Q}", "`@` is no modifier", 3, 4),
+    ("${A:=x}", "`:=` is no modifier", 3, 5), ("${A:1:2}", "`:1` is no modifier", 3, 5), ("${A@Q}", "`@` is no modifier", 3, 4),
     ("${#A}", "`A` is no modifier", 3, 4),
     ("${A²}", "`²` is no modifier", 3, 4), ("${U?}", "`U`: is not allowed to be unset", 2, 4), ("${E:?}", "`E`: is not allowed to be empty", 2, 5),
     ("${U:?give $A}", "`U`: give abc", 2, 5), ("${A#\\x}", "`\\x` is no escape of a pattern", 3, 4), ("${A:+${U?no}}", "`U`: no", 7, 9),

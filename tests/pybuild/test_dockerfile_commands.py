@@ -77,6 +77,15 @@ def test_lint_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert {item["file"] for item in json.loads(out(capsys))} == {"Dockerfile"}
 
 
+def test_lint_as_json_names_an_included_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "Dockerfile").write_text("# syntax=pybuild\nFROM scratch AS A\nINCLUDE more\n")
+    (folder / "more").write_text("# comment\nENV a b\n")
+    assert run(lint, "--format", "json") == 1
+    found = {item["rule"]: (item.get("file", ""), item["line"]) for item in json.loads(out(capsys))}
+    assert found["StageNameCasing"] == ("", 2)
+    assert found["LegacyKeyValueFormat"] == ("more", 2)
+
+
 def test_lint_as_sarif_and_for_github(capsys: pytest.CaptureFixture[str]) -> None:
     run(lint, "--format", "sarif")
     log: dict[str, Any] = json.loads(out(capsys))
