@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 _SAFE = ["nosuid", "noexec", "nodev"]
 _KINDS = (("pid", "pid"), ("network", "network"), ("ipc", "ipc"), ("uts", "uts"), ("cgroup_namespace", "cgroup"))
 _ARCHITECTURES = {"x86_64": "SCMP_ARCH_X86_64", "aarch64": "SCMP_ARCH_AARCH64"}
-_FAMILIES = (("SCMP_CMP_LT", 38), ("SCMP_CMP_EQ", 39), ("SCMP_CMP_GT", 40))       # of sockets: neither AF_ALG nor AF_VSOCK
+_FAMILIES = [family for family in range(64) if family not in (38, 40)]            # of sockets: neither AF_ALG nor AF_VSOCK
+_INT = 0xFFFFFFFF                                         # libseccomp compares 64 bits of what the kernel takes 32 of
 _OPERATORS = {"eq": "SCMP_CMP_EQ", "ne": "SCMP_CMP_NE", "lt": "SCMP_CMP_LT", "le": "SCMP_CMP_LE", "gt": "SCMP_CMP_GT", "ge": "SCMP_CMP_GE"}
 
 
@@ -116,7 +117,7 @@ def _seccomp(held: int, machine: str) -> "Json":
     allowed = [name for name, value in rules.items() if value == (Rule(ALLOW),)]
     refused = [name for name, value in rules.items() if value == (Rule(ERRNO | EPERM),)]
     calls: list[Json] = [{"names": allowed, "action": "SCMP_ACT_ALLOW"}, {"names": refused, "action": "SCMP_ACT_ERRNO", "errnoRet": EPERM}]
-    cases = [("socket", {"index": 0, "value": value, "op": operator}) for operator, value in _FAMILIES]
+    cases = [("socket", {"index": 0, "value": _INT, "valueTwo": family, "op": "SCMP_CMP_MASKED_EQ"}) for family in _FAMILIES]
     cases += [(name, _argument(rule)) for name, value in rules.items() for rule in value if rule.action == ALLOW and rule.conditions]
     calls += [{"names": [name], "action": "SCMP_ACT_ALLOW", "args": [argument]} for name, argument in cases]
     return {"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 38, "architectures": [_ARCHITECTURES[machine]], "syscalls": calls}

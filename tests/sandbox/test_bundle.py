@@ -64,3 +64,12 @@ def test_privileged_has_no_seccomp_and_no_masks() -> None:
 def test_a_compiled_profile_cannot_be_said() -> None:
     with pytest.raises(InvalidSpec, match="cannot be put into a bundle"):
         config(SPEC._replace(seccomp=b"12345678"), ROOT, {}, "x86_64")
+
+
+def test_sockets_are_told_apart_by_the_32_bits_that_the_kernel_takes() -> None:
+    """With more of them set, a family that is refused would compare as another one."""
+    calls = config(SPEC, ROOT, {}, "x86_64")["linux"]["seccomp"]["syscalls"]
+    rules = [argument for call in calls if "socket" in call["names"] for argument in call["args"]]
+    assert all((rule["op"], rule["value"]) == ("SCMP_CMP_MASKED_EQ", 0xFFFFFFFF) for rule in rules)
+    families = {rule["valueTwo"] for rule in rules}
+    assert {1, 2, 10, 16, 17, 39, 44} <= families and not {38, 40} & families

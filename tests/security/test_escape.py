@@ -1,5 +1,6 @@
 """The escape probe, in every kind of sandbox: nothing gets out, nothing hangs."""
 
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -86,3 +87,12 @@ def test_nothing_but_what_is_shared_gets_out_of_a_changed_root(root_box: Box, wo
     spec = SandboxSpec(root, (*ARGV, *world.facts(str(root_box.run_directory))), env=ENV, network="host")
     _, text = finish(lambda out: ChrootClient(str(base / "pool"), user_xattrs=False).spawn(spec, 0, out, out))
     assert set(verdicts(text)) <= SHARED, verdicts(text)
+
+
+@pytest.mark.parametrize("runtime", ["crun", "runc"])
+@pytest.mark.parametrize("kind", ["root", "user"])
+def test_nothing_gets_out_below_another_runtime(request: pytest.FixtureRequest, world: World, kind: str, runtime: str) -> None:
+    path = shutil.which(runtime)
+    if not path:
+        pytest.skip(f"{runtime} is not installed (package {runtime})")
+    assert verdicts(inside(request.getfixturevalue(f"{kind}_box"), world, runtime=path)) == {}
