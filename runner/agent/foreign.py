@@ -58,6 +58,7 @@ class Foreign:
                 rule = (way, interface, "-m", "comment", "--comment", self._mark, "-j", "ACCEPT")
                 if self._run((program, "-w", "-C", chain_name, *rule))[0]:
                     self._run((program, "-w", "-I", chain_name, *rule))
+        self._forget()
         if any(chain.table == _FIREWALLD for chain in chains):
             self._run(("firewall-cmd", "-q", "--zone=trusted", f"--add-interface={interface}"))
 
@@ -82,6 +83,10 @@ class Foreign:
     def close(self) -> None:
         """Take back everything."""
         self.keep_only(())
+        self._forget()
+
+    def _forget(self) -> None:
+        """The library keeps every rule of the machine that it has once listed, which may be tens of megabytes."""
         if self._rules:
             self._rules.close()
             self._rules = None

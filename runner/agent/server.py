@@ -8,6 +8,7 @@ import os
 import struct
 import sys
 
+from runner.agent import process
 from runner.agent.errors import NetworkFailed, to_wire
 from runner.agent.form import from_plain, to_plain
 from runner.agent.loop import Loop, Timer
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 _SO_PEERCRED, _SOL_SOCKET = 17, 1
 _SWEEP_S = 20.0
+_QUIET_S = 1.0                                            # nobody asks for so long: then there is time to tidy up
 _TOLD = ("expect", "release")                             # verbs that nobody waits for
 _PASSING = ("attach", "connect", "acquire")               # verbs that have to do with namespaces, which belong to a user namespace
 
@@ -53,6 +55,7 @@ class Server:
         self._user_namespace = os.stat("/proc/self/ns/user").st_ino
         self._clients: "dict[int, _Client]" = {}
         self._idle: "Timer | None" = None
+        self._tidy: "Timer | None" = None
         self._leaving_early = False                       # for another version: what runs is left as it is
         self._orphaned = False                            # our directory was removed: nobody finds us any more, and we see to it that it all ends
 
@@ -99,6 +102,9 @@ class Server:
                 os.close(one)
             self._consider_leaving()
             self._loop.after(0, self._refill)
+            if self._tidy:
+                self._tidy.cancel()
+            self._tidy = self._loop.after(_QUIET_S, process.give_back_memory)
 
     def _answer(self, client: _Client, request: "tuple[Any, ...]") -> "tuple[tuple[Any, ...], tuple[int, ...]]":
         verb, fingerprint, user_namespace, *rest = request

@@ -265,8 +265,11 @@ def _is_socket(link: str) -> bool:
 
 def _carrier_of(agent: int) -> int:
     for name in filter(str.isdigit, os.listdir("/proc")):
-        with open(f"/proc/{name}/stat") as file:
-            words = file.read()
+        try:
+            with open(f"/proc/{name}/stat") as file:
+                words = file.read()
+        except (FileNotFoundError, ProcessLookupError):
+            continue                                      # ended since the directory was listed
         if f" {agent} " in words.partition(") ")[2][:20] and "pyup-ports" in words:
             return int(name)
     raise AssertionError("the forwarder is not there")
