@@ -178,7 +178,7 @@ class Server:
         self._pairs: dict[int, _Pair] | None = None       # pidfd -> pair; None until somebody has asked for a shim
         self._busy = 0                                    # connections, and shims that live
         self._patient_until = 0.0                         # until when nothing is refilled, by the monotonic clock
-        self._took_last = False                           # whether the unit that was taken just now has left none of its shape
+        self._ended = 0.0                                 # when the last sandbox ended
 
     def run(self) -> None:
         self._watch(self._door.fileno(), self._on_door)
@@ -272,8 +272,8 @@ class Server:
     # ---------------------------------------------------------------- sandboxes
     def _follow(self, connection: _Connection, unit: Unit) -> None:
         connection.unit = unit
-        self._patient_until = 0.0 if self._took_last else time.monotonic() + PATIENCE_S      # requests come one after the other
-        self._took_last = False
+        now = time.monotonic()
+        self._patient_until = now + (PATIENCE_S if now - self._ended > PAUSE_S else 0.0)     # 0: requests come one after the other
         self._watch(unit.control.fileno(), lambda: self._on_word(connection, unit))
         if unit.supervisor:
             self._watch(unit.supervisor.pidfd, unit.kill)                  # nothing of it works any more
@@ -309,7 +309,8 @@ class Server:
         ended = unit.bury()
         connection.unit = None
         connection.say(*(connection.failure or ("exit", *ended)))
-        self._patient_until = time.monotonic() + PAUSE_S
+        self._ended = time.monotonic()
+        self._patient_until = self._ended + PAUSE_S
 
     # ---------------------------------------------------------------- what is kept ready
     def _take(self, shape: Shape) -> Unit | None:
@@ -319,7 +320,6 @@ class Server:
             return None
         unit = ready.pop(next(iter(ready)))
         self._forget(unit.pidfd)
-        self._took_last = not ready
         return unit
 
     def _refill(self) -> "Callable[[], None] | None":
