@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     Reaped = tuple[int, struct_rusage, bool]              # wait status, what was used, whether memory is known to have run out
 
 
+_SIGKILL = 9
 _PID_SIZE, _ERROR_SIZE = 4, 8      # what the program of init.py says
 
 
@@ -59,7 +60,7 @@ class Unit:
     `pidfd` change when `hear` says "born".
     """
 
-    __slots__ = ("_guardian", "_name", "control", "group", "pid", "pidfd", "stubs", "supervisor", "unborn")
+    __slots__ = ("_doomed", "_guardian", "_name", "control", "group", "pid", "pidfd", "stubs", "supervisor", "unborn")
 
     def __init__(self, pid: int, pidfd: int, control: "_socket.socket", guardian: "Guardian | None" = None) -> None:
         self._guardian = guardian                             # its parent, if we are not
@@ -67,6 +68,7 @@ class Unit:
         self.pidfd = pidfd
         self.control = control
         self.unborn = self._name = ""
+        self._doomed = False
         self.stubs: Stubs | None = None
         self.group: Group | None = None
         self.supervisor: Supervisor | None = None         # who emulates ids for it
@@ -80,8 +82,9 @@ class Unit:
         """It will start `command` in another pid namespace."""
         self.unborn = self._name = command
 
-    def kill(self, signal: int = 9) -> None:
-        """Signal its first process; with SIGKILL the whole pid namespace dies. Fine if it is gone already."""
+    def kill(self, signal: int = _SIGKILL) -> None:
+        """Signal its first process; with SIGKILL the whole pid namespace dies, and what is still to be born. Fine if it is gone already."""
+        self._doomed = self._doomed or signal == _SIGKILL
         try:
             pidfd_send_signal(self.pidfd, signal)
         except ProcessLookupError:
@@ -110,6 +113,8 @@ class Unit:
         os.close(self.pidfd)
         self.pid, self.pidfd = pid, pidfd_open(pid)
         self.unborn = ""
+        if self._doomed:
+            self.kill()
 
     def _wait(self) -> "tuple[int, struct_rusage]":
         if self._guardian:

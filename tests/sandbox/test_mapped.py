@@ -2,6 +2,7 @@
 
 import os
 import random
+import select
 import stat
 import time
 from collections.abc import Iterator
@@ -309,21 +310,31 @@ def test_killed_at_any_moment_of_its_birth_nothing_is_left(root_box: Box, fields
 
 def _kill_at_birth(box: Box, fields: dict[str, Any], base: Path) -> None:
     moments = random.Random(7)
-    os.makedirs(base / "stage")
+    for name in ("stage", "layer/proc", "layer/sys", "layer/dev"):
+        os.makedirs(base / name)
     maker = Maker(look(str(base / "stage")), Cgroups(0, "", {}, frozenset(), "none"))
-    spec = SandboxSpec(Overlay((str(box.rootfs),)), ("/bin/sleep", "99"), env=(PATH,), readonly_root=True, **fields)
+    spec = SandboxSpec(Overlay((str(base / "layer"), str(box.rootfs))), ("/bin/sleep", "99"), env=(PATH,), readonly_root=True, **fields)
     null, home = os.open("/dev/null", os.O_RDWR), os.open("/proc/self/ns/mnt", os.O_RDONLY)
-    for _ in range(25):
+    heard: list[str] = []
+    for number in range(40):
         packed, fds, _ = pack(spec, first=4)
         unit, _ = maker.start(packed, [null, null, null, home, *fds])
-        time.sleep(moments.uniform(0, 0.02))              # somewhere in its birth: no event says where
+        if number % 4:
+            time.sleep(moments.uniform(0, 0.08))          # somewhere in its birth: no event says where
+        else:
+            select.select([unit.control], [], [])         # it is born, and that is not heard yet
         unit.kill()
+        if number % 4 == 0 or moments.random() < 0.5:     # as a zygote, or a shim, that hears what it still has to say
+            while (message := unit.hear()[0]) is not None:
+                heard.append(message[0])
+            assert select.select([unit.pidfd], [], [], 20)[0], "it was killed, and lives"
         unit.bury()
         try:
             os.waitpid(-1, os.WNOHANG)
             raise AssertionError("a child is left")
         except ChildProcessError:
             pass
+    assert {"born"} <= set(heard) <= {"born", "failed", "stubs"}
 
 
 def test_stage_is_not_left_mounted(mapped: Mapped, root_box: Box) -> None:
