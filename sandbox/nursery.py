@@ -41,6 +41,17 @@ class Nursery:
             _serve(live, zygote, orders, answers)
         self._pidfd = pidfd_open(self.pid)
 
+    def is_gone(self) -> bool:
+        """Whether somebody has killed it; what it held is given back then."""
+        poll = select.poll()
+        poll.register(self._pidfd, select.POLLIN)
+        if not poll.poll(0):
+            return False
+        os.waitpid(self.pid, 0)
+        for fd in (self._pidfd, self._orders, self._answers):
+            os.close(fd)
+        return True
+
     def bear(self, fd: int) -> int:
         """Pid of a new guardian, our child, that has our fds as they are now. Raises OSError."""
         os.write(self._orders, fd.to_bytes(_FD_SIZE, "little"))

@@ -368,7 +368,7 @@ class Server:
         """Fork a shim that waits for its request."""
         assert self._maker
         self._maker.cgroups.prepare()                     # a shim has to be born there: it cannot be moved later
-        if self._nursery is None:
+        if self._nursery is None or self._nursery.is_gone():
             self._nursery = Nursery(self._live_as_mind)
         ours, theirs = wire.pair()
         try:
