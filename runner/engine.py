@@ -235,15 +235,16 @@ class Engine:
 
     def idle_lock(self, container: Container) -> int:
         """The lock of a container that does not run, held; -1 if it runs. Waits for one that just starts, ends, or is copied from."""
-        place = self.place(container.id)
+        place, runs = self.place(container.id), False
         while (lock := place.lock(wait=False)) < 0:
-            if place.read().is_running:
+            if runs or place.read().is_running:
                 return -1
             contact = reach(place, container.name)
             if contact:
                 with contact:
                     try:
                         contact.ask("started")
+                        runs = True                       # even if there was no room to write that down
                     except ShimLost:
                         pass                              # it has not come to that, or it has ended
         return lock

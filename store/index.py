@@ -21,7 +21,7 @@ else:
     import _sqlite3  # the package around it costs 2 ms and adds nothing that is used here
 
 VERSION = 2
-_BEGIN = "BEGIN IMMEDIATE"
+_BEGIN, _ENDS = "BEGIN IMMEDIATE", ("COMMIT", "ROLLBACK")
 _IMPATIENCE_S = 0.3                      # for another command on a full disk
 _STALE_S = 600                           # use times are kept to this; a hit within it costs no write
 _ORIGIN = """
@@ -72,16 +72,14 @@ class Index:
         self._lock = RLock()
         self._depth = 0
         self._cramped = False
+        self._opening: "Any" = None
         self._used: "dict[tuple[str, str], int]" = {}
         self.boot = ""
 
     # ------------------------------------------------------------ statements
     def query(self, sql: str, *values: "Any") -> "list[Any]":
         with self._lock:
-            try:
-                rows: "list[Any]" = self._connection().execute(sql, values).fetchall()
-            except _sqlite3.Error as error:
-                raise self._failed(error) from error
+            rows: "list[Any]" = self._execute(sql, values)[0]
             self._let_others()
         return rows
 
@@ -93,13 +91,28 @@ class Index:
     def run(self, sql: str, *values: "Any") -> int:
         """Number of rows changed."""
         with self._lock:
-            try:
-                count = int(self._connection().execute(sql, values).rowcount)
-            except _sqlite3.Error as error:
-                raise self._failed(error) from error
+            count = int(self._execute(sql, values)[1])
             if sql != _BEGIN:
                 self._let_others()
         return count
+
+    def _execute(self, sql: str, values: "tuple[Any, ...]") -> "tuple[list[Any], int]":
+        """(rows, number of rows changed)."""
+        try:
+            try:
+                return self._do(sql, values)
+            except _sqlite3.OperationalError:
+                if self._depth or self._cramped or sql in _ENDS or self._db is None or free_bytes(os.path.dirname(self.path)) >= SIZE:
+                    raise
+                self._db.close()                          # the last of the room is gone since it was opened
+                self._db, self._cramped = None, True
+                return self._do(sql, values)
+        except _sqlite3.Error as error:
+            raise self._failed(error) from error
+
+    def _do(self, sql: str, values: "tuple[Any, ...]") -> "tuple[list[Any], int]":
+        cursor = self._connection().execute(sql, values)
+        return cursor.fetchall(), cursor.rowcount
 
     def _failed(self, error: Exception) -> IndexDamaged:
         """SQLite calls a full disk an I/O error where it cannot make its own files."""
@@ -162,6 +175,8 @@ class Index:
             db, self._db, self._cramped = self._db, None, False
             try:
                 db.execute("PRAGMA journal_mode=WAL")
+            except _sqlite3.OperationalError:
+                pass                                      # whoever opens it with more room does it
             finally:
                 db.close()
 
@@ -198,6 +213,8 @@ class Index:
         try:
             self._db = self._open()
         except _sqlite3.OperationalError:
+            if self._opening is not None:
+                self._opening.close()                     # else we would be in our own way
             if self._cramped or free_bytes(os.path.dirname(self.path)) >= SIZE:
                 raise
             self._cramped = True                          # the last of the room went while it was opened
@@ -209,9 +226,9 @@ class Index:
         """A new connection; to be used as `_open` does."""
         directory = os.path.dirname(self.path)
         db = _cramped(self.path) if self._cramped or is_full(directory) else None
-        self._cramped = db is not None
+        self._cramped, self._opening = db is not None, db
         if db is None:
-            db = _sqlite3.connect(self.path, timeout=30, isolation_level=None, check_same_thread=False)
+            db = self._opening = _sqlite3.connect(self.path, timeout=30, isolation_level=None, check_same_thread=False)
             if _is_without_log(self.path):                # whoever opened it on a full disk was killed
                 with Lock(f"{directory}/lock"):
                     db.execute("PRAGMA journal_mode=WAL")
