@@ -35,6 +35,7 @@ def run(program: str, argv: list[str], *, last: bool = False) -> int:
             if last:
                 quiet.from_here()
     except KeyboardInterrupt:
+        _ignore_interrupts()
         print("\ninterrupted" if sys.stderr.isatty() else "interrupted", file=sys.stderr)     # a terminal shows `^C`, without an end of line
         return INTERRUPTED
     except BrokenPipeError:                              # the reader of our output went away: nothing is wrong with us
@@ -113,6 +114,13 @@ def _split(argv: list[str], known: tuple[Option, ...]) -> tuple[list[str], list[
             break
         at += 1 if equals or kinds[name] == FLAG else 2
     return argv[:at], argv[at:]
+
+
+def _ignore_interrupts() -> None:
+    """We are going already: one more ^C shall not become a traceback."""
+    import _signal  # type: ignore[import-not-found]     # `signal` makes enums
+
+    _signal.signal(2, _signal.SIG_IGN)
 
 
 def _silence_stdout() -> None:
