@@ -1,4 +1,7 @@
-"""What nobody should read in a history, a progress line or an error: users and passwords in URLs, and values of variables named like secrets."""
+"""What nobody should read: users and passwords in URLs, anywhere; values of variables named like secrets, in progress lines and answers.
+
+A history has these values, as docker's has: lint says of such variables that an image gives them away.
+"""
 
 MASK = "xxxxx"
 SECRET = {"apikey", "auth", "credential", "credentials", "key", "password", "pword", "passwd", "secret", "token"}
@@ -38,7 +41,3 @@ def _mask(text: str, in_place: bool) -> str:
         return text
     return "x" * len(text) if in_place else MASK
 
-
-def told(name: str, value: str) -> str:
-    """`name=value` as the history tells it."""
-    return f"{name}={MASK if value and is_secret(name) else concealed(value)}"

@@ -6,7 +6,7 @@ Every word is expanded here, with the variables as they are where it stands: ENV
 from posixpath import normpath
 
 from kernel.value import Value
-from lang.confidential import concealed, is_secret, told
+from lang.confidential import concealed, is_secret
 from lang.config import DEFAULT_SHELL, PATH, Health, Settings, merged, quoted_health, quoted_list, with_pair
 from lang.errors import LangError, SyntaxFault, together
 from lang.nodes import (
@@ -224,7 +224,7 @@ class Walk:
             if value is not None and name not in SILENT:
                 self.set(name, value)
             self.arguments[name] = value or ""
-            history.append(name if value is None else told(name, value))
+            history.append(name if value is None else f"{name}={concealed(value)}")
         self.note(it.raw, f"ARG {' '.join(history)}")
 
     def env(self, it: Env) -> None:
@@ -254,7 +254,7 @@ class Walk:
         for mount in it.mounts:
             from lang.mount import parse_mount
             mounts.append(parse_mount(mount, self.expander.source, self._mount_value, self.refer, cwd))
-        given = [told(name, self.variables.get(name, value)) for name, value in self.arguments.items()]
+        given = [f"{name}={concealed(self.variables.get(name, value))}" for name, value in self.arguments.items()]
         created_by = " ".join(["RUN", *([f"|{len(given)}", *given] if given else []), *argv, "# buildkit"])
         self.steps.append(RunStep(
             argv, isinstance(it.command, Shell), tuple(self.variables.items()), self.proxies, cwd, self.settings.user, tuple(mounts), files,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lang.confidential import concealed, is_secret, told
+from lang.confidential import concealed, is_secret
 from lang.diagnostic import Diagnostic, render
 from lang.errors import LangError
 from lang.evaluate import Evaluated
@@ -35,7 +35,6 @@ def test_what_is_concealed_in_place_keeps_its_length() -> None:
 ])
 def test_names_of_secrets(name: str, secret: bool) -> None:
     assert is_secret(name) is secret
-    assert told(name, "value") == (f"{name}=xxxxx" if secret else f"{name}=value")
 
 
 def walked(text: str, **build_args: str) -> Evaluated:
@@ -52,10 +51,10 @@ def test_no_label_has_a_password(line: str) -> None:
 
 
 @pytest.mark.parametrize("line", ["ADD https://me:s3cret@host/file /x", "ADD https://me:s3cret@host/x.git#main /x", "ADD $URL /x", "RUN x", "ARG B=$URL"])
-def test_the_history_has_no_password(line: str) -> None:
-    text = f"FROM scratch\nARG TOKEN\nARG URL\n{line}"
-    history = [step.created_by for step in walked(text, TOKEN="s3cret", URL="https://me:s3cret@host/").steps]
-    assert history[:2] == ["ARG TOKEN=xxxxx", "ARG URL=https://xxxxx:xxxxx@host/"]
+def test_the_history_has_no_password_of_a_url(line: str) -> None:
+    text = f"FROM scratch\nARG WORD\nARG URL\n{line}"
+    history = [step.created_by for step in walked(text, WORD="word", URL="https://me:s3cret@host/").steps]
+    assert history[:2] == ["ARG WORD=word", "ARG URL=https://xxxxx:xxxxx@host/"]
     assert "s3cret" not in history[2]
 
 
