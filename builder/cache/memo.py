@@ -33,10 +33,6 @@ class Memo:
         except (OSError, ValueError, EOFError, TypeError):
             pass
 
-    @property
-    def is_empty(self) -> bool:
-        return not self._files
-
     def chunks(self, path: str, stat: "Stat") -> "tuple[Chunk, ...] | None":
         known = self._files.get(path)
         if known is None or known[0] != _identity(stat):

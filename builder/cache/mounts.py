@@ -32,7 +32,7 @@ from kernel.locks import Lock
 from kernel.value import Value
 from store.oci import Descriptor, to_json
 from store.tree import DIRECTORY as IS_DIRECTORY
-from store.tree import FORMAT, GID, INODE, LINKS, MODE, MTIME, OPEN_FILE, REGULAR, UID, open_below, scan
+from store.tree import FORMAT, GID, INODE, LINKS, MODE, MTIME, OPEN_FILE, REGULAR, SIZE, UID, open_below, scan
 from store.tree import SYMLINK as IS_SYMLINK
 
 TYPE_CHECKING = False
@@ -164,15 +164,18 @@ def _worth_keeping(base: "Base | None", tree: "Tree", memo: Memo) -> "list[tuple
     if base is None:
         return []
     used = {bytes.fromhex(name) for name in base.listing}
+    unknown = 0                                              # bytes of which nobody knows yet whether a pack has them
     for rel, rows in tree.items():
         for row in rows:
             if row[1][MODE] & FORMAT == REGULAR:
-                used |= {chunk.name for chunk in memo.chunks(rel + row[0], row[1]) or ()}
+                chunks = memo.chunks(rel + row[0], row[1])
+                used |= {chunk.name for chunk in chunks or ()}
+                unknown += row[1][SIZE] if chunks is None else 0
     kept: list[tuple[PackRef, tuple[Chunk, ...], bytes]] = []
     small: list[tuple[PackRef, tuple[Chunk, ...], bytes]] = []
     for item in base.tables:
         size, live = sum(chunk.size for chunk in item[1]), sum(chunk.size for chunk in item[1] if chunk.name in used)
-        if not memo.is_empty and live * _WASTE < size:       # without a memo nobody knows yet what is used
+        if (live + unknown) * _WASTE < size:
             continue
         (small if size < _SMALL else kept).append(item)
     return kept if len(small) > _SMALL_PACKS else kept + small

@@ -261,7 +261,7 @@ def test_a_file_that_had_just_changed_is_not_known(tmp_path: Path) -> None:
 
 def test_a_damaged_memo_is_none(tmp_path: Path) -> None:
     (tmp_path / "memo").write_bytes(b"\xff" * 10)
-    assert Memo(str(tmp_path / "memo")).is_empty
+    assert Memo(str(tmp_path / "memo")).tables == {}
 
 
 def test_packs_that_are_mostly_waste_are_written_anew(sides: Callable[[], Side]) -> None:
@@ -281,6 +281,19 @@ def test_packs_that_are_mostly_waste_are_written_anew(sides: Callable[[], Side])
     assert look(other.data) == look(one.data)
 
 
+def test_packs_are_kept_while_it_is_not_known_what_of_them_is_used(sides: Callable[[], Side]) -> None:
+    """Restoring took so long that the first files were no longer new at its end: the memo knows these alone."""
+    one, depot = sides().make(), MemoryDepot()
+    fill(one.data, count=200)
+    one.save(depot)
+    before = _index(depot).packs
+    other = sides()
+    other.restore(depot)
+    _age(other, 10)
+    other.save(depot)
+    assert _index(depot).packs == before
+
+
 def test_a_crowd_of_small_packs_becomes_one(sides: Callable[[], Side]) -> None:
     one, depot = sides().make(), MemoryDepot()
     for number in range(20):
@@ -292,16 +305,15 @@ def test_a_crowd_of_small_packs_becomes_one(sides: Callable[[], Side]) -> None:
     assert other.restore(depot) == 20
 
 
-def _age(side: Side) -> None:
-    """Make the memo believe what it has just seen: as if it had been a while ago."""
+def _age(side: Side, count: "int | None" = None) -> None:
+    """Make the memo believe what it has just seen, or `count` files of it: as if it had been a while ago."""
     files: "dict[str, tuple[Stat, tuple[Chunk, ...]]]" = {}
-    for path in side.data.rglob("*"):
-        if path.is_file() and not path.is_symlink():
-            stat = stat_row(path.stat())
-            from builder.cache.chunker import chunks
+    for path in [path for path in sorted(side.data.rglob("*")) if path.is_file() and not path.is_symlink()][:count]:
+        stat = stat_row(path.stat())
+        from builder.cache.chunker import chunks
 
-            with open(path, "rb") as file:
-                files[str(path.relative_to(side.data))] = (stat, tuple(Chunk(name_of(c), len(c)) for c in chunks(file.read)))
+        with open(path, "rb") as file:
+            files[str(path.relative_to(side.data))] = (stat, tuple(Chunk(name_of(c), len(c)) for c in chunks(file.read)))
     memo = Memo(str(side.holder / "memo"))
     memo.replace(files, memo.tables, now_ns=1 << 62)
 
