@@ -52,3 +52,9 @@ def _ups(directory: str) -> list[str]:
 def stamp(epoch: int) -> str:
     """RFC 3339."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(epoch))
+
+
+def now() -> str:
+    """RFC 3339 with nanoseconds, as docker writes it."""
+    ns = time.time_ns()
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(ns // 10**9)) + f".{ns % 10**9:09d}Z"

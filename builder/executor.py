@@ -13,14 +13,15 @@ from builder.chaining import mountable
 from builder.commits import Commits, log_name
 from builder.copying import Dressing, copy
 from builder.delta import DEPTH, Earlier, TooDifferent
-from builder.epoch import stamp
+from builder.epoch import now, stamp
 from builder.errors import BuildError, LayersLost, StepFailed
 from builder.files import DIRECTORY
 from builder.graph import CopyOp, MkdirOp, RunOp, SourceLocal
+from builder.grounds import Grounds, by_inode
 from builder.layerfiles import LayerFiles
 from builder.owner import owner_of_workdir, resolve_owner
 from builder.remote.fetch import access, fetch, is_remote
-from builder.running import Place, Surroundings, run
+from builder.running import Surroundings, run
 from builder.selection import excluder, take
 from builder.solver import BuiltLayer, layer_of
 from builder.target import Target
@@ -32,7 +33,7 @@ from store.images import Layer
 from store.pack import diff_id
 from store.snapshots import Draft, SnapshotId
 from store.store import Store
-from store.tree import FORMAT, GID, MODE, REGULAR, UID, clamp, digest, scan, size_of, stack
+from store.tree import clamp, digest, scan, size_of, stack
 from store.tree import own as given
 from store.view import View
 
@@ -88,7 +89,7 @@ class SandboxExecutor:
         self._has_run = False                            # whether this process has run something in a sandbox
         self._pid = os.getpid()
         self._marked = store.root.owners == "xattr"      # files have one owner, and marks tell the real one
-        self._known_specials: dict[str, dict[str, tuple[int, int]]] = {}
+        self.grounds = Grounds(store, local, content, source_of, self.directories)
 
     # ------------------------------------------------------------ the Executor protocol
     def begin(self, step: "Step", inputs: "tuple[Chain, ...]") -> CacheRecord | None:
@@ -332,7 +333,7 @@ class SandboxExecutor:
     def _facts(self, made: Made, name: str, epoch: int | None) -> "dict[str, Any]":
         """What is known of a draft once it is whole. name: under which it outlives this worker; epoch: no file of it is younger."""
         snapshots = self._store.snapshots
-        own = tree = given(scan(made.draft.directory, owners=self._store.root.owners, known=_by_inode(made)), dict(made.owners))
+        own = tree = given(scan(made.draft.directory, owners=self._store.root.owners, known=by_inode(made.draft, made.digests)), dict(made.owners))
         if epoch is not None:
             own = tree = clamp(own, epoch)
         for part in made.below:
@@ -366,7 +367,7 @@ class SandboxExecutor:
 
     # ------------------------------------------------------------ RUN
     def _run(self, op: RunOp, step: "Step", inputs: "tuple[Chain, ...]", draft: Draft, send: "Send") -> "tuple[tuple[str, tuple[int, int]], ...]":
-        place = self.place(step.vertex, inputs, draft)
+        place = self.grounds.place(step.vertex, inputs, draft)
         self._has_run = True
         path = self._commits.log_path(log_name(step.key, self._names.get(step.vertex, "")))
         log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
@@ -382,77 +383,7 @@ class SandboxExecutor:
             return tuple(run(op, place, self.around, output, step.vertex.no_cache).items())
         finally:
             os.close(log)
-            self.remove_scratch(draft)
-
-    def place(self, vertex: "Vertex", inputs: "tuple[Chain, ...]", draft: Draft) -> Place:
-        """Where a RUN runs, with `draft` on top; whoever asks calls `remove_scratch` in the end."""
-        mounted: list[tuple[str, ...]] = [()]
-        for edge, chain in zip(vertex.inputs[1:], inputs[1:]):
-            mounted.append(self._mounted(edge, chain))
-        below = self.directories(inputs[0])
-        if not below or not all(mounted[1:]):
-            empty = (self._scratch(draft, "empty"),)     # an overlay needs something to lie on
-            below, mounted = below or empty, [directories or empty for directories in mounted]
-        return Place(below, draft.directory, draft.work, tuple(mounted), lambda: self._scratch(draft, f"rw-{time.monotonic_ns()}"),
-                     self._specials(inputs[0]) if self._marked else None)
-
-    def _specials(self, chain: "Chain") -> dict[str, tuple[int, int]]:
-        """Owners of the links and fifos in the layers of a chain, as far as they are not root's: by path."""
-        found: dict[str, tuple[int, int]] = {}
-        for layer in chain:
-            specials = self._known_specials.get(layer.snapshot)
-            if specials is None:
-                tree = self._store.snapshots.tree(SnapshotId(layer.snapshot))
-                specials = self._known_specials[layer.snapshot] = {
-                    f"{rel}{row[0]}": (row[1][UID], row[1][GID]) for rel, rows in tree.items() for row in rows
-                    if row[1][MODE] & FORMAT not in (REGULAR, DIRECTORY)}
-            found |= specials
-        return {path: owner for path, owner in found.items() if owner != (0, 0)}
-
-    def _scratch(self, draft: Draft, name: str) -> str:
-        """A directory beside the draft's own, gone before it is committed."""
-        path = f"{draft.path}/scratch"
-        os.makedirs(f"{path}/{name}", 0o755, exist_ok=True)
-        return f"{path}/{name}"
-
-    def remove_scratch(self, draft: Draft) -> None:
-        if os.path.exists(f"{draft.path}/scratch"):
-            self._store.temporary.remove(f"{draft.id}/scratch")
-
-    def _mounted(self, edge: "Edge", chain: "Chain") -> tuple[str, ...]:
-        """Directories to mount for an input: a chain's layers, or what a bind mount selects of a local directory, as a snapshot of its own."""
-        source = self._source_of(edge)
-        if not isinstance(source, SourceLocal):
-            return self.directories(chain)
-        assert edge.selector is not None
-        key = digest_of(b"mounted " + self._content(edge).encode() + edge.selector.picks[0].path.encode())
-        store = self._store
-        with store.cache.lock(key):
-            record = store.cache.get(key)
-            if record is None or not store.snapshots.hold(SnapshotId(record.snapshot)):
-                record = self._snapshot_of_local(key, edge)
-        return store.snapshots.directories(SnapshotId(record.snapshot))
-
-    def _snapshot_of_local(self, key: Digest, edge: "Edge") -> CacheRecord:
-        assert edge.selector is not None
-        store, op = self._store, self._source_of(edge)
-        assert isinstance(op, SourceLocal)
-        files = self._local(op.name)
-        draft = store.snapshots.begin()
-        target = Target(View(()), draft.directory, marked=self._marked)
-        taken = take(files, edge.selector)
-        digests: dict[str, bytes] = {}
-        for item in taken:
-            destination = f"/{item.name}"
-            if item.node.is_directory and item.name:
-                target.make_directories(item.name)
-            digests |= copy(files, [item], target, destination, Dressing())
-        target.close()
-        tree = scan(draft.directory, owners=store.root.owners, known=_by_inode(Made(draft, digests)))
-        snapshot = store.snapshots.commit(draft, tree=tree)
-        record = CacheRecord(key, key, key, digest(tree), snapshot, "", size_of(tree), now())
-        store.cache.put(record)
-        return record
+            self.grounds.remove_scratch(draft)
 
     # ------------------------------------------------------------ COPY, WORKDIR
     def _changed(self, op: CopyOp, step: "Step", inputs: "tuple[Chain, ...]") -> Made | None:
@@ -567,14 +498,6 @@ def as_layers(chain: "Chain") -> tuple[Layer, ...]:
     return tuple(Layer(Digest(layer.diff_id), layer.tree, SnapshotId(layer.snapshot), layer.size) for layer in chain)
 
 
-def _by_inode(made: Made) -> dict[int, bytes]:
-    """sha256 by inode number of the draft's files that were hashed when they were copied."""
-    found = {}
-    for path, content in made.digests.items():
-        found[os.stat(f"{made.draft.directory}/{path}", follow_symlinks=False).st_ino] = content
-    return found
-
-
 def _write_text(target: Target, destination: str, name: str, content: str, dressing: Dressing) -> dict[str, bytes]:
     """A heredoc of COPY as a file of mode 0644."""
     data = content.encode(errors="surrogateescape")
@@ -590,9 +513,3 @@ def _write_text(target: Target, destination: str, name: str, content: str, dress
         target.give(fd, owner)
         os.fchmod(fd, dressing.chmod.apply(0o644, False) if dressing.chmod else 0o644)
     return {goal: sha256(data).digest()}
-
-
-def now() -> str:
-    """RFC 3339 with nanoseconds, as docker writes it."""
-    ns = time.time_ns()
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(ns // 10**9)) + f".{ns % 10**9:09d}Z"

@@ -3,8 +3,8 @@
 Image ID = config digest. `created` of each history entry is its layer's; entries without a layer take that of the next one below.
 """
 
-from builder.epoch import stamp
-from builder.executor import as_layers, now
+from builder.epoch import now, stamp
+from builder.executor import as_layers
 from builder.lower import HistoryLine
 from store.digest import Digest
 from store.oci import ContainerConfig, Healthcheck, HistoryEntry, ImageConfig, RootFS, to_json

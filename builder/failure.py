@@ -114,7 +114,7 @@ def _shell(failed: Failed, executor: "SandboxExecutor", attend: "Attend") -> Non
         raise BuildError("there is no shell in the failed step", help="--on-error=keep keeps its files")
     session = Session()
     try:
-        spec = specify(op, executor.place(failed.vertex, failed.inputs, draft), executor.around, session, False)
+        spec = specify(op, executor.grounds.place(failed.vertex, failed.inputs, draft), executor.around, session, False)
         rows, columns = _window()
         env = spec.env if any(name == "TERM" for name, _ in spec.env) else (*spec.env, ("TERM", os.environ.get("TERM", "xterm")))
         null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
@@ -128,7 +128,7 @@ def _shell(failed: Failed, executor: "SandboxExecutor", attend: "Attend") -> Non
             running.wait()
     finally:
         session.close()
-        executor.remove_scratch(draft)
+        executor.grounds.remove_scratch(draft)
 
 
 def _window() -> tuple[int, int]:
