@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 Message: "TypeAlias" = "tuple[Any, str, Any]"           # (token, kind, payload); kinds "done" and "failed" are a worker's last
 
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _HEADER = 4
 _CHUNK = 1 << 16
 
@@ -77,14 +78,18 @@ class Forked:
     def _fork(self, token: "Any", orders: int, life: "Callable[[Send], None]") -> None:
         read, write = os.pipe2(os.O_CLOEXEC)
         parent = os.getpid()
-        pid = os.fork()
-        if not pid:
-            for other in (*self._workers.values(), _Child(None, 0, read, orders)):
-                other.close()                          # else nobody would see that there is nobody any more who orders
-            _child(parent, write, life, self._leave)
-        os.close(write)
-        self._workers[read] = self._last = _Child(token, pid, read, orders)
-        self._poll.register(read, select.POLLIN)
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)      # else `stop` might not know of it
+        try:
+            pid = os.fork()
+            if not pid:
+                for other in (*self._workers.values(), _Child(None, 0, read, orders)):
+                    other.close()                      # else nobody would see that there is nobody any more who orders
+                _child(parent, write, life, self._leave, before)
+            os.close(write)
+            self._workers[read] = self._last = _Child(token, pid, read, orders)
+            self._poll.register(read, select.POLLIN)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def wait(self) -> "list[Message]":
         messages: list[Message] = []
@@ -185,15 +190,16 @@ def _write(fd: int, message: "Any") -> None:
         view = view[os.write(fd, view):]
 
 
-def _child(parent: int, fd: int, life: "Callable[[Send], None]", leave: "Callable[[], None]") -> None:
-    """The whole life of a worker; never returns."""
+def _child(parent: int, fd: int, life: "Callable[[Send], None]", leave: "Callable[[], None]", mask: "set[Any]") -> None:
+    """The whole life of a worker; never returns. mask: of the signals that are blocked in it."""
     try:
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:                     # it died between fork and prctl
             os._exit(1)
         signal.signal(signal.SIGINT, signal.SIG_IGN)   # ^C reaches the whole group; the parent decides
-        for number in (signal.SIGTERM, signal.SIGHUP):
+        for number in _ENDING[1:]:
             signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         life(lambda kind, payload: _write(fd, (kind, payload)))
         leave()
     finally:

@@ -117,8 +117,8 @@ def test_whose_shim_is_killed_has_ended_and_the_next_command_says_so(stack: Stac
     for number, service in enumerate(dice.choices(("web", "worker", "store"), k=6)):
         name = f"{stack.name}-{service}-1"
         shim = machine_of(stack).pids(f"shim-{stack.ids(service)[0][:10]}")
-        assert len(shim) == 1
-        os.kill(shim[0], signal.SIGKILL)
+        assert len(shim) in (1, 2)                        # a guardian, and a mind while there is something to do
+        os.kill(dice.choice(shim), signal.SIGKILL)
         done = (stack("ps", "-a"), stack("up", "-d", "--wait"))[0] if number % 2 else stack("up", "-d", "--wait")
         assert f"note: container `{name}` has ended: its shim was killed" in done.err
         after = running(stack)
