@@ -10,6 +10,8 @@ from posixpath import normpath
 
 from builder.errors import BuildError
 from kernel.value import Value
+from lang.errors import Misread
+from lang.glob import check_glob, class_end
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -299,7 +301,7 @@ def _pieces(text: str) -> "Iterator[str]":
         elif character == "?":
             yield "[^/]"
         elif character == "[":
-            end = _class_end(text, at)
+            end = class_end(text, at)
             yield _class(text[at:end])
             at = end + 1
         elif character == "\\":
@@ -330,43 +332,10 @@ def _class(text: str) -> str:
 
 def _problem(text: str) -> str:
     """What is wrong with a pattern, "" if nothing is."""
-    at = 0
-    while at < len(text):
-        if text[at] == "\\":
-            at += 1
-            if at == len(text):
-                return "a `\\` at its end"
-        elif text[at] == "[":
-            end = _class_end(text, at + 1)
-            if end < 0:
-                return "its bracket does not read"
-            at = end
-        at += 1
+    try:
+        check_glob(text)
+    except Misread as error:
+        return str(error)
     if text.count("*") > STARS and _in_the_middle(text):
         return f"more than {STARS} stars, and `**` in the middle of a name"
     return ""
-
-
-def _class_end(text: str, at: int) -> int:
-    """Where the `]` of a class that begins at `at` is, -1 if it does not read: empty, a range without an end or backwards."""
-    at += text.startswith("^", at)
-    first = True
-    while True:
-        if text.startswith("]", at) and not first:
-            return at
-        first = False
-        low, at = _item(text, at)
-        if not low:
-            return -1
-        if text.startswith("-", at):
-            high, at = _item(text, at + 1)
-            if not high or high < low:
-                return -1
-
-
-def _item(text: str, at: int) -> "tuple[str, int]":
-    """A character of a class, perhaps escaped; "" where there is none."""
-    if text[at:at + 1] in ("", "-", "]"):
-        return "", at
-    at += text[at] == "\\"
-    return text[at:at + 1], at + 1

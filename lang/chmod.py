@@ -1,6 +1,7 @@
 """--chmod: a mode in octal, or what to change, as chmod(1) takes it. The parsed value says what becomes of a file's mode."""
 
 from kernel.value import Value
+from lang.errors import Misread
 
 WHO = {"u": 0o700, "g": 0o070, "o": 0o007}
 SHIFT = {"u": 6, "g": 3, "o": 0}
@@ -33,18 +34,21 @@ class Chmod(Value):
 
 
 def parse_chmod(text: str) -> Chmod:
-    """Raises ValueError with what is wrong."""
+    """Raises Misread, at the part that does not read."""
     if text[:1].isdecimal():
         if not text.isascii() or text.strip("01234567") or len(text) > 20 or int(text, 8) > 0o7777:
-            raise ValueError(f"`{text}` is no mode: 0 to 07777 in octal")
+            raise Misread(f"`{text}` is no mode: 0 to 07777 in octal", 0, len(text))
         return Chmod(text, int(text, 8))
     changes: list[Change] = []
+    at = 0
     for clause in text.split(","):
-        changes += _clause(clause, text)
+        changes += _clause(clause, text, at)
+        at += len(clause) + 1
     return Chmod(text, None, tuple(changes))
 
 
-def _clause(clause: str, text: str) -> list[Change]:
+def _clause(clause: str, text: str, at: int) -> list[Change]:
+    """The changes of a clause, which stands at `at` in the text."""
     rest = clause.lstrip("ugoa")
     named = clause[:len(clause) - len(rest)]
     who = "ugo" if not named or "a" in named else "".join(sorted(set(named), key="ugo".index))
@@ -55,12 +59,13 @@ def _clause(clause: str, text: str) -> list[Change]:
         permissions = rest[:len(rest) - len(after)]
         if not permissions and after[:1] in ("u", "g", "o"):
             permissions, after = after[0], after[1:]
-        if operator not in "+-=" or (after and after[0] not in "+-="):
-            break
+        wrong = operator + rest if operator not in "+-=" else after if after and after[0] not in "+-=" else ""
+        if wrong:
+            raise Misread(f"`{text}` is no mode", at + len(clause) - len(wrong), at + len(clause))
         found.append(Change(who, operator, permissions))
         rest = after
-    if rest or not found:
-        raise ValueError(f"`{text}` is no mode")
+    if not found:
+        raise Misread(f"`{text}` is no mode", at, at + len(clause))
     return found
 
 

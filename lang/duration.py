@@ -1,31 +1,36 @@
 """Durations as Go writes them: `1m30s`, `1.5h`, `300ms`."""
 
+from lang.errors import Misread
+
 UNITS = {"ns": 1, "us": 10**3, "µs": 10**3, "μs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
 LARGEST = 2**63 - 1
 
 
 def parse_duration(text: str) -> int:
-    """Nanoseconds. Raises ValueError with what is wrong."""
+    """Nanoseconds. Raises Misread, at the first number or unit that does not read."""
     rest = text[1:] if text[:1] in ("-", "+") else text
     if rest == "0":
         return 0
     if not rest:
-        raise ValueError(f"`{text}` is no duration")
+        raise Misread(f"`{text}` is no duration", 0, len(text))
     total = 0
     while rest:
+        at = len(text) - len(rest)
         number, rest = _while(rest, "0123456789.")
         unit = next((u for u in sorted(UNITS, key=len, reverse=True) if rest.startswith(u)), "")
         whole, _, fraction = number.partition(".")
         if not (whole or fraction) or "." in fraction:
-            raise ValueError(f"`{text}` is no duration")
+            raise Misread(f"`{text}` is no duration", at, len(text))
         if not rest:
-            raise ValueError(f"no unit in the duration `{text}`")
+            raise Misread(f"no unit in the duration `{text}`", at, len(text))
         if not unit:
-            raise ValueError(f"`{_while(rest, '0123456789.', without=True)[0]}` is no unit of time")
+            wrong = _while(rest, "0123456789.", without=True)[0]
+            at += len(number)
+            raise Misread(f"`{wrong}` is no unit of time", at, at + len(wrong))
         total += int((whole or "0")[:20]) * UNITS[unit] + (int((fraction or "0")[:20]) * UNITS[unit]) // 10 ** len(fraction[:20])
         rest = rest[len(unit):]
         if total > LARGEST:
-            raise ValueError(f"the duration `{text}` is too long")
+            raise Misread(f"the duration `{text}` is too long", 0, len(text))
     return -total if text[0] == "-" else total
 
 

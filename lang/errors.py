@@ -3,6 +3,10 @@
 from lang.diagnostic import Diagnostic
 from lang.source import Source, Span
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from lang.nodes import Word
+
 LIMIT = 20                                                # errors that one run reports
 
 
@@ -35,6 +39,15 @@ class LangErrors(LangError):
 
 class SyntaxFault(LangError):
     """Text that fits no rule of the language."""
+
+
+class Misread(ValueError):
+    """A part of a value that does not read, from `start` to `end` of its text."""
+
+    def __init__(self, message: str, start: int, end: int) -> None:
+        super().__init__(message)
+        self.start = start
+        self.end = end
 
 
 class UnknownInstruction(SyntaxFault):
@@ -70,6 +83,13 @@ class UndefinedStage(LangError):
 
 class CircularStage(LangError):
     """A stage that needs itself, perhaps by way of others."""
+
+
+def at_fault(error: ValueError, word: "Word", text: str) -> Span:
+    """What to point at when the value `text` of `word` does not read: the part of it that is named, if the word is the value as it is written."""
+    if not isinstance(error, Misread) or word.text != text:
+        return word.span
+    return word.part(error.start, text[error.start:error.end]).span
 
 
 def together(errors: "list[LangError]") -> LangError:

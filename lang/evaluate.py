@@ -8,7 +8,7 @@ from posixpath import normpath
 from kernel.value import Value
 from lang.confidential import concealed, is_secret
 from lang.config import DEFAULT_SHELL, PATH, Health, Settings, merged, quoted_health, quoted_list, with_pair
-from lang.errors import LangError, SyntaxFault, together
+from lang.errors import LangError, SyntaxFault, at_fault, together
 from lang.nodes import (
     Add,
     Arg,
@@ -177,6 +177,10 @@ class Walk:
     def fail(self, word: Word, message: str, help: str = "") -> "NoReturn":
         raise SyntaxFault(self.expander.source, word.span, message, help)
 
+    def misread(self, error: ValueError, word: Word, text: str, help: str = "") -> "NoReturn":
+        """The value of a word, `text`, does not read: an error that points at the part of it."""
+        raise SyntaxFault(self.expander.source, at_fault(error, word, text), str(error), help) from None
+
     def expand(self, word: Word) -> str:
         return self.expander.word(word, self.variables)
 
@@ -264,7 +268,6 @@ class Walk:
     def _mount_value(self, text: str, word: Word) -> str:
         return self.expander.text(text, word, self.variables)
 
-
     def _heredocs(self, it: Run) -> "tuple[str | None, str, tuple[InlineFile, ...]]":
         """The command text of a RUN with heredocs (None for one without), what its label adds, the files to provide."""
         heredocs = it.raw.heredocs
@@ -328,7 +331,7 @@ class Walk:
                 try:
                     ports.update(dict.fromkeys(parse_ports(text)))
                 except ValueError as error:
-                    self.fail(word, str(error))
+                    self.misread(error, word, text)
         self.settings = self.settings._replace(exposed_ports=merged(self.settings.exposed_ports, ports))
         self.note(it.raw, f"EXPOSE [{' '.join(ports)}]")
 

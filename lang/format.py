@@ -98,7 +98,7 @@ def _meaning(raw: Raw) -> object:
 def _instruction(raw: Raw, text: str, escape: str) -> list[str]:
     """The lines of an instruction, without its heredocs."""
     lines = text[raw.span.start:raw.text.end].split("\n")
-    plain = lines[0].startswith(raw.keyword.text) and not any(word.breaks for word in (raw.keyword, *raw.flags, *raw.args))
+    plain = lines[0].startswith(raw.keyword.text) and not any("\n" in text[word.start:word.end] for word in (raw.keyword, *raw.flags, *raw.args))
     if raw.name in WORDS and plain and not raw.json and not raw.legacy:
         return _words(raw, text, lines, escape)
     if raw.json and plain and len(lines) == 1:

@@ -1,6 +1,6 @@
 """Raw -> Instruction: each instruction's flags, the number and form of its arguments, what can be said without expanding anything."""
 
-from lang.errors import LangError, SyntaxFault, UnknownFlag, UnknownInstruction, together
+from lang.errors import LangError, SyntaxFault, UnknownFlag, UnknownInstruction, at_fault, together
 from lang.nodes import (
     Add,
     Arg,
@@ -110,8 +110,6 @@ class _Checked:
             if (kind != BOOL and not equals) or (kind == BOOL and equals and not text):
                 self.fail(place, f"the flag `--{name}` has no value", "" if kind == BOOL else f"--{name}=...")
             value = flag.part(len(name) + 3, text) if equals else Word("true", flag.start, flag.end)
-            if value.end > flag.end or len(flag.text) != flag.end - flag.start:
-                value = Word(text or "true", flag.start, flag.end)        # quotes or escapes were removed: the whole flag
             if kind == BOOL and value.text.lower() not in ("true", "false"):
                 self.fail(value.span, f"`{text}` is neither true nor false")
             self.flags.setdefault(name, []).append(value)
@@ -153,7 +151,7 @@ class _Checked:
         try:
             found = parse_duration(value.text)
         except ValueError as error:
-            raise SyntaxFault(self.source, value.span, str(error), "for example `30s`") from None
+            raise SyntaxFault(self.source, at_fault(error, value, value.text), str(error), "for example `30s`") from None
         if found and found < shortest:
             self.fail(value.span, f"`--{flag}` is shorter than {format_duration(shortest)}")
         return found

@@ -82,11 +82,13 @@ class SshMount(Value):
 
 
 class Field(Value):
-    """One `key=value`, or a key alone. `word` is where it stands."""
+    """One `key=value`, or a key alone. word: all of it; name, text: where key and value stand."""
 
     key: str
     value: "str | None"
     word: Word
+    name: Word
+    text: Word
 
 
 def origin(mount: Word, source: Source) -> "Field | None":
@@ -98,7 +100,7 @@ def check_fields(mount: Word, source: Source, dialect: str) -> None:
     """What can be said of a mount before its values are expanded. Raises SyntaxFault."""
     for field in _fields(mount, source):
         if field.key == "from" and "$" in (field.value or "").rstrip("$") and not dialect:
-            raise SyntaxFault(source, field.word.span, "a variable in `from`",
+            raise SyntaxFault(source, field.text.span, "a variable in `from`",
                               "name the stage or image with FROM ... AS name, or begin the file with `# syntax=pybuild`")
 
 
@@ -114,12 +116,13 @@ def parse_mount(mount: Word, source: Source, expand: "Callable[[str, Word], str]
 class _Parsing:
     """A flag whose keys are being collected, then checked against its type."""
 
-    __slots__ = ("cwd", "found", "kind", "refer", "source", "where", "word")
+    __slots__ = ("cwd", "fields", "found", "kind", "refer", "source", "where", "word")
 
     def __init__(self, word: Word, source: Source, expand: "Callable[[str, Word], str]", refer: "Callable[[str, Word], Ref]", cwd: str) -> None:
         self.word, self.source, self.refer, self.cwd = word, source, refer, cwd
         self.found: dict[str, str] = {}
-        self.where: dict[str, Word] = {}
+        self.fields: dict[str, Field] = {}
+        self.where: dict[str, Word] = {}                  # the value of a key, or the key that has none
         for field in _fields(word, source):
             key = SYNONYMS.get(field.key, field.key)
             if not field.key:
@@ -127,19 +130,20 @@ class _Parsing:
             if field.value is None and key not in ("readonly", "readwrite", "required"):
                 self.fail(field.word, f"`{field.key}` without a value", f"{field.key}=..." if field.key in KEYS else _nearest(field.key))
             if key not in KEYS:
-                self.fail(field.word, f"a mount has no key `{field.key}`", _nearest(field.key))
+                self.fail(field.name, f"a mount has no key `{field.key}`", _nearest(field.key))
             if key in ("readonly", "readwrite"):
                 self.found.pop("readonly", None)
                 self.found.pop("readwrite", None)         # the last of the two decides
-            self.found[key] = "true" if field.value is None else field.value if key == "from" else expand(field.value, field.word)
-            self.where[key] = field.word
+            self.found[key] = "true" if field.value is None else field.value if key == "from" else expand(field.value, field.text)
+            self.fields[key] = field
+            self.where[key] = field.text if field.value else field.word
         self.kind = self.found.get("type", "bind").lower()
         if self.kind not in KINDS:
             from lang.suggest import nearest
             self.fail(self.where["type"], f"`{self.found['type']}` is no type of mount", nearest(self.kind, KINDS) or ", ".join(KINDS))
         for key, kinds in ONLY.items():
             if key in self.found and self.kind not in kinds:
-                self.fail(self.where[key], f"`{key}` in a mount of type {self.kind}")
+                self.fail(self.fields[key].name, f"`{key}` in a mount of type {self.kind}")
 
     def fail(self, word: Word, message: str, help: str = "") -> "NoReturn":
         raise SyntaxFault(self.source, word.span, message, help)
@@ -166,7 +170,7 @@ class _Parsing:
     def secret(self, mode: int, uid: int, gid: int) -> SecretMount:
         id, source, target, env = (self.found.get(key, "") for key in ("id", "source", "target", "env"))
         if id and source:
-            self.fail(self.where["source"], "both `id` and `source` in a secret mount")
+            self.fail(self.fields["source"].word, "both `id` and `source` in a secret mount")
         id = id or source or target.rstrip("/").rpartition("/")[2]
         if not id:
             self.fail(self.word, "a secret mount without `id`, `source` or `target`")
@@ -224,43 +228,40 @@ def _nearest(key: str) -> str:
 
 def _fields(mount: Word, source: Source) -> "list[Field]":
     """The fields of one line of comma-separated values; a field with a comma in it stands in double quotes."""
-    text = mount.text
     fields: list[Field] = []
     at = 0
-    while at <= len(text):
-        start = at
-        if text.startswith('"', at):
-            value, at = _quoted(mount, source, at)
+    while at <= len(mount.text):
+        if mount.text.startswith('"', at):
+            word, at = _quoted(mount, source, at)
         else:
-            comma = text.find(",", at)
-            at = len(text) if comma < 0 else comma
-            value = text[start:at]
-            if '"' in value:
-                raise SyntaxFault(source, _place(mount, start, at).span, "a quote inside a field of a mount", 'quote the whole field: "key=a,b"')
-        key, equals, value = value.partition("=")
-        fields.append(Field(key.lower(), value if equals else None, _place(mount, start, at)))
+            comma = mount.text.find(",", at)
+            end = len(mount.text) if comma < 0 else comma
+            word, at = _part(mount, at, end), end
+            if '"' in word.text:
+                raise SyntaxFault(source, word.span, "a quote inside a field of a mount", 'quote the whole field: "key=a,b"')
+        key, equals, value = word.text.partition("=")
+        fields.append(Field(key.lower(), value if equals else None, word, word.part(0, key), word.part(len(key) + 1, value)))
         at += 1
     return fields
 
 
-def _quoted(mount: Word, source: Source, at: int) -> "tuple[str, int]":
-    text, out = mount.text, []
-    start = at
+def _quoted(mount: Word, source: Source, start: int) -> "tuple[Word, int]":
+    """A field in double quotes, where two of them are one of its text; and where it ends."""
+    text, at = mount.text, start
+    kept: list[int] = []
     while True:
         end = text.find('"', at + 1)
         if end < 0:
-            raise SyntaxFault(source, _place(mount, start, len(text)).span, "no closing quote in a field of a mount")
-        out.append(text[at + 1:end])
+            raise SyntaxFault(source, _part(mount, start, len(text)).span, "no closing quote in a field of a mount")
+        kept += range(at + 1 - start, end - start)
         at = end + 1
         if not text.startswith('"', at):
             break
-        out.append('"')
+        kept.append(at - start)
     if at < len(text) and text[at] != ",":
-        raise SyntaxFault(source, _place(mount, start, at + 1).span, "text after the closing quote of a field")
-    return "".join(out), at
+        raise SyntaxFault(source, _part(mount, start, at + 1).span, "text after the closing quote of a field")
+    return _part(mount, start, at).only(kept), at
 
 
-def _place(mount: Word, start: int, end: int) -> Word:
-    if mount.end - mount.start != len(mount.text) and not mount.breaks:
-        return mount                                      # quotes were removed: the offsets are not those of the source
+def _part(mount: Word, start: int, end: int) -> Word:
     return mount.part(start, mount.text[start:end])

@@ -8,13 +8,14 @@ from lang.source import Source, Span
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import TypeAlias
 
 
 class Word(Value):
     """A piece of text as it is written, from `start` to `end` of the source.
 
-    breaks: where the text goes on after an escaped line end: (offset in text, offset in source).
+    breaks: where the text goes on after an escaped line end, or something else that is not of it: (offset in text, offset in source).
     """
 
     text: str
@@ -43,6 +44,19 @@ class Word(Value):
             return Word(text, start, start + length)
         breaks = tuple((where - offset, source) for where, source in self.breaks if offset < where < offset + length)
         return Word(text, self.at(offset), self.at(offset + length - 1) + 1 if length else self.at(offset), breaks)
+
+    def only(self, offsets: "Sequence[int]") -> "Word":
+        """The word with these characters of its text only (quotes are gone, say), each still in its place."""
+        if len(offsets) == len(self.text):
+            return self
+        breaks: list[tuple[int, int]] = []
+        follows = self.start                              # where the next one stands if none was left out before it
+        for index, offset in enumerate(offsets):
+            place = self.at(offset)
+            if place != follows:
+                breaks.append((index, place))
+            follows = place + 1
+        return Word("".join(self.text[offset] for offset in offsets), self.start, self.end, tuple(breaks))
 
 
 class Heredoc(Value):

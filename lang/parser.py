@@ -13,7 +13,7 @@ from lang.source import Source, Span
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     from lang.nodes import Instruction
@@ -209,7 +209,7 @@ class _Reading:
         return self.instruction(keyword, flags, ((), False, False, None))
 
     def flags(self, *tokens: "tuple[str, str, int]") -> "tuple[Word, ...]":
-        return tuple(self.word(_unquoted(text), offset, len(text)) for _, text, offset in tokens)
+        return tuple(self.word(text, offset).only(_kept(text)) for _, text, offset in tokens)
 
     def words(self, *rest: "tuple[str, str, int]") -> "Shape":
         """Divided by white space."""
@@ -302,22 +302,25 @@ def _no_string(text: str, items: "list[tuple[Any, ...]]") -> "tuple[int, int]":
     return at, 1 if text[at] in "[{" else length
 
 
-def _unquoted(text: str) -> str:
-    """A flag without its quotes and escapes."""
+def _kept(text: str) -> "Sequence[int]":
+    """Which characters of a flag are left when its quotes and escapes are taken away."""
     if not ("'" in text or '"' in text or "\\" in text):
-        return text
-    out: list[str] = []
-    quote, characters = "", iter(text)
-    for character in characters:
+        return range(len(text))
+    kept: list[int] = []
+    quote, at = "", 0
+    while at < len(text):
+        character = text[at]
         if character == "\\":
-            out.append(next(characters, ""))
+            at += 1
+            kept += [at] if at < len(text) else []
         elif character == quote:
             quote = ""
         elif not quote and character in "'\"":
             quote = character
         else:
-            out.append(character)
-    return "".join(out)
+            kept.append(at)
+        at += 1
+    return kept
 
 
 def _unescaped(literal: str) -> str:

@@ -284,7 +284,7 @@ def origins(instruction: "Copy | Run", source: Source, resolution: Resolution) -
         from lang.mount import origin
         field = origin(mount, source)
         if field is not None and field.value:
-            yield constant(field.value, field.word, source, resolution), field.word.span
+            yield constant(field.value, field.text, source, resolution), field.text.span
 
 
 def constant(text: str, word: Word, source: Source, resolution: Resolution) -> str:

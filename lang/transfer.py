@@ -20,7 +20,7 @@ def transfer(it: "Copy | Add", walk: "Walk") -> CopyStep:
     """The step that a COPY or ADD is, as seen from where the walk has come to. Raises SyntaxFault, BadWord."""
     add = isinstance(it, Add)
     owner, chmod = walk.optional(it.chown), walk.optional(it.chmod)
-    excludes = tuple(walk.expand(word) for word in it.excludes)
+    excludes = tuple(_exclude(word, walk) for word in it.excludes)
     parents = isinstance(it, Copy) and it.parents
     bodies = {} if it.raw.json else {heredoc.name: heredoc for heredoc in it.raw.heredocs}
     paths: list[CopySource] = []
@@ -46,6 +46,19 @@ def transfer(it: "Copy | Add", walk: "Walk") -> CopyStep:
     return CopyStep((*paths, *inline), _destination(destination, walk.settings.working_dir or "/"), origin, _owner(owner),
                     _chmod(chmod, it.chmod, walk), excludes, it.link, parents, add, unpack, _checksum(it, paths, walk),
                     isinstance(it, Add) and it.keep_git_dir, created_by, walk.label(it.raw), walk.span(it.raw))
+
+
+def _exclude(word: Word, walk: "Walk") -> str:
+    """A pattern of --exclude."""
+    from lang.glob import check_glob
+    text = walk.expand(word)
+    if text.strip() == "!":
+        walk.fail(word, f"`{text}` is no pattern: nothing after `!`")
+    try:
+        check_glob(text)
+    except ValueError as error:
+        walk.misread(error, word, text, "`[[]` is a bracket that means itself" if "[" in text else "")
+    return text
 
 
 def _path(word: Word, it: "Copy | Add", walk: "Walk") -> str:
@@ -119,7 +132,7 @@ def _chmod(text: str, word: "Word | None", walk: "Walk") -> "Chmod | None":
     try:
         return parse_chmod(text)
     except ValueError as error:
-        walk.fail(word, str(error), "for example `755` or `u=rwX,go=rX`")
+        walk.misread(error, word, text, "for example `755` or `u=rwX,go=rX`")
 
 
 def _checksum(it: "Copy | Add", sources: "list[CopySource]", walk: "Walk") -> str:
