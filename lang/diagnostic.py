@@ -5,7 +5,7 @@ Nothing here knows what the source is written in: Dockerfiles and compose files 
 
 from kernel.value import Value
 from lang.confidential import concealed
-from lang.source import Source, Span
+from lang.source import NOWHERE, Source, Span
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ RED, YELLOW, BLUE, BOLD, PLAIN = "\x1b[1;31m", "\x1b[1;33m", "\x1b[1;34m", "\x1b
 
 
 class Diagnostic(Value):
-    """A finding about a source. `help`: one line with the way out, or ""."""
+    """A finding about a source. span: NOWHERE if it is no place there that is wrong. help: one line with the way out, or ""."""
 
     severity: "Severity"
     message: str
@@ -35,12 +35,14 @@ def render(diagnostic: Diagnostic, color: bool = False) -> str:
     """
     severity, message, source, span, help = diagnostic
     accent, blue, bold, plain = (RED if severity == "error" else YELLOW, BLUE, BOLD, PLAIN) if color else ("", "", "", "")
+    head = f"{accent}{severity}{plain}{bold}: {printable(concealed(message))}{plain}"
+    if span == NOWHERE:
+        return head + (f"\n  {blue}={plain} {bold}help{plain}: {printable(concealed(help))}" if help else "")
     name, first, last = source.file(span.start)
     number, column = source.position(span.start)
     text = source.line(number, span.start)
     gutter = " " * len(str(number))
-    out = [f"{accent}{severity}{plain}{bold}: {printable(concealed(message))}{plain}",
-           f"{gutter}{blue}-->{plain} {printable(name)}:{number}:{column}"]
+    out = [head, f"{gutter}{blue}-->{plain} {printable(name)}:{number}:{column}"]
     if first < last:
         out.append(f"{gutter} {blue}|{plain}")
         if number > 1:

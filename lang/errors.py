@@ -1,7 +1,7 @@
 """What is wrong with a Dockerfile. Every error knows its place; facts are attributes, the sentence is made in `__str__`."""
 
 from lang.diagnostic import Diagnostic
-from lang.source import Source, Span
+from lang.source import NOWHERE, Source, Span
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -79,6 +79,14 @@ class UndefinedStage(LangError):
         super().__init__(source, span, message, help)
         self.stage = stage
         self.begins = begins
+
+
+class UnknownTarget(LangError):
+    """A target that is asked for, and is no stage: nothing in the file is wrong, so no place in it is told."""
+
+    def __init__(self, source: Source, target: str, help: str = "") -> None:
+        super().__init__(source, NOWHERE, f"the target `{target}` is no stage of `{source.name}`", help)
+        self.target = target
 
 
 class CircularStage(LangError):

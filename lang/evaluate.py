@@ -67,27 +67,37 @@ class Evaluated(Value):
 
 
 def evaluate(stage: "Stage", base: Settings, resolution: "Resolution", scope: "Scope | None" = None,
-             observe: "Observe | None" = None) -> Evaluated:
+             observe: "Observe | None" = None, faults: "list[LangError] | None" = None) -> Evaluated:
     """Walk a stage.
 
     base:  the config of what it is based on: of the image, of the stage below as evaluated, or config.SCRATCH.
     scope: of the stage below; nothing for any other base.
     observe: is told of each instruction, also of one that fails: for lint.
+    faults: takes what is wrong, and the walk goes on with the rest.
     Raises LangError: for several errors LangErrors. After an ARG or ENV that cannot be nothing more is said, for what follows may use it.
     Positions are in the Dockerfile or in the text of a trigger.
     """
     walk = Walk(stage, base, resolution, scope or Scope(), observe)
-    walk.triggers(base.on_build)
     errors: list[LangError] = []
+    try:
+        walk.triggers(base.on_build)
+    except LangError as error:
+        if faults is None:
+            raise
+        errors.append(error)
+    broken = False                                        # an ARG or ENV is missing: what is wrong from here on may be wrong because of it
     for instruction in stage.instructions:
         try:
             walk.take(instruction)
         except LangError as error:
-            errors.append(error)
-            if isinstance(instruction, Arg | Env):
+            errors += [] if broken else [error]
+            broken = broken or isinstance(instruction, Arg | Env)
+            if broken and faults is None:
                 break
-    if errors:
+    if errors and faults is None:
         raise together(errors)
+    if faults is not None:
+        faults += errors
     return walk.result()
 
 

@@ -28,18 +28,20 @@ WITH_HEREDOCS = ("RUN", "COPY", "ADD")
 ESCAPES = {'"': '"', "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 
 
-def parse(source: Source, include: "Include | None" = None, syntax: "str | None" = None) -> Dockerfile:
+def parse(source: Source, include: "Include | None" = None, syntax: "str | None" = None,
+          faults: "list[LangError] | None" = None) -> Dockerfile:
     """The typed tree of a Dockerfile.
 
     syntax:  what counts instead of the directive of that name (the build argument BUILDKIT_SYNTAX).
     include: finds the file of an INCLUDE: path and including file's name -> name and text; raises ValueError, with what is wrong.
              The text is appended to that of the tree's source, so that its places are places too.
+    faults:  takes what is wrong, and the tree is of the rest; a FROM that is wrong takes its stage away with it.
     Raises LangError: for several errors LangErrors, in the order of their places.
     """
     reading = _Reading(source, syntax)
     instructions: list[Instruction] = []
     errors: list[LangError] = []
-    stray = False
+    stray = lost = False
     while True:
         raw = None
         try:
@@ -55,17 +57,21 @@ def parse(source: Source, include: "Include | None" = None, syntax: "str | None"
             if reading.broken:
                 break
             stray = stray or raw is None or raw.name != "ARG"               # it may have been the first FROM
+            lost = lost or (raw is not None and raw.name == "FROM")
             continue
         if isinstance(instruction, From):
-            stray = True
+            stray, lost = True, False
         elif not stray and not isinstance(instruction, Arg):
             errors.append(SyntaxFault(reading.source, raw.keyword.span, f"{raw.name} before the first FROM", "only ARG may stand before it"))
             stray = True
-        instructions.append(instruction)
+        if not lost:
+            instructions.append(instruction)
     if not instructions and not errors:
         errors.append(SyntaxFault(source, Span(0, 0), "no instruction in this file"))
-    if errors:
+    if errors and (faults is None or not instructions):
         raise together(errors)
+    if faults is not None:
+        faults += errors
     return Dockerfile(tuple(reading.directives), tuple(instructions), reading.source, reading.escape, reading.dialect, reading.syntax)
 
 

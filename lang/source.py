@@ -14,6 +14,9 @@ class Span(Value):
     end: int
 
 
+NOWHERE = Span(-1, -1)
+
+
 class Source(Value):
     """A file's name and text. The texts of files it includes follow, a newline before each, so that one offset says file and place."""
 

@@ -4,7 +4,7 @@ A later step may find more needs: the triggers that a base image brings with it.
 """
 
 from kernel.value import Value
-from lang.errors import CircularStage, LangError, SyntaxFault, UndefinedStage, together
+from lang.errors import CircularStage, LangError, SyntaxFault, UndefinedStage, UnknownTarget, together
 from lang.imagename import familiar, problem
 from lang.nodes import Arg, Copy, Dockerfile, From, Onbuild, Run, Word
 from lang.platform import Platform, parse_platform
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from lang.nodes import Instruction
     from lang.refs import Ref
+
+LISTED = 20                                               # stages that one line names
 
 
 class Need(Value):
@@ -68,10 +70,11 @@ class Resolution(Value):
 
 def resolve(dockerfile: Dockerfile, *, build_args: "Mapping[str, str]", target: "str | None", target_platform: Platform,
             build_platform: Platform, named: "Callable[[str], bool]" = lambda name: False,
-            unset: "list[tuple[str, Word]] | None" = None) -> Resolution:
+            unset: "list[tuple[str, Word]] | None" = None, faults: "list[LangError] | None" = None) -> Resolution:
     """The stages of a Dockerfile.
 
     named: whether the user gave a context of that name. unset: collects the names without a value that FROM looked up.
+    faults: takes what is wrong, and the stages are those of the rest; a stage whose FROM is wrong has no instructions then.
     Raises LangError: for several errors LangErrors.
     """
     expander = Expander(dockerfile.source, dockerfile.escape, unset)
@@ -92,15 +95,17 @@ def resolve(dockerfile: Dockerfile, *, build_args: "Mapping[str, str]", target: 
                 stages.append(Stage(len(stages), name, Scratch(), None, (), (), False, begin))
     if not stages and not errors:
         errors.append(SyntaxFault(dockerfile.source, dockerfile.instructions[0].raw.keyword.span, "no FROM in this file"))
-    if errors:
+    if errors and (faults is None or not stages):
         raise together(errors)
+    if faults is not None:
+        faults += errors
     number = _target(target, stages, dockerfile.source)
     found = Resolution(dockerfile, tuple(stages), number, tuple(arguments.items()), tuple(build_args.items()), target_platform, build_platform, named)
-    return with_triggers(found, {})
+    return with_triggers(found, {}, faults)
 
 
-def with_triggers(resolution: Resolution, triggers: "Mapping[int, Sequence[str]]") -> Resolution:
-    """The stages linked anew, with the ONBUILD triggers that images bring to the stages of these numbers.
+def with_triggers(resolution: Resolution, triggers: "Mapping[int, Sequence[str]]", faults: "list[LangError] | None" = None) -> Resolution:
+    """The stages linked anew, with the ONBUILD triggers that images bring to the stages of these numbers. faults: as for `resolve`.
 
     Raises LangError for what a reachable stage cannot take from, CircularStage for stages that need each other.
     """
@@ -113,8 +118,10 @@ def with_triggers(resolution: Resolution, triggers: "Mapping[int, Sequence[str]]
     found = tuple(stage._replace(reachable=stage.number in reachable) for stage in stages)
     errors = [error for number, those in undefined.items() for error in those if number in reachable or _is_fatal(error)]
     errors += _circles(found) or _later(found)
-    if errors:
+    if errors and faults is None:
         raise together(errors)
+    if faults is not None:
+        faults += errors
     return resolution._replace(stages=found)
 
 
@@ -237,10 +244,19 @@ def _target(target: "str | None", stages: "Sequence[Stage]", source: Source) -> 
         return len(stages) - 1
     found = next((stage for stage in reversed(stages) if stage.name and stage.name == target.lower()), None)
     if found is None:
-        names = ", ".join(f"`{stage.name}`" for stage in stages if stage.name)
-        raise UndefinedStage(source, stages[-1].start.raw.keyword.span, target,
-                             meant(target, stages, source) or (f"the stages are {names}" if names else "no stage has a name"))
+        raise UnknownTarget(source, target, _targets(target, stages, source))
     return found.number
+
+
+def _targets(target: str, stages: "Sequence[Stage]", source: Source) -> str:
+    """A help line: what was probably meant, and what there is."""
+    from lang.suggest import nearest
+    named = [f"`{stage.name}` (line {_line(stage, source)})" for stage in stages if stage.name]
+    if not named:
+        return "no stage has a name: FROM ... AS name gives it one"
+    listed = f"the stages with a name are {', '.join(named[:LISTED])}" + (f", and {len(named) - LISTED} more" if named[LISTED:] else "")
+    near = nearest(target, [stage.name for stage in stages if stage.name])
+    return f"{near} {listed}" if near else listed
 
 
 def _triggers(stages: "Sequence[Stage]", stage: Stage) -> "tuple[str, ...]":

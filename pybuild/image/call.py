@@ -6,6 +6,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from lang.errors import LangError
     from lang.evaluate import Evaluated
     from lang.lint.linter import Surroundings
     from lang.source import Source
@@ -15,7 +16,7 @@ KINDS = ("check", "outline", "targets")
 
 
 def call(kind: str, source: "Source", at: "Surroundings", format: str = "text") -> int:
-    """Print what `kind` asks for; the exit status. Raises LangError.
+    """Print what `kind` asks for; the exit status. Of a file with errors, what can be told of the rest, then all errors. Raises LangError.
 
     kind: one of KINDS. format: text or json, as buildx prints them; for `check` also sarif and github.
     """
@@ -28,7 +29,8 @@ def call(kind: str, source: "Source", at: "Surroundings", format: str = "text") 
     from lang.parser import parse
     from pybuild.image.dockerfile import include
 
-    tree = parse(source, include(source), at.build_args.get("BUILDKIT_SYNTAX"))
+    faults: list[LangError] = []
+    tree = parse(source, include(source), at.build_args.get("BUILDKIT_SYNTAX"), faults)
     if kind == "targets":
         found = targets(tree)
         lines = _targets(found)
@@ -36,15 +38,21 @@ def call(kind: str, source: "Source", at: "Surroundings", format: str = "text") 
         from lang.stages import resolve
 
         resolution = resolve(tree, build_args=at.build_args, target=at.target, target_platform=at.target_platform,
-                             build_platform=at.build_platform, named=at.named)
-        found = outline(resolution, _walked(resolution, at))
+                             build_platform=at.build_platform, named=at.named, faults=faults)
+        found = outline(resolution, _walked(resolution, at, faults))
         lines = _outline(found)
     print(json.dumps(found, indent=2, ensure_ascii=False) if format == "json" else "\n".join(lines))
+    if faults:
+        from lang.errors import together
+        from pybuild.output.errors import report
+
+        each = {(error.source.name, error.span, str(error)): error for error in faults}     # two looks at an instruction may say the same of it
+        return report(together(list(each.values())))
     return 0
 
 
-def _walked(resolution: "Resolution", at: "Surroundings") -> "dict[int, Evaluated]":
-    """The stages that the target needs, evaluated; images are taken to say nothing that is not known of them."""
+def _walked(resolution: "Resolution", at: "Surroundings", faults: "list[LangError]") -> "dict[int, Evaluated]":
+    """The stages that the target needs, evaluated; images are taken to say nothing that is not known of them. faults: takes what is wrong."""
     from lang.config import SCRATCH
     from lang.evaluate import evaluate
     from lang.lint.trace import PLAIN
@@ -56,12 +64,12 @@ def _walked(resolution: "Resolution", at: "Surroundings") -> "dict[int, Evaluate
             continue
         if isinstance(stage.base, StageRef):
             below = done[stage.base.number]
-            done[stage.number] = evaluate(stage, below.settings, resolution, below.scope)
+            done[stage.number] = evaluate(stage, below.settings, resolution, below.scope, faults=faults)
         elif isinstance(stage.base, Scratch):
-            done[stage.number] = evaluate(stage, SCRATCH, resolution)
+            done[stage.number] = evaluate(stage, SCRATCH, resolution, faults=faults)
         else:
             known = at.base(stage.base, stage.platform or at.target_platform)
-            done[stage.number] = evaluate(stage, PLAIN if known is None else known, resolution)
+            done[stage.number] = evaluate(stage, PLAIN if known is None else known, resolution, faults=faults)
     return done
 
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from lang.errors import CircularStage, LangError, LangErrors, UndefinedStage
+from lang.diagnostic import render
+from lang.errors import CircularStage, LangError, LangErrors, UnknownTarget
 from lang.parser import parse
 from lang.platform import Platform
 from lang.refs import ImageRef, NamedRef, Scratch, StageRef
@@ -60,12 +61,22 @@ def test_circles_are_wrong_everywhere() -> None:
 
 
 def test_an_unknown_target_is_told_with_the_nearest_name() -> None:
-    with pytest.raises(UndefinedStage) as caught:
+    with pytest.raises(UnknownTarget) as caught:
         resolved("FROM scratch AS release\n", target="relaese")
-    assert (caught.value.stage, caught.value.help) == ("relaese", "did you mean `release`? (stage at line 1)")
-    with pytest.raises(UndefinedStage) as caught:
-        resolved("FROM scratch AS release\n", target="0")
-    assert caught.value.help == "the stages are `release`"
+    assert (caught.value.target, caught.value.help) == ("relaese", "did you mean `release`? the stages with a name are `release` (line 1)")
+    with pytest.raises(UnknownTarget) as caught:
+        resolved("FROM scratch AS release\nFROM release\n\nFROM scratch AS Other\n", target="0")
+    assert caught.value.help == "the stages with a name are `release` (line 1), `other` (line 4)"
+    with pytest.raises(UnknownTarget) as caught:
+        resolved("FROM scratch\n", target="a")
+    assert caught.value.help == "no stage has a name: FROM ... AS name gives it one"
+
+
+def test_an_unknown_target_is_no_place_in_the_file() -> None:
+    with pytest.raises(UnknownTarget) as caught:
+        resolved("FROM scratch AS release\n", target="nope")
+    said = "\n".join(render(diagnostic) for diagnostic in caught.value.diagnostics())
+    assert said == "error: the target `nope` is no stage of `Dockerfile`\n  = help: the stages with a name are `release` (line 1)"
 
 
 def test_a_stage_that_was_meant_is_found_for_a_missing_image() -> None:

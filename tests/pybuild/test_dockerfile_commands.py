@@ -202,6 +202,49 @@ def test_call_targets_and_outline_as_text(capsys: pytest.CaptureFixture[str]) ->
     assert [arg["name"] for arg in json.loads(out(capsys))["args"]] == ["X"]
 
 
+FAULTY = """ARG BASE=scratch
+FROM $BASE AS one
+ARG VERSION
+ENV V=${VERSION:?which}
+EXPOSE $V
+RUN --mount=type=secret,id=s,required x
+STOPSIGNAL NOPE
+RUN --network=bad x
+FROM one AS 9
+ARG LOST=1
+FROM one AS two
+ARG MORE=2
+RUN --mount=type=ssh x
+COPY --from=7 a b
+FROM scratch AS three
+STOPSIGNAL NEITHER
+"""
+
+
+def test_call_outline_of_a_faulty_file_tells_what_is_sound_and_all_that_is_not(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("outline", Source("Dockerfile", FAULTY), Surroundings(AMD64, AMD64, target="two"), "json") == 1
+    said = capsys.readouterr()
+    found = json.loads(said.out)
+    assert [arg["name"] for arg in found["args"]] == ["BASE", "VERSION", "MORE"]
+    assert ([item["name"] for item in found["secrets"]], [item["name"] for item in found["ssh"]]) == (["s"], ["default"])
+    places = [line.partition("--> ")[2] for line in said.err.splitlines() if "-->" in line]
+    assert places == ["Dockerfile:4:9", "Dockerfile:8:15", "Dockerfile:9:13", "Dockerfile:14:13"]      # after a bad ENV nothing more of its stage
+
+
+def test_call_targets_of_a_faulty_file_lists_the_others(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("targets", Source("Dockerfile", FAULTY), Surroundings(AMD64, AMD64)) == 1
+    said = capsys.readouterr()
+    assert said.out.split() == ["TARGET", "DESCRIPTION", "one", "two", "three", "(default)"]
+    assert said.err.count("error: ") == 2
+
+
+def test_call_outline_of_a_file_without_a_sound_stage_is_an_error() -> None:
+    with pytest.raises(LangError):
+        call("outline", Source("Dockerfile", "FROM a AS 9\nRUN x\n"), Surroundings(AMD64, AMD64))
+    with pytest.raises(LangError, match="the target `nope` is no stage"):
+        call("outline", Source("Dockerfile", "FROM a\n"), Surroundings(AMD64, AMD64, target="nope"))
+
+
 def test_context_ls(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for path in ("a.txt", "b.md", "sub/c.md", "sub/d.txt", "node_modules/x/y", "deep/er/keep", "deep/er/drop"):
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
