@@ -91,6 +91,7 @@ class Request(Value):
     proxies: tuple[tuple[str, str], ...] = ()
     isolation: str = "auto"
     runtime: str = ""                                    # path of the OCI runtime that RUN is started by; "" for sandboxes of ours
+    userns: str = ""                                     # user namespace of RUN, as `runner.idrange` names them; "" is the host's
     reproducible: bool = False                           # SOURCE_DATE_EPOCH where none is given
     fresh: bool = False                                  # no earlier layer stands for an equal new one: `verify` compares them
     rescue: Rescue = Rescue()

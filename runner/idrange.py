@@ -42,18 +42,25 @@ def check(spec: "ContainerSpec", *, rootless: bool) -> None:
     mode = spec.userns_mode
     if mode in HOST:
         return
-    if mode.partition(":")[0] not in ("auto", "remap") or mode.startswith("auto:") or mode == "remap:":
-        raise InvalidOption("user namespace", mode, "is unknown", "it is one of `host`, `auto`, `remap` and `remap:USER`")
-    if rootless:
-        raise InvalidOption("user namespace", mode, "takes root: the owners of files cannot be mapped by an ordinary user",
-                            "an ordinary user's containers are in the user's own user namespace already")
-    if spec.runtime:
-        raise InvalidOption("user namespace", mode, f"is not there with the runtime `{spec.runtime}`")
+    check_mode(mode, spec.runtime, rootless=rootless)
     if spec.pid_mode.startswith("container:"):
         raise InvalidOption("user namespace", mode, "does not go with the process numbers of another container")
     if spec.ipc_mode.startswith("container:") and mode == "auto":
         raise InvalidOption("user namespace", mode, "does not go with the shared memory of another container, whose ids are others",
                             "`remap` gives both the same")
+
+
+def check_mode(mode: str, runtime: str, *, rootless: bool) -> None:
+    """As `check`, of one that is not in HOST, for whatever is to run."""
+    if mode.startswith("auto:"):
+        raise InvalidOption("user namespace", mode, f"has options, and there are none: a range always has {SIZE} ids", "`auto`")
+    if mode.partition(":")[0] not in ("auto", "remap") or mode == "remap:":
+        raise InvalidOption("user namespace", mode, "is unknown", "it is one of `host`, `auto`, `remap` and `remap:USER`")
+    if rootless:
+        raise InvalidOption("user namespace", mode, "takes root: the owners of files cannot be mapped by an ordinary user",
+                            "what an ordinary user runs is in the user's own user namespace already")
+    if runtime:
+        raise InvalidOption("user namespace", mode, f"is not there with the runtime `{runtime}`")
 
 
 def allot(mode: str, others: "Iterable[IdRange]", subuid: str, subgid: str, seed: int) -> IdRange:

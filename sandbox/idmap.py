@@ -25,6 +25,13 @@ from sandbox.spec import Directory, Overlay
 from sandbox.tree import put
 from sandbox.userns import Range
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from sandbox.client import Running, Spawner
+    from sandbox.spec import SandboxSpec
+
 _CLONE = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC
 _SIGKILL = 9
 _HOST = "`--userns host` goes without"
@@ -72,6 +79,24 @@ def _write(path: str, text: str) -> None:
         raise SandboxError("map the ids of the sandbox", error.errno or 0, reason=reason, help=_HOST) from error
     finally:
         os.close(fd)
+
+
+class Within:
+    """Spawns as another spawner does, but every command is in a user namespace with these maps, one for all of them."""
+
+    __slots__ = ("_fields", "_spawner")
+
+    def __init__(self, spawner: "Spawner", uids: tuple[Range, ...], gids: tuple[Range, ...]) -> None:
+        self._spawner = spawner
+        user, network = make_namespaces(uids, gids)
+        os.close(network)
+        self._fields: dict[str, Any] = {"user_namespace": user, "outer_root": (uids[0].outside, gids[0].outside)}
+
+    def dial(self) -> None:
+        self._spawner.dial()
+
+    def spawn(self, spec: "SandboxSpec", stdin: int = 0, stdout: int = 1, stderr: int = 2) -> "Running":
+        return self._spawner.spawn(spec._replace(**self._fields), stdin, stdout, stderr)
 
 
 def shift(tree: int, namespace: int, about: str, *, recursive: bool = False) -> None:

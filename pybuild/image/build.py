@@ -63,6 +63,7 @@ USAGE = Usage(
      Option("--isolation", VALUE, "how a RUN is kept apart: in namespaces, or by chroot where there are none", "KIND", "auto",
             choices=("auto", "namespace", "chroot")),
      Option("--runtime", VALUE, "OCI runtime that starts a RUN: crun or runc (default: sandboxes of our own)", "NAME"),
+     Option("--userns", VALUE, "user namespace of a RUN: host, auto (ids of its own), remap, or remap:USER (those of USER)", "MODE"),
      Option("--jobs", COUNT, "how many steps run at once (default: the number of processors)", "N"),
      *(Option(f"--{name}", MAYBE, "not there yet; false is taken", "WHAT", implied="true", hidden=True) for name in ("sbom", "provenance")),
      *(Option(f"--{name}", LIST, "not there yet", "WHAT", hidden=True) for name in ("attest", "report", "junit"))))

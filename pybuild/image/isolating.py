@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
     from builder.progress import OnEvent
     from builder.request import Request
+    from runner.idrange import IdRange
     from sandbox.client import Client, Spawner
     from sandbox.network import NetworkProvider
     from store.store import Store
@@ -20,7 +21,7 @@ class Isolated:
     def __init__(self, request: "Request", store: "Store", on_event: "OnEvent", zygote: "Callable[[], Client]", network: "NetworkProvider") -> None:
         self._store, self._on_event, self._zygote = store, on_event, zygote
         self._wanted = request.isolation
-        self._runtime = request.runtime
+        self._runtime, self._userns = request.runtime, request.userns
         self._pool = self._notice = ""
         self._owner = os.getpid()
         self.connect: "Callable[[], Spawner]" = zygote
@@ -34,6 +35,9 @@ class Isolated:
 
             runtime, self._wanted = self._runtime, NAMESPACE
             self.connect = lambda: Through(self._zygote(), runtime)
+        if self._userns:
+            ids, self._wanted = self._ids(), NAMESPACE
+            self.connect = lambda: _within(self._zygote(), ids)
         denied = self._enter()
         found = choose(self._wanted, (lambda: denied) if denied else None)
         if found.kind == CHROOT:
@@ -50,6 +54,17 @@ class Isolated:
     def __exit__(self, kind: "type[BaseException] | None", error: "BaseException | None", trace: "TracebackType | None") -> None:
         if self._pool and os.getpid() == self._owner and os.path.exists(self._store.temporary.path(self._pool)):
             self._store.temporary.remove(self._pool)
+
+    def _ids(self) -> "IdRange":
+        """Those of the user namespace that steps are to be in."""
+        from runner import idrange
+        from runner.network import root_id
+        from runner.records import Records
+
+        root = self._store.root.path
+        others = [one.ids for one in Records(root).containers() if one.ids]
+        seed = int(root_id(root), 16) + os.getpid()       # no record is kept of a build's ids: so each begins to look somewhere else
+        return idrange.allot(self._userns, others, idrange.read("/etc/subuid"), idrange.read("/etc/subgid"), seed)
 
     def _enter(self) -> str:
         """An ordinary user's process enters its user namespace, and stays there; why not, if that is forbidden and need not be."""
@@ -85,6 +100,12 @@ class Isolated:
 
             text, self._notice = self._notice, ""
             self._on_event(Note("info", text))
+
+
+def _within(client: "Client", ids: "IdRange") -> "Spawner":
+    from sandbox.idmap import Within
+
+    return Within(client, *ids.maps())
 
 
 def _refuse(why: str) -> "Spawner":

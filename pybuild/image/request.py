@@ -27,8 +27,9 @@ def make_request(options: "Options") -> "Request":
         no_cache_stages=tuple(x for w in options.no_cache_filter for x in w.split(",")), pull=_pull(options.pull),
         outputs=outputs, jobs=options.jobs or 0, shm_size=_size(options.shm_size, "--shm-size"),
         ulimits=tuple(options.ulimit), memory=_size(options.memory, "--memory"), cpus=_cpus(options.cpus),
-        isolation=options.isolation, runtime=_runtime(options), rescue=_rescue(options), proxies=_proxies(), tree=tree, explain=options.explain,
-        reproducible=options.reproducible, cache_from=_caches(options.cache_from, to=False), cache_to=_caches(options.cache_to, to=True))
+        isolation=options.isolation, runtime=_runtime(options), userns=_userns(options), rescue=_rescue(options), proxies=_proxies(), tree=tree,
+        explain=options.explain, reproducible=options.reproducible, cache_from=_caches(options.cache_from, to=False),
+        cache_to=_caches(options.cache_to, to=True))
 
 
 def _refuse(options: "Options") -> None:
@@ -57,6 +58,20 @@ def _runtime(options: "Options") -> str:
     if options.isolation == "chroot":
         raise _misuse("--runtime makes namespaces, and --isolation=chroot is for where there are none")
     return runtimes.find(options.runtime, os.environ.get("PATH", os.defpath))
+
+
+def _userns(options: "Options") -> str:
+    if not options.userns:
+        return ""
+    from runner.idrange import HOST, check_mode
+
+    mode: str = options.userns
+    if mode in HOST:
+        return ""
+    if options.isolation == "chroot":
+        raise _misuse("--userns makes namespaces, and --isolation=chroot is for where there are none")
+    check_mode(mode, options.runtime or "", rootless=bool(os.geteuid()))
+    return mode
 
 
 def _names(tags: list[str], outputs: "tuple[Output, ...]") -> tuple[str, ...]:
