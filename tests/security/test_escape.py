@@ -1,17 +1,21 @@
 """The escape probe, in every kind of sandbox: nothing gets out, nothing hangs."""
 
+import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sandbox import userns
+from kernel.release import RELEASE
+from sandbox import idmap, userns
 from sandbox.chroot import ChrootClient
 from sandbox.client import connect
 from sandbox.spec import ExecSpec, Overlay, SandboxSpec
 from tests.sandbox.harness import Box
+from tests.sandbox.test_mapped import FIRST, IDS
 from tests.sandbox.test_visit import finish, layers
 from tests.security.conftest import PROBE
 from tests.security.host import World
@@ -55,6 +59,31 @@ def test_nothing_gets_out_of_a_sandbox(request: pytest.FixtureRequest, world: Wo
                          ids=["user", "no-new-privileges", "init", "read-only"])
 def test_nothing_gets_out_with_less(root_box: Box, world: World, fields: dict[str, Any]) -> None:
     assert verdicts(inside(root_box, world, **fields)) == {}
+
+
+@pytest.fixture
+def remapped() -> Iterator[dict[str, Any]]:
+    """What a spec needs to be in a user namespace that root makes."""
+    if os.geteuid() or RELEASE < idmap.NEEDED:
+        pytest.skip("root maps the owners of files, with Linux 5.19 or newer")
+    user, network = idmap.make_namespaces(IDS, IDS)
+    yield {"user_namespace": user, "outer_root": (FIRST, FIRST)}
+    os.close(user)
+    os.close(network)
+
+
+@pytest.mark.parametrize("fields", [{}, {"user": "1000"}, {"init": True}], ids=["root", "user", "init"])
+def test_nothing_gets_out_of_a_user_namespace_of_its_own(root_box: Box, world: World, remapped: dict[str, Any], fields: dict[str, Any]) -> None:
+    assert verdicts(inside(root_box, world, **remapped, **fields)) == {}
+
+
+def test_nothing_gets_out_of_an_exec_in_a_user_namespace(root_box: Box, world: World, remapped: dict[str, Any]) -> None:
+    facts = world.facts(str(root_box.run_directory))
+    with connect(str(root_box.run_directory), idle_s=3) as client:
+        main = SandboxSpec(layers(root_box.scratch, root_box.rootfs), ("/bin/sleep", "1000"), env=ENV, **remapped)
+        with client.spawn(main) as running:
+            _, text = finish(lambda out: client.exec(running.pidfd, ExecSpec((*ARGV, *facts), env=ENV), 0, out, out))
+    assert verdicts(text) == {}
 
 
 @pytest.mark.parametrize("kind", ["root", "user", "single"])
