@@ -15,6 +15,7 @@ from runner.errors import InvalidService
 from runner.load.config import image_name
 from runner.load.identity import config_text, resource_hash, text_hash
 from runner.network import NetworkSpec, Pool
+from sandbox.labels import of_options as security_labels
 from sandbox.spec import Device
 
 TYPE_CHECKING = False
@@ -245,7 +246,9 @@ def _security(service: "Service") -> "dict[str, Any]":
             changes["seccomp"] = _profile(service, value, at)
         elif (key, value) == ("systempaths", "unconfined"):
             changes["masked"] = False
-        elif key not in ("label", "apparmor"):            # those are of modules that are not used here
+        elif key in ("label", "apparmor"):                # kept as they are (runner.lower)
+            security_labels((word,))
+        else:
             raise InvalidService(at, f"is `{word}`, and there is no such option",
                                  "there are seccomp, no-new-privileges, systempaths, label and apparmor")
     return changes

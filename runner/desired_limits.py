@@ -117,10 +117,6 @@ def notes(service: "Service") -> "tuple[str, ...]":
         found.append(f"`{at}.cpu_rt_runtime` has no effect: the control groups of this kernel do not divide real time")
     if service.ports and service.network_mode in ("host", "none"):
         found.append(f"`{at}.ports` has no effect: the network is `{service.network_mode}`, where nothing is published")
-    for index, word in enumerate(service.security_opt):
-        key, _, value = word.replace("=", ":", 1).partition(":")
-        if (key, value) not in (("apparmor", "unconfined"), ("label", "disable")) and key in ("apparmor", "label"):
-            found.append(f"`{at}.security_opt[{index}]` has no effect: {'AppArmor' if key == 'apparmor' else 'SELinux'} is not used here")
     if service.blkio_config and service.blkio_config.weight_device:
         found.append(f"`{at}.blkio_config.weight_device` has no effect: only `weight` and rates are set")
     return tuple(found)

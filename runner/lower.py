@@ -6,7 +6,7 @@ from kernel.value import Value
 from runner.container import Container, File, Mount, Process, merge_env, process_of
 from runner.errors import InvalidOption
 from runner.upkeep import Healthcheck
-from sandbox import capabilities
+from sandbox import capabilities, labels
 from sandbox.spec import MIB, Bind, ExecSpec, Joined, Overlay, SandboxSpec, Tmpfs, WriteFile
 
 TYPE_CHECKING = False
@@ -55,6 +55,7 @@ class Found(Value):
 def lower(container: Container, found: Found) -> SandboxSpec:
     """Raises InvalidOption, SandboxError (InvalidSpec)."""
     spec, process = container.spec, process_of(container.spec, container.runtime)
+    apparmor, selinux = labels.of_options(spec.security_opt)
     return SandboxSpec(
         Overlay(found.lower, found.upper, found.work, volatile=found.volatile), process.argv, _mounts(container, found),
         env=environment(process, found.hostname, terminal=spec.tty), cwd=process.working_dir, user=process.user, groups=spec.group_add,
@@ -66,7 +67,8 @@ def lower(container: Container, found: Found) -> SandboxSpec:
         terminal=(spec.console_size if spec.console_size != (0, 0) else (24, 80)) if spec.tty else None, init=spec.init,
         oom_score_adj=spec.oom_score_adj, masked=spec.masked, privileged=spec.privileged, devices=spec.devices,
         shm_size=0 if spec.ipc_mode == "none" else spec.shm_size or _SHM, runtime=found.program,
-        user_namespace=found.user_namespace, outer_root=(container.ids.uid, container.ids.gid) if container.ids else (0, 0))
+        user_namespace=found.user_namespace, outer_root=(container.ids.uid, container.ids.gid) if container.ids else (0, 0),
+        apparmor=apparmor, selinux=selinux)
 
 
 def _sysctls(container: Container, found: Found) -> "tuple[tuple[str, str], ...]":
@@ -148,11 +150,12 @@ def exec_spec(container: Container, argv: "Texts", *, env: "Texts" = (), working
     """A command inside a running container. env: "NAME=value" beside those of the container."""
     spec, process = container.spec, process_of(container.spec, container.runtime)
     process = process._replace(env=merge_env(process.env, env))
+    apparmor, selinux = labels.of_options(spec.security_opt)
     return ExecSpec(
         argv, environment(process, spec.hostname or container.short_id, terminal=terminal is not None), working_dir or process.working_dir,
         process.user if user is None else user, groups=spec.group_add, capabilities=capabilities.select(spec.cap_add, spec.cap_drop),
         seccomp=spec.seccomp, no_new_privileges=spec.no_new_privileges, rlimits=spec.ulimits, cgroup=container.short_id, terminal=terminal,
-        oom_score_adj=spec.oom_score_adj, privileged=privileged or spec.privileged)
+        oom_score_adj=spec.oom_score_adj, privileged=privileged or spec.privileged, apparmor=apparmor, selinux=selinux)
 
 
 def probe_spec(container: Container, check: Healthcheck) -> ExecSpec:

@@ -45,6 +45,7 @@ def config(spec: SandboxSpec, who: Account, places: "Mapping[str, str]", machine
         "capabilities": {"bounding": held, "effective": inside, "permitted": inside},
         "rlimits": [{"type": f"RLIMIT_{one.name.upper()}", "soft": _unsigned(one.soft), "hard": _unsigned(one.hard)} for one in spec.rlimits],
         "noNewPrivileges": spec.no_new_privileges, "oomScoreAdj": spec.oom_score_adj}
+    process |= {key: label for key, label in (("apparmorProfile", spec.apparmor), ("selinuxLabel", spec.selinux)) if label}
     found: Json = {
         "ociVersion": "1.0.2", "process": process, "root": {"path": "rootfs", "readonly": spec.readonly_root},
         "mounts": [*_system(spec), *(_mount(operation, places) for operation in spec.mounts)], "linux": _linux(spec, machine)}

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from sandbox.account import Account
     from sandbox.machine import Machine
     from sandbox.namespaces import Shape
+    from sandbox.spec import SandboxSpec
 
 NESTED = CLONE_NEWPID                                     # in its shape: the keeper is the first process of a pid namespace
 VERDICT = 5                                               # bytes about the end: the wait status, and whether memory ran out
@@ -91,7 +92,7 @@ class _Keeper(Birth):
             os._exit(0)
         packed, self._cgroup = marshal.loads(data)
         self._spec = spec = wire.unpack(packed, self._fds)
-        _check(spec.mounts, init=spec.init)
+        _check(spec)
         self._id = spec.cgroup or f"pybuild-{os.urandom(8).hex()}"
         setns(self._fds[3], CLONE_NEWNS)                  # here the runtime is a program like any other
         unshare(CLONE_NEWNS)
@@ -301,11 +302,13 @@ def _hide(target: str) -> None:
         mount(b"tmpfs", target.encode(), b"tmpfs", SECURE | MOUNT_ATTR_RDONLY)
 
 
-def _check(mounts: "tuple[Any, ...]", *, init: bool) -> None:
+def _check(spec: "SandboxSpec") -> None:
     """Raises InvalidSpec for what only our own sandboxes can do."""
-    if init:
+    if spec.clocks_ahead is not None:
+        raise InvalidSpec("clocks", reason="cannot be shifted below another runtime")
+    if spec.init:
         raise InvalidSpec("an init of ours", reason="cannot be run by another runtime")
-    for operation in mounts:
+    for operation in spec.mounts:
         if isinstance(operation, Proc):
             raise InvalidSpec("a further /proc", path=operation.target, reason="cannot be had with another runtime")
         if isinstance(operation, Bind) and operation.propagation == "shared":

@@ -41,7 +41,7 @@ from kernel.syscalls import (
     unshare,
 )
 from kernel.value import plain
-from sandbox import account, departure, devices, init, privileges, wire
+from sandbox import account, clocks, departure, devices, init, labels, privileges, wire
 from sandbox.departure import CONTROL
 from sandbox.devices import make_dev, proc_of
 from sandbox.errors import SandboxError
@@ -231,6 +231,12 @@ class Birth:
 
     def go(self) -> "NoReturn":
         """Become what the spec says."""
+        if self._spec.apparmor or self._spec.selinux:     # while /proc shows this process, and no file of the image is in reach
+            self.step = "label the command"
+            labels.apply(self._spec, self._machine.modules)
+        if self._spec.clocks_ahead is not None:
+            self.step = "shift the clocks"
+            clocks.shift(self._spec.clocks_ahead)
         self._join()
         if self._spec.cgroup_namespace == "private":
             unshare(CLONE_NEWCGROUP)

@@ -4,6 +4,7 @@ import os
 
 from kernel.syscalls import capget
 from kernel.value import Value
+from sandbox import labels
 from sandbox.capabilities import NET_ADMIN
 from sandbox.cgroup import hierarchies
 
@@ -19,6 +20,7 @@ class Machine(Value):
     single: only one uid and gid are mapped there.
     cgroups: mount options of the control group hierarchies that the host shows.
     loopback: new network namespaces can be given one.
+    modules: security modules in use (sandbox.labels).
     The paths are those that exist here, relative to a root: cloning a mount for one that does not costs an RCU grace period."""
 
     stage: str
@@ -30,6 +32,7 @@ class Machine(Value):
     hidden_files: tuple[str, ...]
     hidden_directories: tuple[str, ...]
     loopback: bool
+    modules: tuple[str, ...] = ()
 
 
 def look(stage: str) -> Machine:
@@ -42,7 +45,7 @@ def look(stage: str) -> Machine:
         cgroups=hierarchies(), read_only=tuple(path for path in READ_ONLY if os.path.exists(f"/{path}")),
         hidden_files=tuple(path for path in hidden if not os.path.isdir(f"/{path}")),
         hidden_directories=tuple(path for path in hidden if os.path.isdir(f"/{path}")),
-        loopback=bool(capget()[0] & NET_ADMIN))
+        loopback=bool(capget()[0] & NET_ADMIN), modules=labels.modules())
 
 
 def _mapped(path: str) -> int:

@@ -9,7 +9,7 @@ import sys
 
 from kernel.syscalls import CLONE_NEWNET, CLONE_PARENT, clone3, pidfd_open, pidfd_send_signal
 from kernel.value import Value
-from sandbox import wire
+from sandbox import labels, wire
 from sandbox.capabilities import ALL, SYS_ADMIN
 from sandbox.cgroup import NAMED, V1, Cgroups, Group
 from sandbox.command import failure
@@ -210,6 +210,8 @@ class Maker:
         group, warning = self._group(spec)
         if shape.namespaces & CLONE_NEWNET and not (self.machine.loopback or shape.mapped):
             warning = f"{warning}; {NO_LOOPBACK}" if warning else NO_LOOPBACK
+        if word := labels.unused(spec, self.machine.modules):
+            warning = f"{warning}; {word}" if warning else word
         unit: Unit | None = None
         try:
             if spec.runtime:

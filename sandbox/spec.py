@@ -159,6 +159,8 @@ class SandboxSpec(Value):
     owners:     where files can have one owner only, an fd of a file with the table of sandbox.owners: whose the links and fifos of the lower layers
                 are; when the sandbox has ended it says so of those in the upper directory. "" for none.
     runtime:    path of the OCI runtime that starts it (sandbox.runtimes.find); "" for ourselves.
+    apparmor, selinux: the profile and the label that the command is executed with, where the machine uses these modules; "" for none.
+    clocks_ahead: seconds that its monotonic clocks are ahead of the machine's, in a time namespace of its own; None: it has the zygote's.
     """
 
     rootfs: Overlay | Directory
@@ -196,6 +198,9 @@ class SandboxSpec(Value):
     user_namespace: str | int = "host"
     outer_root: tuple[int, int] = (0, 0)
     runtime: str = ""
+    apparmor: str = ""
+    selinux: str = ""
+    clocks_ahead: int | None = None
 
     def check(self) -> "SandboxSpec":
         """Itself; raises InvalidSpec for what no kernel would take, so that it is said before anything is started."""
@@ -229,6 +234,8 @@ class ExecSpec(Value):
     oom_score_adj: int = 0
     privileged: bool = False
     umask: int = 0o022
+    apparmor: str = ""
+    selinux: str = ""
 
     def check(self) -> "ExecSpec":
         """Itself, or InvalidSpec."""

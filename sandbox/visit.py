@@ -13,6 +13,7 @@ from kernel.syscalls import (
     CLONE_NEWNET,
     CLONE_NEWNS,
     CLONE_NEWPID,
+    CLONE_NEWTIME,
     CLONE_NEWUSER,
     CLONE_NEWUTS,
     PR_SET_PDEATHSIG,
@@ -23,7 +24,7 @@ from kernel.syscalls import (
     setns,
 )
 from kernel.value import plain
-from sandbox import account, departure, init, privileges, wire
+from sandbox import account, departure, init, labels, privileges, wire
 from sandbox.capabilities import ALL
 from sandbox.errors import SandboxError
 from sandbox.inside import keep_only, tell_failure
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 _NAMESPACES = {"mnt": CLONE_NEWNS, "pid": CLONE_NEWPID, "net": CLONE_NEWNET, "ipc": CLONE_NEWIPC, "uts": CLONE_NEWUTS, "cgroup": CLONE_NEWCGROUP,
-               "user": CLONE_NEWUSER}
+               "user": CLONE_NEWUSER, "time": CLONE_NEWTIME}
 _SIGKILL = 9
 
 
@@ -66,6 +67,8 @@ def live(control: "_socket.socket", machine: Machine, shape: Shape) -> "NoReturn
         if spec.oom_score_adj:
             adjust_oom_score(spec.oom_score_adj)          # while /proc still shows this process
             spec = spec._replace(oom_score_adj=0)
+        step = "label the command"
+        labels.apply(spec, machine.modules)
         step = "enter the sandbox"
         mapped = _enter(fds[3], fds[:3])
         root = os.open("/", os.O_PATH | os.O_DIRECTORY)
@@ -129,6 +132,11 @@ def _foreign_of(pid: str) -> int:
     flags = 0
     for name, flag in _NAMESPACES.items():
         own = "pid_for_children" if name == "pid" else name
-        theirs, ours = os.stat(f"/proc/{pid}/ns/{name}"), os.stat(f"/proc/self/ns/{own}")
+        try:
+            theirs, ours = os.stat(f"/proc/{pid}/ns/{name}"), os.stat(f"/proc/self/ns/{own}")
+        except FileNotFoundError:
+            if name == "time":                            # not in this kernel
+                continue
+            raise
         flags |= flag if (theirs.st_dev, theirs.st_ino) != (ours.st_dev, ours.st_ino) else 0
     return flags

@@ -62,7 +62,7 @@ OPTIONS = (
     Option("--privileged", FLAG, "give it every capability and device, hide nothing"),
     Option("--cap-add", LIST, "add a capability", "NAME"),
     Option("--cap-drop", LIST, "take a capability away", "NAME"),
-    Option("--security-opt", LIST, "seccomp=FILE|unconfined, no-new-privileges, systempaths=unconfined", "OPTION"),
+    Option("--security-opt", LIST, "seccomp=FILE|unconfined, no-new-privileges, systempaths=unconfined, apparmor=PROFILE, label=..", "OPTION"),
     Option("--group-add", LIST, "further group", "NAME|GID"),
     Option("--read-only", FLAG, "make its root file system read-only"),
     Option("--device", LIST, "give it a device", "HOST[:CONTAINER][:rwm]"),
@@ -238,6 +238,8 @@ def limits_of(options: Options) -> "tuple[Limits, int]":
 
 
 def _security(options: Options) -> "dict[str, Any]":
+    from sandbox import labels
+
     changes: dict[str, Any] = {"security_opt": tuple(options.security_opt)}
     for word in options.security_opt:
         key, _, value = word.replace("=", ":", 1).partition(":")
@@ -252,7 +254,9 @@ def _security(options: Options) -> "dict[str, Any]":
             changes["seccomp"] = load(value, select(tuple(options.cap_add), tuple(options.cap_drop)))
         elif (key, value) == ("systempaths", "unconfined"):
             changes["masked"] = False
-        elif key not in ("label", "apparmor"):            # those are of modules that are not used here
+        elif key in ("label", "apparmor"):                # kept as they are (runner.lower)
+            labels.of_options((word,))
+        else:
             raise Misuse(f"there is no security option `{key}`", "there are seccomp, no-new-privileges, systempaths, label and apparmor")
     return changes
 
