@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,12 @@ def session_directory(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Where a user has no session (after `su`), skopeo and podman look into /run/containers, which may be root's alone, and give up."""
     if os.geteuid() and "XDG_RUNTIME_DIR" not in os.environ:
         os.environ["XDG_RUNTIME_DIR"] = str(tmp_path_factory.mktemp("session"))
+
+
+def pytest_configure() -> None:
+    """A shell starts what it puts in the background with SIGINT ignored, and children inherit that: tests of ^C would then wait for ever."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _cannot_make_namespaces() -> str:
