@@ -260,6 +260,8 @@ class Work:
         try:
             yield Readable(contact.fileno())
             engine.finish_start(container, contact)
+            for text in contact.warnings:
+                self._say(Warned(f"{container.name}: {text}"))
         except BaseException:
             contact.close()
             raise

@@ -17,13 +17,14 @@ _PAUSE_S, _PAUSE_MAX_S = 0.002, 0.05
 
 
 class Contact:
-    """Close it, or use it in a `with`. `name`: of the container, for errors."""
+    """Close it, or use it in a `with`. `name`: of the container, for errors. warnings: what one that we started does not have as asked."""
 
-    __slots__ = ("name", "socket")
+    __slots__ = ("name", "socket", "warnings")
 
     def __init__(self, socket: "_socket.socket", name: str) -> None:
         self.socket = socket
         self.name = name
+        self.warnings: tuple[str, ...] = ()
 
     def fileno(self) -> int:
         """Readable when the shim has something to say."""
@@ -100,3 +101,4 @@ def taken_over(contact: Contact) -> None:
         contact.close()
         raise
     assert message[0] == "started", message
+    contact.warnings = tuple(message[2])

@@ -167,7 +167,7 @@ class Shim:
             for fd in (*streams, *opened):
                 os.close(fd)
         self._spare()
-        if warning:
+        if warning and warning not in self.state.warnings:
             self.state = self.state._replace(warnings=(*self.state.warnings, warning))
         self.child = Child(self.loop, unit, self)
 

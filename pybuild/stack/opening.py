@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from pybuild.scanner import Options
     from runner.agent.client import Agent
+    from runner.contact import Contact
     from runner.engine import Engine
     from sandbox.client import Client
     from store.store import Store
@@ -23,6 +24,12 @@ def zygote(run: str) -> "Client":
     from sandbox.client import connect
 
     return connect(run, shim=SHIM)
+
+
+def warn_of(contact: "Contact") -> None:
+    """Say what a container that was just started does not have as it was asked for."""
+    for text in contact.warnings:
+        print(f"warning: {text}", file=sys.stderr)
 
 
 class opened:                                             # a context manager, used as a function

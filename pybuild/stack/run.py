@@ -7,6 +7,7 @@ from pybuild.option import FLAG, LIST, VALUE, Operand, Option, Usage
 from pybuild.scanner import Misuse, Options
 from pybuild.stack.converging import ALL, Converging, Failed, orphan_policy, tell
 from pybuild.stack.imaging import Images
+from pybuild.stack.opening import warn_of
 from pybuild.stack.project import printer, stack
 from pybuild.stack.up import PULL, pull_policy
 from runner import labels
@@ -197,6 +198,7 @@ def _start(it: stack, container: "Container", options: Options) -> int:
     size = terminal_size() if container.spec.tty else (0, 0)
     contact = it.engine.start(container, attached=not options.detach, reaper=options.rm and not options.detach, console_size=size)
     assert contact, "nobody else knows it yet"
+    warn_of(contact)
     if options.detach:
         contact.close()
         print(container.id)

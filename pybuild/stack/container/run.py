@@ -8,7 +8,7 @@ from pybuild.scanner import Misuse, Options
 from pybuild.stack.container.fetching import image_for
 from pybuild.stack.container.staying import ALL, TOOL_FAILED, stay, terminal_size
 from pybuild.stack.container.wish import OPERANDS, OPTIONS, spec_of, write_cidfile
-from pybuild.stack.opening import opened
+from pybuild.stack.opening import opened, warn_of
 
 USAGE = Usage(
     "Run a command in a new container.", "pyup container run --rm -it busybox sh\npyup container run -d --name web -p 8080:80 web",
@@ -40,6 +40,7 @@ def main(options: Options) -> int:
                 engine.remove(container, volumes=True)
             return _failed(error, options)
         assert contact, "nobody else knows it yet"
+        warn_of(contact)
         if options.detach:
             contact.close()
             print(container.id)

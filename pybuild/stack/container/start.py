@@ -3,7 +3,7 @@
 from pybuild.option import FLAG, VALUE, Operand, Option, Usage
 from pybuild.scanner import Misuse, Options
 from pybuild.stack.container.several import on_each
-from pybuild.stack.opening import opened
+from pybuild.stack.opening import opened, warn_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,4 +33,5 @@ def main(options: Options) -> int:
 def _start(engine: "Engine", container: "Container") -> None:
     contact = engine.start(container)
     if contact:
+        warn_of(contact)
         contact.close()

@@ -3,6 +3,8 @@
 import os
 import sys
 
+from pybuild.stack.opening import warn_of
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pybuild.scanner import Options
@@ -58,5 +60,6 @@ def start_attached(engine: "Engine", container: "Container", options: "Options")
     size = terminal_size() if container.spec.tty else (0, 0)
     contact = engine.start(container, attached=True, reaper=container.spec.auto_remove, console_size=size)
     if contact is not None:
+        warn_of(contact)
         return stay(engine, container, contact, ask=False, streams=streams, detach_keys=options.detach_keys)
     return stay(engine, container, engine.running(container), ask=True, streams=streams, detach_keys=options.detach_keys)
