@@ -8,7 +8,6 @@ import os
 import time
 from functools import partial
 
-from kernel.paths import DIRECTORY, remove_tree
 from runner import idrange
 from runner.contact import Contact, reach
 from runner.container import Container, ContainerSpec, is_on_networks, process_of
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 
 _HEX = "0123456789abcdef"
 _SIGKILL = 9
-_GONE = ".gone"
 
 
 class Engine:
@@ -156,7 +154,9 @@ class Engine:
                 self.store.images.hold(one, owner_of(id))
             container = self._record(container)
         except BaseException:
-            self._forget(container)
+            from runner.removal import forget
+
+            forget(self, container)
             raise
         finally:
             os.close(lock)
@@ -355,17 +355,16 @@ class Engine:
         discard: sees to it that `discard` is called with the ID, which may take as long as all the rest; None: it is, at once.
         Raises Conflict if it runs, Missing if somebody else has removed it.
         """
+        from runner.removal import forget
+
         place = self.place(container.id)
         lock = self._stopped(container, place, force=force)
         try:
             if logs_to is not None:
                 self._hand_logs(place, self.place(logs_to.id))
-            anonymous = self._anonymous(container) if volumes else ()
             self.leave_networks(container)
-            if not self._forget(container, discard):
+            if not forget(self, container, volumes=volumes, discard=discard):
                 raise Missing("container", container.name)
-            for name in anonymous:
-                self.volumes.destroy(name)
         finally:
             if lock >= 0:
                 os.close(lock)
@@ -388,39 +387,11 @@ class Engine:
             return -1
         return lock
 
-    def _anonymous(self, container: Container) -> "tuple[str, ...]":
-        """Take the anonymous volumes that nobody else uses out of the records."""
-        gone = []
-        with self.records:
-            for name in self.records.used_by(container.id):
-                volume = self.records.volume(name)
-                if volume and volume.anonymous and self.records.users(name) == (container.id,):
-                    self.records.remove_volume(name)
-                    gone.append(name)
-        return tuple(gone)
-
-    def _forget(self, container: Container, discard: "Callable[[str], object] | None" = None) -> bool:
-        """Remove record, claim on the image, and directory: in this order, so that what is left by a kill is swept later."""
-        there = self.records.remove(container.id)
-        self.store.images.let_go(owner_of(container.id))
-        (discard or self.discard)(container.id)
-        return there
-
     def discard(self, id: str) -> None:
-        """Remove the directory of a container that has no record. By another name first: half removed it must not look like half made."""
-        try:
-            fd = os.open(f"{self.store.root.path}/containers", DIRECTORY)
-        except FileNotFoundError:
-            return
-        try:
-            gone = f"{id.removesuffix(_GONE)}{_GONE}"
-            if id != gone:
-                os.rename(id, gone, src_dir_fd=fd, dst_dir_fd=fd)
-            remove_tree(fd, gone)
-        except FileNotFoundError:
-            pass                                          # somebody else has removed it
-        finally:
-            os.close(fd)
+        """Remove the directory of a container that has no record."""
+        from runner import removal
+
+        removal.discard(self, id)
 
     @staticmethod
     def _hand_logs(old: Place, new: Place) -> None:
@@ -432,18 +403,9 @@ class Engine:
 
     def sweep(self) -> int:
         """Remove what containers have left behind whose removal was interrupted; how many there were."""
-        known = self.records.ids()
-        try:
-            there = os.listdir(f"{self.store.root.path}/containers")
-        except FileNotFoundError:
-            return 0
-        count = 0
-        for id in there:
-            if id not in known and self.records.container(id) is None and self.place(id).is_abandoned(removed=id.endswith(_GONE)):
-                self.store.images.let_go(owner_of(id.removesuffix(_GONE)))
-                self.discard(id)
-                count += 1
-        return count
+        from runner import removal
+
+        return removal.sweep(self)
 
 
 def owner_of(id: str) -> str:

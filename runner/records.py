@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 VERSION = 1
+GONE = ".gone"                           # a container whose directory is ID.gone is removed; a row it has there was no room to delete
 _KINDS = kinds(Container, ContainerSpec, IdRange, File, Mount, Endpoint, PortMapping, Healthcheck, LogOptions, Restart, Volume, Device, Limits,
                Rlimit, Runtime)
 _SCHEMA = (
@@ -36,19 +37,28 @@ class Records(Index):
 
     def __init__(self, root: str) -> None:
         super().__init__(f"{root}/runner.db")
+        self._directory = f"{root}/containers"
 
     # ------------------------------------------------------------ containers
     def add(self, container: Container) -> None:
         """The caller has made sure, in this transaction, that neither ID nor name is taken."""
+        self._free(container)
         self.run("INSERT INTO container VALUES (?, ?, ?, ?)", container.id, container.name, container.created, to_bytes(container))
 
     def replace(self, container: Container) -> None:
+        self._free(container)
         self.run("UPDATE container SET name = ?, value = ? WHERE id = ?", container.name, to_bytes(container), container.id)
 
     def remove(self, id: str) -> bool:
         """Whether it was there. Its volumes are free afterwards."""
         self.run("DELETE FROM use WHERE container = ?", id)
         return bool(self.run("DELETE FROM container WHERE id = ?", id))
+
+    def _free(self, container: Container) -> None:
+        """Of its name, what is removed has no use any more."""
+        for other, in self.query("SELECT id FROM container WHERE name = ? AND id != ?", container.name, container.id):
+            if self._is_gone(other):
+                self.remove(other)
 
     def container(self, id: str) -> "Container | None":
         return self._container(self.one("SELECT value FROM container WHERE id = ?", id))
@@ -58,18 +68,33 @@ class Records(Index):
 
     def beginning(self, prefix: str) -> "tuple[str, ...]":
         """IDs that begin with these hex digits, at most nine."""
-        return tuple(row[0] for row in self.query("SELECT id FROM container WHERE id >= ? AND id < ? LIMIT 9", prefix, prefix + "g"))
+        return self._there(self.query("SELECT id FROM container WHERE id >= ? AND id < ? LIMIT 9", prefix, prefix + "g"))
 
     def ids(self) -> "set[str]":
         """Of all containers."""
-        return {row[0] for row in self.query("SELECT id FROM container")}
+        return set(self._there(self.query("SELECT id FROM container")))
 
     def containers(self) -> "tuple[Container, ...]":
         """All, newest first."""
-        return tuple(from_bytes(row[0], _KINDS) for row in self.query("SELECT value FROM container ORDER BY created DESC, id"))
+        rows = self.query("SELECT id, value FROM container ORDER BY created DESC, id")
+        there = set(self._there(rows))
+        return tuple(from_bytes(value, _KINDS) for id, value in rows if id in there)
 
     def _container(self, row: "Any") -> "Container | None":
-        return from_bytes(row[0], _KINDS) if row else None
+        found: "Container | None" = from_bytes(row[0], _KINDS) if row else None
+        return None if found and self._is_gone(found.id) else found
+
+    def _is_gone(self, id: str) -> bool:
+        return os.access(f"{self._directory}/{id}{GONE}", os.F_OK)
+
+    def _there(self, rows: "list[Any]") -> "tuple[str, ...]":
+        """The IDs that rows begin with, without those of containers that are gone."""
+        try:
+            names = os.listdir(self._directory)
+        except FileNotFoundError:
+            names = []
+        gone = {name.removesuffix(GONE) for name in names if name.endswith(GONE)}
+        return tuple(row[0] for row in rows if row[0] not in gone)
 
     # ------------------------------------------------------------ volumes
     def add_volume(self, volume: Volume) -> None:
@@ -93,7 +118,7 @@ class Records(Index):
 
     def users(self, volume: str) -> "tuple[str, ...]":
         """IDs of containers that have it mounted or would have it, sorted."""
-        return tuple(row[0] for row in self.query("SELECT container FROM use WHERE volume = ? ORDER BY container", volume))
+        return self._there(self.query("SELECT container FROM use WHERE volume = ? ORDER BY container", volume))
 
     def used_by(self, container: str) -> "tuple[str, ...]":
         return tuple(row[0] for row in self.query("SELECT volume FROM use WHERE container = ? ORDER BY volume", container))

@@ -10,6 +10,7 @@ from kernel.paths import DIRECTORY, open_beneath, remove_tree
 from runner.errors import Conflict, InvalidName, InvalidOption, Missing
 from runner.naming import new_id
 from runner.volume import Volume, device_of, is_name
+from store.errors import IndexHasNoRoom
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -117,16 +118,29 @@ class Volumes:
     # ------------------------------------------------------------ removing
     def remove(self, name: str, *, force: bool = False) -> bool:
         """False if there was none and `force` says that this is fine. Raises Missing, Conflict (a container has it)."""
+        try:
+            there = self._unrecord(name)
+        except IndexHasNoRoom:
+            self._check_unused(name)
+            self.destroy(name)                            # its files make room; without them it is like one that nobody has used yet
+            there = self._unrecord(name)
+        if there:
+            self.destroy(name)
+        elif not force:
+            raise Missing("volume", name)
+        return there
+
+    def _unrecord(self, name: str) -> bool:
         with self._records:
             if self._records.volume(name) is None:
-                if force:
-                    return False
-                raise Missing("volume", name)
-            if users := self._records.users(name):
-                raise Conflict("volume", name, f"is in use by {', '.join(f'`{user[:12]}`' for user in users)}", "remove the container first")
+                return False
+            self._check_unused(name)
             self._records.remove_volume(name)
-        self.destroy(name)
         return True
+
+    def _check_unused(self, name: str) -> None:
+        if users := self._records.users(name):
+            raise Conflict("volume", name, f"is in use by {', '.join(f'`{user[:12]}`' for user in users)}", "remove the container first")
 
     def destroy(self, name: str) -> None:
         """Remove what a volume without a record has left on the disk."""

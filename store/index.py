@@ -22,6 +22,7 @@ else:
 
 VERSION = 2
 _BEGIN, _ENDS = "BEGIN IMMEDIATE", ("COMMIT", "ROLLBACK")
+_OTHERS = (5, 6)                         # SQLITE_BUSY, SQLITE_LOCKED
 _IMPATIENCE_S = 0.3                      # for another command on a full disk
 _STALE_S = 600                           # use times are kept to this; a hit within it costs no write
 _ORIGIN = """
@@ -79,8 +80,10 @@ class Index:
     # ------------------------------------------------------------ statements
     def query(self, sql: str, *values: "Any") -> "list[Any]":
         with self._lock:
-            rows: "list[Any]" = self._execute(sql, values)[0]
-            self._let_others()
+            try:
+                rows: "list[Any]" = self._execute(sql, values)[0]
+            finally:
+                self._let_others()
         return rows
 
     def one(self, sql: str, *values: "Any") -> "Any":
@@ -91,7 +94,11 @@ class Index:
     def run(self, sql: str, *values: "Any") -> int:
         """Number of rows changed."""
         with self._lock:
-            count = int(self._execute(sql, values)[1])
+            try:
+                count = int(self._execute(sql, values)[1])
+            except BaseException:
+                self._let_others()
+                raise
             if sql != _BEGIN:
                 self._let_others()
         return count
@@ -287,14 +294,17 @@ def _cramped(path: str) -> "Any":
     """
     if not os.path.exists(path) or not os.path.getsize(path):
         return None
-    db = _sqlite3.connect(path, timeout=_IMPATIENCE_S, isolation_level=None, check_same_thread=False)
-    try:
-        db.execute("PRAGMA locking_mode=EXCLUSIVE")       # before anything is read
-        db.execute("PRAGMA journal_mode=MEMORY")
-        return db
-    except _sqlite3.OperationalError:
-        db.close()
-        return None
+    for mode in ("MEMORY", "WAL"):                         # the second where there is no room for what the log holds: it can be read then
+        db = _sqlite3.connect(path, timeout=_IMPATIENCE_S, isolation_level=None, check_same_thread=False)
+        try:
+            db.execute("PRAGMA locking_mode=EXCLUSIVE")   # before anything is read
+            db.execute(f"PRAGMA journal_mode={mode}")
+            return db
+        except _sqlite3.OperationalError as error:
+            db.close()
+            if error.sqlite_errorcode & 0xFF in _OTHERS:
+                return None
+    return None
 
 
 def _is_without_log(path: str) -> bool:

@@ -96,6 +96,18 @@ def test_records_find_by_name_id_and_beginning(tmp_path: Path) -> None:
     assert records.named("one") is None
 
 
+def test_a_record_that_could_not_be_removed_counts_for_nothing(tmp_path: Path) -> None:
+    records = Records(str(tmp_path))
+    old, new = container(ContainerSpec("i"), "one", "ab" * 32), container(ContainerSpec("i"), "one", "ac" * 32)
+    records.add(old)
+    records.use_volume("data", old.id)
+    (tmp_path / "containers" / f"{old.id}.gone").mkdir(parents=True)
+    assert records.named("one") is records.container(old.id) is None
+    assert (records.ids(), records.containers(), records.beginning("ab"), records.users("data")) == (set(), (), (), ())
+    records.add(new)
+    assert records.containers() == (new,)
+
+
 def test_records_know_who_uses_a_volume(tmp_path: Path) -> None:
     records = Records(str(tmp_path))
     records.add_volume(Volume("data", 5))

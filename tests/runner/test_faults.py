@@ -229,3 +229,41 @@ def test_on_a_full_disk_without_its_reserve_a_stack_is_seen_and_taken_down(small
     it("up", "-d", "--wait")
     it("down", "-t", "0")
     assert (small.root / "runner.db").read_bytes()[18:20] == b"\2\2"
+
+
+FILLING = ("while :; do dd if=/dev/zero of=/big bs=64k conv=notrunc oflag=append; done 2>/dev/null", f"while :; do echo {'x' * 200}; done")
+
+
+@needs_root
+def test_a_stack_that_goes_on_filling_the_disk_is_seen_and_taken_down(small: Tool, tmp_path: Path) -> None:
+    it = Stack(small, tmp_path / "s", services(running(FILLING[0], "depends_on: [c]"), running(FILLING[1], name="b"), sleeping("restart: always", name="c")))
+    it("up", "-d")
+    fill(small)
+    it("ps")                                              # gives the reserve up, for which they wait
+    fill(small)
+    assert it.states("c") == ["running"]
+    it("up", "-d")
+    it("down", "-t", "0")
+    assert it.rows() == []
+    (small.root.parent / "filling").unlink()
+    it("up", "-d", "--wait", "c")
+    it("down", "-t", "0")
+    assert os.listdir(small.root / "containers") == []
+
+
+@needs_root
+def test_a_stack_is_taken_down_while_others_fill_the_disk(small: Tool, tmp_path: Path) -> None:
+    it = Stack(small, tmp_path / "s", services(sleeping("volumes: ['v:/v']"), sleeping(name="b")) + "volumes: {v: }\n")
+    it("up", "-d")
+    path = small.root.parent / "filling"
+    line = f"while :; do dd if=/dev/zero of={path} bs=4k conv=notrunc oflag=append 2>/dev/null; done"
+    with subprocess.Popen(["sh", "-c", line], start_new_session=True) as filling:
+        try:
+            it("down", "-t", "0")
+            assert it.rows() == []
+        finally:
+            os.killpg(filling.pid, 9)
+    path.unlink()
+    it("up", "-d", "--wait")
+    it("down", "-v", "-t", "0")
+    assert (os.listdir(small.root / "containers"), os.listdir(small.root / "volumes")) == ([], [])
