@@ -59,6 +59,13 @@ join:   mov     x8, #25                 // fcntl(3, F_SETFD, FD_CLOEXEC)
         mov     x1, #2
         mov     x2, #1
         svc     #0
+        mov     x0, #-1                 // pipe2(ends, O_CLOEXEC): if it is refused, both are -1
+        str     x0, [sp, #-16]!
+        mov     x0, sp
+        mov     x1, #0x80000
+        mov     x8, #59
+        svc     #0
+        ldp     w22, w23, [sp], #16     // w22: read from, w23: written to
         mov     x8, #220                // clone(CLONE_PARENT)
         mov     x0, #0x8000
         mov     x1, #0
@@ -71,7 +78,18 @@ join:   mov     x8, #25                 // fcntl(3, F_SETFD, FD_CLOEXEC)
         b.lt    failed
         mov     x2, #4                  // tell its pid: 4 bytes
         b       tell
-born:   mov     x8, #157                // setsid
+born:   mov     x8, #57                 // close(w23)
+        mov     w0, w23
+        svc     #0
+        mov     x8, #63                 // read(w22, .., 1): who has borne us was killed before it told of us?
+        mov     w0, w22
+        sub     x1, sp, #16
+        mov     x2, #1
+        svc     #0
+        mov     w1, w0
+        mov     w0, #137
+        cbz     w1, leave
+        mov     x8, #157                // setsid
         svc     #0
         ldr     x1, [sp, #16]
         ldrb    w1, [x1]
@@ -99,6 +117,10 @@ tell:   str     x0, [sp, #-16]!
         mov     x8, #64                 // write(3, ...)
         mov     x0, #3
         mov     x1, sp
+        svc     #0
+        mov     x8, #64                 // write(w23, .., 1): it is known
+        mov     w0, w23
+        mov     x2, #1
         svc     #0
         mov     w0, #0
         b       leave

@@ -62,6 +62,14 @@ join:   mov     $72, %eax               # fcntl(3, F_SETFD, FD_CLOEXEC)
         mov     $2, %esi
         mov     $1, %edx
         syscall
+        push    $-1                     # pipe2(ends, O_CLOEXEC): if it is refused, both are -1
+        mov     %rsp, %rdi
+        mov     $0x80000, %esi
+        mov     $293, %eax
+        syscall
+        pop     %r14                    # r14d: read from, r15d: written to
+        mov     %r14, %r15
+        shr     $32, %r15
         mov     $56, %eax               # clone(CLONE_PARENT)
         mov     $0x8000, %edi
         xor     %esi, %esi
@@ -74,7 +82,18 @@ join:   mov     $72, %eax               # fcntl(3, F_SETFD, FD_CLOEXEC)
         js      failed
         mov     $4, %edx                # tell its pid: 4 bytes
         jmp     tell
-born:   mov     $112, %eax              # setsid
+born:   mov     $3, %eax                # close(r15)
+        mov     %r15d, %edi
+        syscall
+        xor     %eax, %eax              # read(r14, .., 1): who has borne us was killed before it told of us?
+        mov     %r14d, %edi
+        lea     -8(%rsp), %rsi
+        mov     $1, %edx
+        syscall
+        mov     $137, %edi
+        test    %eax, %eax
+        jz      leave
+        mov     $112, %eax              # setsid
         syscall
         mov     16(%rsp), %rax
         cmpb    $'t', (%rax)
@@ -100,6 +119,10 @@ tell:   push    %rax
         mov     $1, %eax                # write(3, ...)
         mov     $3, %edi
         mov     %rsp, %rsi
+        syscall
+        mov     $1, %eax                # write(r15, .., 1): it is known
+        mov     %r15d, %edi
+        mov     $1, %edx
         syscall
         xor     %edi, %edi
         jmp     leave

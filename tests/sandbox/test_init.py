@@ -105,3 +105,25 @@ def test_join_tells_the_error(start: "Callable[..., None]") -> None:
     for one in (pid, int.from_bytes(words[4], "little")):
         assert os.waitstatus_to_exitcode(os.waitpid(one, 0)[1]) == 0
     ours.close()
+
+
+def test_join_killed_before_it_has_told_leaves_no_child(start: "Callable[..., None]", tmp_path: Path) -> None:
+    """fd 3 is full, so that it cannot tell; its child waits then, and does not execute when it is killed."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with pytest.raises(BlockingIOError):
+        while True:
+            theirs.send(b"x" * 1000, socket.MSG_DONTWAIT)
+    pid = os.fork()
+    if not pid:
+        os.dup2(theirs.fileno(), 3)
+        start("-", "/bin/touch", "touch", str(tmp_path / "ran"), environment={})
+    theirs.close()
+    children = Path(f"/proc/self/task/{os.getpid()}/children")
+    while pid in (found := [int(word) for word in children.read_text().split()]) and len(found) < 2:
+        os.sched_yield()
+    child = next(one for one in found if one != pid)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 137
+    assert not (tmp_path / "ran").exists()
+    ours.close()
