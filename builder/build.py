@@ -6,6 +6,7 @@ from marshal import dumps, loads
 from builder.cache.travel import Finished, Travel
 from builder.cachekey import canonical, image_result, parts
 from builder.cachemount import CacheDirectories
+from builder.checking import warnings_of
 from builder.context import Context
 from builder.errors import BuildError, ContextMissing, LayersLost, StepFailed
 from builder.executor import SandboxExecutor
@@ -19,7 +20,7 @@ from builder.lower import Known, Lowered, lower
 from builder.network import check as check_network
 from builder.outputs import check_outputs, write_outputs
 from builder.plan import DONE, READY, WAITING, begin
-from builder.progress import Note, StepExplained, StepQueued
+from builder.progress import CheckWarnings, Note, StepExplained, StepQueued
 from builder.record import BuildRecord, keep
 from builder.remote.fetch import is_pinned, is_remote, pinned, title
 from builder.request import Request, Result, read_ignore
@@ -29,7 +30,6 @@ from builder.solver import layer_of, solve
 from builder.verify import keep_request
 from builder.worker import Forked
 from kernel.value import Value, plain
-from lang.errors import together
 from lang.include import files_beside
 from lang.parser import parse
 from lang.platform import Platform, parse_platform
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from builder.graph import Edge, Graph, Op
     from builder.images import Pull
     from builder.plan import Plan, Step
-    from builder.progress import OnEvent
+    from builder.progress import CheckWarning, OnEvent
     from builder.signature import Signatures
     from builder.solver import BuiltLayer, Chain, Solved
     from lang.stages import Resolution
@@ -167,6 +167,7 @@ class _Build:
         self._named = dict(request.named_contexts)
         self._lowered: Lowered | None = None
         self._included: dict[str, str] = {}
+        self._warnings: tuple[CheckWarning, ...] = ()
         self._images = BaseImages(store, on_event, tools.pull, request.pull)
         self._travel = Travel(request, store, tools.sessions, on_event)
 
@@ -182,8 +183,17 @@ class _Build:
         for name in strange_stages(request, resolution):
             self._on_event(Note("warning", f"--no-cache-filter {name}: no stage is called so"))
         lowered = self._lowered = lower(resolution, Known(self._images, self._named), request)
-        self._check(resolution)
+        self._warnings = warnings_of(resolution, request, lowered.bases, self._included, self._images.known, self._named, store.cache)
         self._announce(lowered)
+        try:
+            return self._made(lowered)
+        finally:
+            if self._warnings:
+                self._on_event(CheckWarnings(request.dockerfile, self._warnings))
+
+    def _made(self, lowered: Lowered) -> Result:
+        """The steps solved, the image made of them and handed out."""
+        request, store = self._request, self._store
         self._travel.begin(lowered.graph)
         executor = self._executor()
         try:
@@ -246,21 +256,6 @@ class _Build:
         tree = self._request.tree
         if tree is not None and not self._store.snapshots.hold(SnapshotId(tree.snapshot)):
             raise BuildError(f"the build context `{tree.name}` is not in the store any more")
-
-    def _check(self, resolution: "Resolution") -> None:
-        """`# check=error=true`: findings of the build checks fail the build, in the stages that the target needs."""
-        dockerfile, override = resolution.dockerfile, dict(resolution.build_args).get("BUILDKIT_DOCKERFILE_CHECK")
-        if override is None and not dockerfile.directive("check"):
-            return
-        from lang.lint.options import options_of
-
-        if not options_of(dockerfile, override).error:
-            return
-        from builder.checking import findings_as_errors
-
-        errors = findings_as_errors(resolution, self._request, self._images.known, self._named.__contains__)
-        if errors:
-            raise together(errors)
 
     def _jobs(self) -> int:
         return self._request.jobs or max(os.cpu_count() or 1, 2)
@@ -379,7 +374,7 @@ class _Build:
         labels = tuple((v.number, v.label) for v in lowered.graph.vertices if v.number)
         files = tuple((path, digest_of(text.encode(errors="surrogateescape"))) for path, text in self._included.items())
         if all(is_pinned(v.op) for v in lowered.graph.vertices if is_remote(v.op)):
-            keep(self._store, self._request, BuildRecord(image, bases, contexts, labels, files))
+            keep(self._store, self._request, BuildRecord(image, bases, contexts, labels, files, tuple((*one,) for one in self._warnings)))
         keys = {(step.vertex.stage, step.vertex.position): str(step.key) for step in plan.steps if step.key is not None}
         self._store.cache.put_build(self._last_key(), dumps(keys, 2))
         if not self._request.fresh:

@@ -201,9 +201,9 @@ def _has_magic(text: str) -> bool:
 
 def _reaches(text: str, parts: "list[str]") -> bool:
     """Whether a pattern can fit something below the directory of these parts."""
-    pieces = text.split("/")
+    pieces = _split(text)
     for piece, part in zip(pieces, parts):
-        if "**" in piece:
+        if "**" in piece or "/" in piece:
             return True
         if not _fits(piece, part):
             return False
@@ -223,7 +223,7 @@ def _expression(text: str) -> str:
     What stands between two stars is found once, as far left as it goes, and never looked for again: an atomic group. A later star
     takes whatever is left, so nothing is missed, and no pattern makes a match take more than (path x pattern) steps.
     """
-    parts = text.split("/")
+    parts = _split(text)
     if _in_the_middle(text):
         return _unusual(text)
     groups: list[list[str]] = [[]]                        # the parts between one `**` and the next
@@ -249,9 +249,26 @@ def _expression(text: str) -> str:
     return first + tail
 
 
+def _split(text: str) -> "list[str]":
+    """The parts of a pattern that reads: a slash between brackets is a character like others."""
+    if "[" not in text:
+        return text.split("/")
+    parts, begin, at = [], 0, 0
+    while at < len(text):
+        if text[at] == "\\":
+            at += 1
+        elif text[at] == "[":
+            at = class_end(text, at + 1)
+        elif text[at] == "/":
+            parts.append(text[begin:at])
+            begin = at + 1
+        at += 1
+    return [*parts, text[begin:]]
+
+
 def _in_the_middle(text: str) -> bool:
     """Whether a `**` stands in the middle of a part: neither at its beginning nor at the pattern's end."""
-    *parts, last = text.split("/")
+    *parts, last = _split(text)
     return any("**" in part[1:] for part in parts) or 0 <= last[1:].find("**") < len(last) - 3
 
 

@@ -67,6 +67,24 @@ class Note(Value):
     text: str
 
 
-Event: "TypeAlias" = "StepQueued | StepStarted | StepCached | StepExplained | StepLog | StepNote | StepDone | Note"
+class CheckWarning(Value):
+    """What a build check has found. Lines are those that are reported, from 1."""
+
+    rule: str
+    message: str
+    file: str
+    line: int
+    end: int
+    url: str
+
+
+class CheckWarnings(Value):
+    """What the build checks have found in the Dockerfile, told once, when the build ends. main: the Dockerfile's name."""
+
+    main: str
+    found: tuple[CheckWarning, ...]
+
+
+Event: "TypeAlias" = "StepQueued | StepStarted | StepCached | StepExplained | StepLog | StepNote | StepDone | Note | CheckWarnings"
 if TYPE_CHECKING:
     OnEvent: TypeAlias = Callable[[Event], None]

@@ -7,7 +7,7 @@ somebody elsewhere for what may change (an address without a checksum, a branch)
 
 from marshal import dumps, loads
 
-from builder.progress import StepCached
+from builder.progress import CheckWarning, CheckWarnings, StepCached
 from builder.request import Request, Result
 from builder.signature import unchanged
 from kernel.value import Value, plain
@@ -19,13 +19,14 @@ if TYPE_CHECKING:
     from builder.signature import Signatures
     from store.store import Store
 
-FORMAT = 2
+FORMAT = 3
 
 
 class BuildRecord(Value):
     """What a finished build yielded, and what it saw.
 
-    bases: (name, image ID); contexts: (directory, signatures); labels: (number, label) of its steps; files: (path, digest) of included files.
+    bases: (name, image ID); contexts: (directory, signatures); labels: (number, label) of its steps; files: (path, digest) of included files;
+    warnings: of the build checks, the fields of CheckWarning.
     """
 
     image: Digest
@@ -33,6 +34,7 @@ class BuildRecord(Value):
     contexts: "tuple[tuple[str, Signatures], ...]"
     labels: tuple[tuple[int, str], ...]
     files: tuple[tuple[str, Digest], ...] = ()
+    warnings: tuple[tuple[str, str, str, int, int, str], ...] = ()
 
 
 def key_of(request: Request) -> Digest:
@@ -53,6 +55,8 @@ def find(store: "Store", request: Request, on_event: "OnEvent") -> Result | None
         on_event(StepCached(number, label))
     for name in request.names:
         store.images.tag(record.image, name)
+    if record.warnings:
+        on_event(CheckWarnings(request.dockerfile, tuple(CheckWarning(*fields) for fields in record.warnings)))
     return Result(record.image, request.names, len(record.labels), len(record.labels))
 
 

@@ -3,7 +3,7 @@
 import sys
 import time
 
-from builder.progress import Note, StepCached, StepDone, StepExplained, StepLog, StepNote, StepQueued, StepStarted
+from builder.progress import CheckWarnings, Note, StepCached, StepDone, StepExplained, StepLog, StepNote, StepQueued, StepStarted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,6 +51,11 @@ class _Json:
     def __call__(self, event: "Event") -> None:
         import json
 
+        if isinstance(event, CheckWarnings):
+            for found in event.found:
+                fields = found._asdict() | {"file": found.file or event.main}
+                print(json.dumps({"event": "CheckWarning", "time": time.time(), **fields}), file=self._out, flush=True)
+            return
         fields = event._asdict()
         if isinstance(event, StepLog):
             decoder = self._decoders.setdefault((event.number, event.stream), self._decoder("replace"))
@@ -89,6 +94,8 @@ class _Plain:
                 self._say(number, f"ERROR: {error}" if error else f"DONE {seconds:.1f}s")
             case Note(level, text):
                 self._write(f"{level}: {text}" if level == "warning" else text)
+            case CheckWarnings():
+                self._write(warnings_text(event))
             case StepQueued():
                 pass
 
@@ -116,7 +123,20 @@ class _Plain:
         self._out.flush()
 
 
+def warnings_text(warnings: CheckWarnings) -> str:
+    """The build checks' findings in a line each, below how many there are."""
+    count = len(warnings.found)
+    lines = ["", f"{count} warning{'s' if count > 1 else ''} found (`pybuild --check` shows where):"]
+    for one in warnings.found:
+        place = f"{one.file}:{one.line}" if one.file else f"line {one.line}"
+        lines.append(f" - {one.rule}: {_harmless(one.message)} ({_harmless(place)})")
+    return "\n".join(lines)
+
+
 def _clean(line: bytes) -> str:
     """What a process wrote, made harmless for a terminal: of a line drawn over and over the last state counts; no control sequences."""
-    text = line.rstrip(b"\r").rpartition(b"\r")[2].decode(errors="replace")
+    return _harmless(line.rstrip(b"\r").rpartition(b"\r")[2].decode(errors="replace"))
+
+
+def _harmless(text: str) -> str:
     return "".join(c if c.isprintable() or c == "\t" else "" if c == "\x1b" else "\ufffd" for c in text)

@@ -6,7 +6,7 @@ import time
 from base64 import b64encode
 from hashlib import sha256
 
-from builder.progress import Note, StepCached, StepDone, StepExplained, StepLog, StepNote, StepQueued, StepStarted
+from builder.progress import CheckWarnings, Note, StepCached, StepDone, StepExplained, StepLog, StepNote, StepQueued, StepStarted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,6 +47,12 @@ class RawJson:
                 if verdict == "miss":
                     self._labels.setdefault(number, label)
                     self._status(number, "; ".join(causes), now)
+            case CheckWarnings(main, found):
+                for one in found:
+                    short = f"{one.rule}: {one.message} (line {one.line})"
+                    self._say("warnings", {
+                        "vertex": _digest(0, ""), "level": 1, "short": b64encode(short.encode(errors="replace")).decode(), "url": one.url,
+                        "sourceInfo": {"filename": one.file or main}, "range": [{"start": {"line": one.line}, "end": {"line": one.end}}]})
             case Note("warning", text):
                 self._say("warnings", {"vertex": _digest(0, ""), "level": 1, "short": b64encode(text.encode()).decode()})
             case Note(_, text):

@@ -169,3 +169,14 @@ def test_any_text_parses_or_is_a_bad_pattern(text: str) -> None:
         matches(parse(text), "a/b")
     except BadPattern:
         pass
+
+
+@pytest.mark.parametrize(("pattern", "path", "left_out"), [
+    ("[a/b]", "a", True), ("[a/b]", "c", False), ("x[a/]y/z", "xay/z", True), ("x[^/]y/[b/]", "xay/b", True), ("\\[a/b]", "[a/b]", True),
+    ("**/[a/b]c", "d/bc", True), ("[^/a]**", "bcd/e", True)])
+def test_a_slash_between_brackets_is_one_of_the_characters(pattern: str, path: str, left_out: bool) -> None:
+    assert matches(parse(pattern), path) is left_out
+
+
+def test_a_slash_between_brackets_may_take_something_back_in() -> None:
+    assert may_contain(parse("a\n![a/b]/c\n"), "a")
