@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 
 _CONDITIONS = {"none": "no", "on-failure": "on-failure", "any": "always", "": "always"}
 _LOG_DRIVERS = ("json-file", "local", "none")
-# attributes of a service -> why they are only looked at
-_WITHOUT_EFFECT = {
+_LOG_OPTIONS = ("max-size", "max-file")
+LOG_OPTIONS = "a log has `max-size` and `max-file`"
+# attributes of a service, and options of `container run`, -> why they are only looked at
+WITHOUT_EFFECT = {
     "oom_kill_disable": "the control groups of this kernel cannot do that",
     "storage_opt": "the root of a container is as large as the file system it is on",
     "device_cgroup_rules": "only what `devices` names can be opened in a container",
@@ -110,9 +112,11 @@ def logging(service: "Service") -> LogOptions:
 def notes(service: "Service") -> "tuple[str, ...]":
     """What of a service has another effect here than it says, a line each."""
     at = f"services.{service.name}"
-    found = [f"`{at}.{key}` has no effect: {reason}" for key, reason in _WITHOUT_EFFECT.items() if getattr(service, key)]
+    found = [f"`{at}.{key}` has no effect: {reason}" for key, reason in WITHOUT_EFFECT.items() if getattr(service, key)]
     if service.logging and service.logging.driver and service.logging.driver not in _LOG_DRIVERS:
         found.append(f"`{at}.logging.driver`: there is no log driver `{service.logging.driver}` here; `logs` shows what it would get")
+    elif service.logging:
+        found += [f"`{at}.logging.options.{key}` has no effect: {LOG_OPTIONS}" for key, _ in service.logging.options if key not in _LOG_OPTIONS]
     if service.cpu_rt_period or service.cpu_rt_runtime:
         found.append(f"`{at}.cpu_rt_runtime` has no effect: the control groups of this kernel do not divide real time")
     if service.ports and service.network_mode in ("host", "none"):

@@ -120,6 +120,18 @@ def image_id(store: "Store", name: str) -> str:
     return (known(store, name) or "") if is_reserved(name) else ""
 
 
+def is_foreign(store: "Store", image: str, platform: str) -> bool:
+    """Whether an image is for another platform than is wanted ("": any): then it is as if it was not here."""
+    if not image or not platform:
+        return False
+    from store.digest import Digest
+    from store.platform import parse_platform
+
+    record = store.images.record(Digest(image))
+    wanted, there = parse_platform(platform), parse_platform(record.platform) if record else None
+    return there is not None and (there.os, there.architecture) != (wanted.os, wanted.architecture)
+
+
 def of_project(engine: "Engine", project: str) -> "list[Container]":
     """Containers with the project's label, newest first."""
     return [one for one in engine.records.containers() if (labels.PROJECT, project) in one.spec.labels]

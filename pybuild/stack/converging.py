@@ -10,7 +10,7 @@ from runner.desired_mounts import Contents
 from runner.load.config import in_dependency_order
 from runner.load.identity import resource_hash
 from runner.plan_images import Policy
-from runner.present import observe
+from runner.present import is_foreign, observe
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,19 +62,8 @@ class Converging:
         project = self.project
         found = observe(self.it.engine, project.name, images=(*images(self.wanted), *_more_images(project)),
                        networks=(one.name for one in project.networks), volumes=(one.name for one in project.volumes))
-        foreign = {one.image for one in self.wanted if one.service.platform and self._is_foreign(one.service.platform, found.image(one.image))}
+        foreign = {one.image for one in self.wanted if is_foreign(self.it.engine.store, found.image(one.image), one.service.platform)}
         return found._replace(images=tuple((name, id) for name, id in found.images if name not in foreign)) if foreign else found
-
-    def _is_foreign(self, platform: str, image: str) -> bool:
-        """Whether an image is for another platform than its service wants: then it is as if it was not here."""
-        from store.digest import Digest
-        from store.platform import parse_platform
-
-        record = self.it.engine.store.images.record(Digest(image)) if image else None
-        if record is None:
-            return False
-        wanted, there = parse_platform(platform), parse_platform(record.platform)
-        return (wanted.os, wanted.architecture) != (there.os, there.architecture)
 
     def plan(self, *, pulled: bool = False, settled: bool = False) -> "Plan":
         """By what there is now. pulled: images that are to be pulled have been; settled: the images are as they should be."""

@@ -3,6 +3,7 @@
 import sys
 
 from pybuild.scanner import Options
+from runner.errors import InvalidOption
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,9 +15,13 @@ def image_for(engine: "Engine", name: str, options: Options) -> str:
 
     Raises ReferenceMissing with `--pull never`, else what pulls raise.
     """
-    from runner.present import image_id
+    from runner.present import image_id, is_foreign
 
     found = "" if options.pull == "always" else image_id(engine.store, name)
+    if is_foreign(engine.store, found, options.platform or ""):
+        found = ""
+        if options.pull == "never":
+            raise InvalidOption("platform", options.platform, f"is not that of `{name}` as it is here", "leave `--pull never` out, or `--platform`")
     if found:
         return found
     if options.pull == "never":

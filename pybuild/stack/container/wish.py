@@ -1,5 +1,7 @@
 """What `container run` and `container create` have in common: docker's options, and the ContainerSpec that they come to."""
 
+import sys
+
 from pybuild.option import COUNT, FLAG, LIST, VALUE, Operand, Option
 from pybuild.scanner import Misuse, Options
 from runner.container import ContainerSpec
@@ -66,7 +68,7 @@ OPTIONS = (
     Option("--group-add", LIST, "further group", "NAME|GID"),
     Option("--read-only", FLAG, "make its root file system read-only"),
     Option("--device", LIST, "give it a device", "HOST[:CONTAINER][:rwm]"),
-    Option("--device-cgroup-rule", LIST, "rule for devices", "RULE"),
+    Option("--device-cgroup-rule", LIST, "has no effect, and says so", "RULE"),
     Option("--ulimit", LIST, "limit of its processes", "NAME=SOFT[:HARD]"),
     Option("--sysctl", LIST, "kernel parameter of its own", "NAME=VALUE"),
     Option("--shm-size", VALUE, "size of /dev/shm", "SIZE"),
@@ -75,7 +77,7 @@ OPTIONS = (
     Option("--uts", VALUE, "uts namespace: host", "MODE"),
     Option("--userns", VALUE, "user namespace: host, auto (ids of its own), remap, or remap:USER (those of USER)", "MODE"),
     Option("--cgroupns", VALUE, "cgroup namespace", choices=("host", "private")),
-    Option("--cgroup-parent", VALUE, "cgroup below which it runs", "PATH"),
+    Option("--cgroup-parent", VALUE, "has no effect, and says so", "PATH"),
     Option("-m --memory", VALUE, "memory it may use", "SIZE"),
     Option("--memory-swap", VALUE, "memory and swap together; -1: no limit", "SIZE"),
     Option("--memory-reservation", VALUE, "memory that is left to it", "SIZE"),
@@ -92,11 +94,11 @@ OPTIONS = (
     Option("--device-write-bps", LIST, "bytes a second to a device", "DEVICE:RATE"),
     Option("--device-read-iops", LIST, "reads a second from a device", "DEVICE:RATE"),
     Option("--device-write-iops", LIST, "writes a second to a device", "DEVICE:RATE"),
-    Option("--oom-kill-disable", FLAG, "accepted; has no effect"),
+    Option("--oom-kill-disable", FLAG, "has no effect, and says so"),
     Option("--oom-score-adj", COUNT, "-1000 to 1000", "N"),
     Option("--log-driver", VALUE, "json-file, local or none", "NAME"),
     Option("--log-opt", LIST, "option of the log: max-size, max-file", "NAME=VALUE"),
-    Option("--storage-opt", LIST, "accepted; has no effect", "NAME=VALUE"),
+    Option("--storage-opt", LIST, "has no effect, and says so", "NAME=VALUE"),
     Option("--platform", VALUE, "platform of the image", "OS/ARCH"),
     Option("--pull", VALUE, "when to pull the image", choices=("always", "missing", "never"), default="missing"),
     Option("-q --quiet", FLAG, "do not show what is pulled"),
@@ -138,6 +140,8 @@ def spec_of(options: Options) -> ContainerSpec:
     if options.security_opt:
         changes |= _security(options)
     changes |= _network(options)
+    _check(options)
+    _warn(options)
     limits, nano_cpus = limits_of(options)
     return ContainerSpec(
         options.image, options.name or "", entrypoint=_entrypoint(options.entrypoint), cmd=tuple(options.command) or None,
@@ -152,6 +156,28 @@ def spec_of(options: Options) -> ContainerSpec:
         uts_mode=options.uts or "", userns_mode=options.userns or "", cgroupns_mode=options.cgroupns or "",
         cgroup_parent=options.cgroup_parent or "", group_add=tuple(options.group_add), runtime=options.runtime or "",
         platform=options.platform or "", **changes)
+
+
+def _check(options: Options) -> None:
+    for name, value, least, most in (("--oom-score-adj", options.oom_score_adj, -1000, 1000), ("--blkio-weight", options.blkio_weight, 10, 1000),
+                                     ("--memory-swappiness", options.memory_swappiness, -1, 100)):
+        if value and not least <= value <= most:
+            raise Misuse(f"`{name} {value}` is not from {least} to {most}")
+
+
+def _warn(options: Options) -> None:
+    """Say what is accepted for docker's sake and has no effect."""
+    given = {"oom_kill_disable": options.oom_kill_disable, "storage_opt": options.storage_opt, "device_cgroup_rules": options.device_cgroup_rule,
+             "cgroup_parent": options.cgroup_parent}
+    if any(given.values()):
+        from runner.desired_limits import WITHOUT_EFFECT
+
+        for key in (key for key, value in given.items() if value):
+            print(f"warning: `--{key.removesuffix('s').replace('_', '-')}` has no effect: {WITHOUT_EFFECT[key]}", file=sys.stderr)
+    if options.isolation not in (None, "", "default"):
+        print(f"warning: `--isolation {options.isolation}` has no effect: it is for other systems", file=sys.stderr)
+    if options.publish and any(name in ("none", "host") for name in options.net):
+        print("warning: `--publish` has no effect: nothing is published on the networks `none` and `host`", file=sys.stderr)
 
 
 def _words() -> "Any":

@@ -229,6 +229,8 @@ def logging(driver: "str | None", words: list[str]) -> LogOptions:
     made = LogOptions(driver or "json-file", options=tuple(sorted(options.items())))
     if made.driver not in ("json-file", "local", "none"):
         raise Misuse(f"there is no log driver `{made.driver}`", "there are json-file, local and none")
+    if other := sorted(set(options) - {"max-size", "max-file"}):
+        raise Misuse(f"there is no log option `{other[0]}`", "there are max-size and max-file")
     if "max-size" in options and options["max-size"] != "-1":
         made = made._replace(max_size=size(options["max-size"], "--log-opt max-size"))
     if "max-file" in options:
