@@ -82,7 +82,7 @@ def resolve(files: "Files", pattern: str, *, wildcards: bool = True, recursive: 
     """[(the path as the pattern names it, the file there)] of a COPY source, sorted; the last component of each is followed.
 
     wildcards: `*`, `?`, `[..]` match within one component, `\\` escapes. recursive: a component `**` matches any number of directories.
-    Empty if nothing is there.
+    Empty if nothing is there. Raises Dangling if a link that a wildcard matches leads nowhere.
     """
     path = clean(pattern)
     if not wildcards or not has_wildcard(path):
@@ -90,15 +90,16 @@ def resolve(files: "Files", pattern: str, *, wildcards: bool = True, recursive: 
         return [(path, node)] if node else []
     root = files.lookup("")
     found: list[tuple[str, Node]] = [("", root)] if root else []
-    for part in path.split("/"):
+    parts = path.split("/")
+    for number, part in enumerate(parts, 1):
         if part == "**" and recursive:
             found = [pair for start in found for pair in _below(files, start)]
         else:
-            found = [pair for start in found for pair in _matching(files, start, part)]
+            found = [pair for start in found for pair in _matching(files, start, part, number == len(parts) and not recursive)]
     return sorted(dict(found).items())
 
 
-def _matching(files: "Files", start: "tuple[str, Node]", part: str) -> "list[tuple[str, Node]]":
+def _matching(files: "Files", start: "tuple[str, Node]", part: str, last: bool) -> "list[tuple[str, Node]]":
     named, directory = start
     prefix = f"{named}/" if named else ""
     if not directory.is_directory:
@@ -113,6 +114,8 @@ def _matching(files: "Files", start: "tuple[str, Node]", part: str) -> "list[tup
             node = files.lookup(real + name)
             if node:
                 found.append((prefix + name, node))
+            elif last:
+                raise Dangling(prefix + name)
     return found
 
 
@@ -125,6 +128,10 @@ def _below(files: "Files", start: "tuple[str, Node]") -> "list[tuple[str, Node]]
         if node.is_directory:
             todo += [(f"{named}/{child.path.rpartition('/')[2]}".lstrip("/"), child) for child in children(files, node)]
     return found
+
+
+class Dangling(Exception):
+    """A link that is there, and what it names is not. args: its path."""
 
 
 class BadPattern(ValueError):

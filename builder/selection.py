@@ -6,7 +6,7 @@ What enters: Files and a Selector. What leaves: Taken values, in the order of th
 from marshal import dumps
 
 from builder.errors import CopySourceMissing
-from builder.files import DIRECTORY, REGULAR, SYMLINK, BadPattern, Node, children, clean, has_wildcard, resolve
+from builder.files import DIRECTORY, REGULAR, SYMLINK, BadPattern, Dangling, Node, children, clean, has_wildcard, resolve
 from kernel.value import Value
 from store.digest import Digest, digest_of, sha256
 
@@ -48,6 +48,8 @@ def take(files: "Files", selector: "Selector") -> list[Taken]:
             found = resolve(files, pattern, wildcards=selector.wildcards, recursive=selector.parents)
         except BadPattern as error:
             raise CopySourceMissing(pattern, files.where, "the pattern does not read: `[` is not closed, or it ends in `\\`") from error
+        except Dangling as error:
+            raise CopySourceMissing(pattern, files.where, f"`{error}` is a link, and what it names is not there") from error
         if not found and not (selector.wildcards and has_wildcard(clean(pattern))):
             raise CopySourceMissing(pattern, files.where, _nearby(files, clean(pattern)))
         root = clean(pick.path) if pick.keep else ""

@@ -295,7 +295,8 @@ class Walk:
         return script, more, ()
 
     def workdir(self, it: Workdir) -> None:
-        path = joined(self.settings.working_dir or "/", self.expand(it.path))
+        given = self.expand(it.path)
+        path = joined(self.settings.working_dir or "/", given if given.startswith("/") else given.rstrip("/"))
         self.settings = self.settings._replace(working_dir=path)
         layer = path != "/"
         self.steps.append(WorkdirStep(path, self.settings.user, f"WORKDIR {path}", self.label(it.raw), self.span(it.raw), layer))

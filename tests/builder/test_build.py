@@ -6,6 +6,7 @@ import random
 import shutil
 import signal
 import subprocess
+import tarfile
 import time
 from pathlib import Path
 
@@ -155,6 +156,31 @@ def test_add_unpacks_by_content(builds: Builds) -> None:
     builds.write(plain_dot_tgz="no archive")
     builds.ok("FROM busybox\nADD it.bin plain.tgz /to/\n")
     assert builds.says("cat /to/in/f /to/plain.tgz; ls /to") == "tarredno archive\nin\nplain.tgz" or builds.says("ls /to") == "in\nplain.tgz"
+
+
+def test_add_with_mode_leaves_what_it_unpacks_as_it_was(builds: Builds) -> None:
+    with tarfile.open(builds.context / "it.tar", "w") as archive:
+        member = tarfile.TarInfo("in")
+        member.mode = 0o641
+        archive.addfile(member)
+    builds.write(plain="no archive")
+    builds.ok("FROM busybox\nADD --chmod=0700 it.tar plain /to/\n")
+    assert builds.says("stat -c %a /to/in /to/plain") == "641\n700"
+
+
+def test_copy_of_a_dangling_link_that_a_wildcard_matches(builds: Builds) -> None:
+    builds.write(data="x")
+    (builds.context / "dead").symlink_to("nowhere")
+    done = builds.build("FROM busybox\nCOPY d* /to/\n")
+    assert done.status == 1 and "`dead` is a link, and what it names is not there" in done.err
+    builds.ok("FROM busybox\nCOPY dat* /to/\n")
+    assert builds.says("ls /to") == "data"
+
+
+def test_workdir_keeps_a_last_slash_of_an_absolute_path_only(builds: Builds) -> None:
+    for given, shown in (("/a/", "/a/"), ("a/", "/a"), ("./", "/"), ("/a\nWORKDIR ./b/./\nWORKDIR .", "/a/b")):
+        builds.ok(f"FROM busybox\nWORKDIR {given}\n")
+        assert builds.tool.pybuild("inspect", "--format", "{{.Config.WorkingDir}}", "it").out.strip() == shown
 
 
 @pytest.mark.parametrize("seed", range(4))
