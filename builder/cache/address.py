@@ -40,9 +40,9 @@ class How(Value):
     mounts: tuple[str, ...] = ()
 
 
-def parse_address(word: str, *, to: bool) -> CacheAddress:
-    """One word of --cache-to, or (not `to`) of --cache-from. Raises BuildError."""
-    option = "--cache-to" if to else "--cache-from"
+def parse_address(word: str, *, to: bool, option: str = "") -> CacheAddress:
+    """One word of --cache-to, or (not `to`) of --cache-from; option: what messages call it, if it is neither. Raises BuildError."""
+    option = option or ("--cache-to" if to else "--cache-from")
     fields = _fields(word, option)
     kind = fields.pop("type", "")
     if not kind:
@@ -56,10 +56,10 @@ def parse_address(word: str, *, to: bool) -> CacheAddress:
             raise BuildError(f"{option}: a cache of type `{kind}` has no `{name}`", help=f"it has {', '.join((*known[kind], *(_HOW if to else ())))}")
     needed = _NEEDED.get((kind, to), "")
     if needed and not fields.get(needed):
-        raise BuildError(f"{option}: a cache of type `{kind}` needs `{needed}`", help=f"{option} type={kind},{needed}=..")
+        raise BuildError(f"{option}: a cache of type `{kind}` needs `{needed}`", help=f"{option} type={kind},{needed}=.." if option.startswith("--") else f"type={kind},{needed}=..")
     address = CacheAddress(kind, tuple(sorted((name, value) for name, value in fields.items() if name not in _TAKEN_AS_READ)))
     if to:
-        how = how_of(address)
+        how = how_of(address, option)
         if kind == "inline" and (how.maximal or how.mounts):
             raise BuildError(f"{option}: an inline cache has the image's own layers only", help="type=registry takes mode=max and mounts=")
     return address
@@ -83,15 +83,15 @@ def _fields(word: str, option: str) -> dict[str, str]:
     return fields
 
 
-def how_of(address: CacheAddress) -> How:
+def how_of(address: CacheAddress, option: str = "--cache-to") -> How:
     """Raises BuildError."""
     mode, compression, level = address.option("mode", "min"), address.option("compression"), address.option("compression-level")
     if mode not in ("min", "max"):
-        raise BuildError(f"--cache-to: there is no mode `{mode}`", help="mode=min: the image's own layers; mode=max: those of every step")
+        raise BuildError(f"{option}: there is no mode `{mode}`", help="mode=min: the image's own layers; mode=max: those of every step")
     if compression and compression not in COMPRESSIONS:
-        raise BuildError(f"--cache-to: there is no compression `{compression}`", help=f"there are {', '.join(COMPRESSIONS)}")
+        raise BuildError(f"{option}: there is no compression `{compression}`", help=f"there are {', '.join(COMPRESSIONS)}")
     if level and not level.isdecimal():
-        raise BuildError(f"--cache-to: `{level}` is no compression level")
+        raise BuildError(f"{option}: `{level}` is no compression level")
     return How(mode == "max", compression, int(level) if level else None, truth(address, "force-compression"), truth(address, "ignore-error"),
                tuple(dict.fromkeys(name for name in address.option("mounts").split(";") if name)))
 

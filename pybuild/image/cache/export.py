@@ -18,7 +18,7 @@ def main(options: Options) -> int:
     from pybuild.session import open_session
     from pybuild.user import enter
 
-    addresses = tuple(parse_address(word, to=True) for word in options.caches)
+    addresses = tuple(parse_address(word, to=True, option="cache export") for word in options.caches)
     if any(address.kind == "inline" for address in addresses):
         raise BuildError("an inline cache is written by the build of its image", help="pybuild build --cache-to type=inline")
     # a cache that has everything is as good as mode=max

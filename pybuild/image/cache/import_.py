@@ -23,7 +23,7 @@ def main(options: Options) -> int:
         if not options.quiet:
             print(text, file=sys.stderr, flush=True)
 
-    addresses = tuple(parse_address(word, to=False) for word in options.caches)
+    addresses = tuple(parse_address(word, to=False, option="cache import") for word in options.caches)
     with open_store(options) as store:
         enter(store)
         for address in addresses:

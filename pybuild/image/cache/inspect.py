@@ -45,7 +45,7 @@ def _elsewhere(word: str, options: Options) -> "dict[str, Any]":
     from builder.cache.reading import read_cache
     from pybuild.session import open_session
 
-    address = parse_address(word, to=False)
+    address = parse_address(word, to=False, option="--from")
     depot = open_depot(address, lambda: open_session(options.config))
     try:
         contents = read_cache(depot)

@@ -51,3 +51,11 @@ def test_what_cannot_be_is_one_clear_error(word: str, to: bool, says: str) -> No
 def test_secrets_of_an_address_are_not_shown() -> None:
     address = parse_address("type=s3,bucket=b,name=n,access_key_id=me,secret_access_key=hush", to=True)
     assert title(address) == "s3://b/n"
+
+
+def test_an_error_names_the_command_that_was_given_the_cache() -> None:
+    for to, option in ((False, "cache import"), (True, "cache export"), (False, "--from")):
+        with pytest.raises(BuildError, match=rf"^{option}: there is no cache of type `zz`"):
+            parse_address("type=zz", to=to, option=option)
+    with pytest.raises(BuildError, match=r"^cache export: there is no mode"):
+        parse_address("type=local,dest=x,mode=zz", to=True, option="cache export")
