@@ -56,7 +56,7 @@ def parse_address(word: str, *, to: bool, option: str = "") -> CacheAddress:
             raise BuildError(f"{option}: a cache of type `{kind}` has no `{name}`", help=f"it has {', '.join((*known[kind], *(_HOW if to else ())))}")
     needed = _NEEDED.get((kind, to), "")
     if needed and not fields.get(needed):
-        raise BuildError(f"{option}: a cache of type `{kind}` needs `{needed}`", help=f"{option} type={kind},{needed}=.." if option.startswith("--") else f"type={kind},{needed}=..")
+        raise BuildError(f"{option}: a cache of type `{kind}` needs `{needed}`", help=f"{option} type={kind},{needed}=..")
     address = CacheAddress(kind, tuple(sorted((name, value) for name, value in fields.items() if name not in _TAKEN_AS_READ)))
     if to:
         how = how_of(address, option)
