@@ -2,14 +2,18 @@
 
 import os
 import random
+import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
 
 from tests.builder.conftest import Builds
+from tests.tool import Tool
+from tests.users import User
 
 pytestmark = [pytest.mark.userns, pytest.mark.slow]
 
@@ -33,6 +37,10 @@ EXPECTED = "{0}\n1{0}\n2{0}\n4{0}\n5{0}\n6{0}"
 
 @pytest.fixture
 def killed(builds: Builds) -> Builds:
+    return with_many(builds)
+
+
+def with_many(builds: Builds) -> Builds:
     for number in range(300):
         path = builds.context / f"many/{number % 7}/{number}"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -66,7 +74,23 @@ def running() -> list[str]:
 
 
 def test_build_killed_at_any_moment(killed: Builds) -> None:
-    dice = random.Random(5)
+    kill_at_moments(killed, 5)
+
+
+def test_build_killed_at_any_moment_by_chroot(as_root: Builds) -> None:
+    kill_at_moments(with_many(as_root), 6, "--isolation=chroot")
+
+
+def test_build_killed_at_any_moment_with_a_single_id(unprivileged_single: User) -> None:
+    place = unprivileged_single.directory(Path(tempfile.mkdtemp(prefix="builds-", dir=unprivileged_single.home)))
+    tool = Tool(place / "root", unprivileged_single)
+    tool.pybuild("base", "busybox", "-t", "busybox")
+    kill_at_moments(with_many(Builds(tool, place)), 7)
+    shutil.rmtree(place, ignore_errors=True)
+
+
+def kill_at_moments(killed: Builds, seed: int, *always: str) -> None:
+    dice = random.Random(seed)
     place = Path(killed.tool.root)
     out = killed.context.parent / "out"
     out.mkdir(exist_ok=True)
@@ -74,12 +98,12 @@ def test_build_killed_at_any_moment(killed: Builds) -> None:
     mounts = Path("/proc/self/mounts").read_text().count(str(place))
     for number in range(ROUNDS):
         dockerfile = DOCKERFILE.format(number)
-        process = start(killed, dockerfile, *dice.choice(((), ("--no-cache",), ("-o", f"type=oci,dest={out}/x.tar"))))
+        process = start(killed, dockerfile, *always, *dice.choice(((), ("--no-cache",), ("-o", f"type=oci,dest={out}/x.tar"))))
         time.sleep(dice.uniform(0, 0.9))                 # the moment is what is tested; nothing is waited for
         how = dice.choice((os.kill, os.killpg))
         how(process.pid, signal.SIGKILL)
         process.wait(timeout=PATIENCE_S)
-        killed.ok(dockerfile)
+        killed.ok(dockerfile, *always)
         assert killed.says("cat /all") == EXPECTED.format(number), number
         assert killed.says("find /many -type f | wc -l; stat -c '%a %u %g' /e/n") == "300\n700 5 6", number
         deadline = time.monotonic() + PATIENCE_S
