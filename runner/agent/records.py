@@ -15,7 +15,10 @@ from store.index import Index
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import sqlite3 as _sqlite3
     from typing import Any
+else:
+    import _sqlite3
 
 VERSION = 1
 PREDEFINED = (BRIDGE, HOST, NONE)
@@ -70,7 +73,8 @@ class Networks(Index):
 
     # ------------------------------------------------------------ the file
     def _open(self) -> "Any":
-        db = self._connect()
+        db = _sqlite3.connect(self.path, timeout=30, isolation_level=None, check_same_thread=False)
+        db.execute("PRAGMA synchronous=NORMAL")
         version = db.execute("PRAGMA user_version").fetchone()[0]
         if not version:
             self._create(db)
