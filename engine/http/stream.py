@@ -4,10 +4,13 @@ One thread may receive while another sends. Either side can end its own half (`h
 the end of a half is a close_notify. Timeouts are the kernel's (SO_RCVTIMEO), so that a wait costs one system call.
 """
 
+import mmap
 import os
 import select
 import socket
 import struct
+
+_MAPPED = 8 << 20                                      # bytes of a file that are mapped at once
 
 
 class Stream:
@@ -65,6 +68,9 @@ class Stream:
 
     def send_file(self, fd: int, offset: int, count: int) -> None:
         """`count` bytes of an open file; raises ConnectionError if it has fewer."""
+        if count >= _MAPPED and is_local(self.socket):
+            self._send_mapped(fd, offset, count)
+            return
         end = offset + count
         while offset < end:
             try:
@@ -74,6 +80,19 @@ class Stream:
             if not sent:
                 raise ConnectionError("the file became shorter while it was sent")
             offset += sent
+
+    def _send_mapped(self, fd: int, offset: int, count: int) -> None:
+        """As send_file, for a peer on this machine: sendfile hands over single pages, and picking those up costs it more than a copy costs us."""
+        end = offset + count
+        while offset < end:
+            start = offset - offset % mmap.ALLOCATIONGRANULARITY
+            try:
+                mapped = mmap.mmap(fd, min(end - start, _MAPPED), mmap.MAP_SHARED, mmap.PROT_READ, offset=start)
+            except ValueError:
+                raise ConnectionError("the file became shorter while it was sent") from None
+            with mapped, memoryview(mapped) as view, view[offset - start:] as piece:
+                Stream.send(self, piece)
+                offset += len(piece)
 
     def buffered(self) -> bool:
         """Whether `receive` would give something without asking the socket."""
@@ -114,6 +133,13 @@ class Stream:
 
     def close(self) -> None:
         self.socket.close()
+
+
+def is_local(connected: socket.socket) -> bool:
+    """Whether the peer is on this machine: it has the address that we have."""
+    if connected.family == socket.AF_UNIX:
+        return True
+    return bool(connected.getsockname()[0] == connected.getpeername()[0])
 
 
 def has_hung_up(fd: int) -> bool:

@@ -1,4 +1,4 @@
-"""Routes of blobs: fetch, look, delete. A fetch is a sendfile of the stored file; ranges and conditions are HTTP's."""
+"""Routes of blobs: fetch, look, delete. A fetch is the stored file, sent by the kernel; ranges and conditions are HTTP's."""
 
 from engine.http.message import Empty, File, Request, Response
 from engine.http.route import Route
