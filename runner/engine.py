@@ -91,10 +91,8 @@ class Engine:
     def state(self, container: Container) -> State:
         """What is happening to it now. A container whose shim was killed, or that the machine took down, is settled first."""
         place = self.place(container.id)
-        state = place.read()
-        if state.is_running and not place.is_locked():
-            state = self._settle(container, place)
-        return state
+        state, lives = place.seen()
+        return self._settle(container, place) if state.is_running and not lives else state
 
     def _settle(self, container: Container, place: Place) -> State:
         lock = place.lock(wait=False)
@@ -237,7 +235,8 @@ class Engine:
         """The lock of a container that does not run, held; -1 if it runs. Waits for one that just starts, ends, or is copied from."""
         place, runs = self.place(container.id), False
         while (lock := place.lock(wait=False)) < 0:
-            if runs or place.read().is_running:
+            state, lives = place.seen()
+            if runs or (lives and state.is_running):
                 return -1
             contact = reach(place, container.name)
             if contact:

@@ -7,6 +7,7 @@ state behind that says "running" and a lock that nobody holds: `settled` says wh
 import _json
 import fcntl
 import os
+import select
 import time
 
 from kernel.value import Value
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 STARTING, HEALTHY, UNHEALTHY = "starting", "healthy", "unhealthy"
 _SOCKET_PATH_MAX = 107
 _MAKING_S = 60                                            # nobody takes that long between making a directory and locking it
+_ENDING_S = 1.0
+_PAUSE_S = 0.001
 KILLED = 137                                              # exit status of a container whose shim was killed
 
 
@@ -76,6 +79,22 @@ def settled(state: State, alive: bool, now: int, boot: str) -> State:
         return state
     reason = "the machine was restarted" if state.boot != boot else "its shim was killed"
     return state._replace(status=EXITED, pid=0, finished_at=now, exit_code=KILLED, error=reason, health=None)
+
+
+def has_ended(pid: int) -> bool:
+    """Of a process that is known to have begun; 0: none. A zombie has ended."""
+    if not pid:
+        return False
+    try:
+        fd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    except OSError:                                       # no descriptor is left, say
+        return False
+    try:
+        return bool(select.select([fd], (), (), 0)[0])
+    finally:
+        os.close(fd)
 
 
 class Place:
@@ -168,6 +187,19 @@ class Place:
                 return from_json(file.read())
         except FileNotFoundError:
             return State()
+
+    def seen(self) -> "tuple[State, bool]":
+        """(state.json, whether a shim lives). Where its process has ended, that is waited for which the shim then writes, or for its own end."""
+        deadline = 0.0
+        while True:
+            state, lives = self.read(), self.is_locked()
+            if not (lives and state.is_running and has_ended(state.pid)):
+                return state, lives
+            now = time.monotonic()
+            deadline = deadline or now + _ENDING_S
+            if now > deadline:                            # there is no room to write it down
+                return state, lives
+            time.sleep(_PAUSE_S)
 
     def write(self, state: State) -> None:
         """Only by the lock's holder."""
