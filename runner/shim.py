@@ -13,7 +13,7 @@ import time
 from kernel.syscalls import CLONE_NEWNET, CLONE_NEWNS, setns, unshare
 from runner import resting
 from runner.agent.client import Agent
-from runner.agent.errors import AgentLost
+from runner.agent.errors import NetworkError
 from runner.agent.loop import Loop, Timer
 from runner.calls import Calls
 from runner.checkup import Checkup
@@ -301,7 +301,7 @@ class Shim:
     def _leave_networks(self) -> None:
         try:
             Agent(self.order.root, self.order.run).detach(self.order.id)
-        except (OSError, AgentLost):
+        except (OSError, NetworkError):
             pass                                          # the next command frees it
 
     def _close_console(self) -> None:

@@ -14,6 +14,7 @@ def is_missed(run_directory: str) -> bool:
     if not members and not os.path.exists(f"{run_directory}/agent"):
         return False
     with_agent = socket(AF_UNIX, SOCK_SEQPACKET)
+    with_agent.setblocking(False)                         # a queue that is full says enough
     try:
         with_agent.connect(f"{run_directory}/agent")
         return False

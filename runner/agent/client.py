@@ -5,6 +5,7 @@ On the path of every command that runs something: it imports almost nothing. An 
 
 import _socket
 import os
+import struct
 import sys
 from _thread import allocate_lock
 from errno import EAGAIN
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from runner.network import NetworkRecord, NetworkSpec
 
 IDLE_S = 60.0
+PATIENCE_S = 60.0                                         # for an answer: it takes milliseconds, and longer where many ask at once
 _SOCKET_PATH_MAX = 107
 _LOG_MAX = 1 << 20
 _TRIES = 8                                                # an agent may leave between two words
@@ -35,12 +37,15 @@ class Agent:
     Safe in several threads; after a fork the child has a connection of its own.
 
     say: takes what the agent wants the user to know, at once; without it that is kept in `notices`, to be cleared by whoever prints it.
+    patience_s: who does not answer for so long hangs, and every request raises AgentLost.
     """
 
-    def __init__(self, root: str, run_directory: str, *, idle_s: float = IDLE_S, say: "Callable[[str], None] | None" = None) -> None:
+    def __init__(self, root: str, run_directory: str, *, idle_s: float = IDLE_S, patience_s: float = PATIENCE_S,
+                 say: "Callable[[str], None] | None" = None) -> None:
         self._root = root
         self._run_directory = run_directory
         self._idle_s = idle_s
+        self._patience_s = patience_s
         self._socket: "_socket.socket | None" = None
         self._process = 0                                 # whose the socket is
         self._lock = allocate_lock()
@@ -58,7 +63,7 @@ class Agent:
         """Starts no agent."""
         if self._socket is None or self._process != os.getpid():
             self.close()
-            self._socket, self._process = _dial(self._path()), os.getpid()
+            self._socket, self._process = self._dial(), os.getpid()
         if self._socket:
             self._ask("detach", container)
         else:
@@ -116,7 +121,7 @@ class Agent:
         """Steps are about to ask. Starts the agent if none runs; it stays as long as this end is open."""
         if self._socket is None:
             self._process = os.getpid()
-            self._socket = _dial(self._path()) or self._start()
+            self._socket = self._dial() or self._start()
             self._tell("expect")
 
     # ---------------------------------------------------------------- the connection
@@ -128,7 +133,7 @@ class Agent:
 
     def retire(self) -> None:
         """Have the agent leave at once; one that keeps containers leaves them as they are, for the next one."""
-        socket = _dial(self._path())
+        socket = self._dial()
         if socket:
             _see_off(socket)
 
@@ -164,12 +169,15 @@ class Agent:
     def _exchange(self, verb: str, arguments: "tuple[Any, ...]", sent: tuple[int, ...]) -> "tuple[Any, list[int]]":
         request = self._request(verb, arguments)
         for _ in range(_TRIES):
-            socket = self._socket = self._socket or _dial(self._path()) or self._start()
+            socket = self._socket = self._socket or self._dial() or self._start()
             try:
                 wire.send(socket, request, sent)
                 answer, fds = wire.receive(socket)
             except (BrokenPipeError, ConnectionResetError):
                 answer, fds = None, []
+            except BlockingIOError as error:
+                self.close()
+                raise self._unanswered() from error
             self._reap()
             if answer is None:
                 self.close()
@@ -198,40 +206,61 @@ class Agent:
             raise AgentLost(f"the path `{path}` is too long for a socket")
         return path
 
+    def _dial(self) -> "_socket.socket | None":
+        """None if nobody listens. Raises AgentLost: who listens lets nobody in."""
+        path = self._path()
+        socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+        patience = struct.pack("ll", int(self._patience_s), int(self._patience_s % 1 * 1_000_000))
+        for way in (_socket.SO_SNDTIMEO, _socket.SO_RCVTIMEO):    # not settimeout: with that a queue that is full just now is an error at once
+            socket.setsockopt(_socket.SOL_SOCKET, way, patience)
+        try:
+            socket.connect(path)
+            return socket
+        except (FileNotFoundError, ConnectionRefusedError):
+            socket.close()
+            return None
+        except BlockingIOError as error:
+            socket.close()
+            raise self._unanswered() from error
+
+    def _unanswered(self) -> AgentLost:
+        from runner.agent.standing import holder, way_out
+
+        pid = holder(f"{self._run_directory}/agent.alive")
+        return AgentLost(f"it{f', process {pid},' if pid else ''} does not answer", way_out(pid))
+
     def _start(self) -> "_socket.socket":
         """The socket is ours and listens before the agent runs: nobody waits for it to appear."""
         from kernel.locks import Lock
+        from runner.agent.standing import mark, take_within
 
         path = self._path()
-        with Lock(f"{self._run_directory}/agent.lock"):
-            if socket := _dial(path):
+        lock = Lock(f"{self._run_directory}/agent.lock")
+        if not take_within(lock, self._patience_s):
+            raise AgentLost("somebody has been starting it for too long")
+        try:
+            if socket := self._dial():
                 return socket                             # somebody was faster
             listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
             try:
                 fresh = f"{path}.{os.getpid()}"
                 listener.bind(fresh)
                 listener.listen(128)
+                own = mark(fresh)
                 os.rename(fresh, path)
-                self._starter = _launch(listener.fileno(), [self._run_directory, self._root, path, str(self._code()), str(self._idle_s)])
+                self._starter = _launch(listener.fileno(),
+                                        [self._run_directory, self._root, path, own, str(self._code()), str(self._idle_s)])
             except OSError as error:
                 limit = f"; {PROCESS_LIMIT}" if error.errno == EAGAIN else ""
                 raise AgentLost((error.strerror or str(error)).lower() + limit) from error
             finally:
                 listener.close()
-        socket = _dial(path)
+        finally:
+            lock.release()
+        socket = self._dial()
         if socket is None:
             raise AgentLost(_last_words(self._run_directory))
         return socket
-
-
-def _dial(path: str) -> "_socket.socket | None":
-    socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
-    try:
-        socket.connect(path)
-        return socket
-    except (FileNotFoundError, ConnectionRefusedError):
-        socket.close()
-        return None
 
 
 def _see_off(socket: "_socket.socket") -> None:
@@ -240,9 +269,12 @@ def _see_off(socket: "_socket.socket") -> None:
         wire.send(socket, ("retire", 0, 0))
         while wire.receive(socket)[0] is not None:
             pass
+    except BlockingIOError as error:
+        raise AgentLost("one that was asked to leave does not") from error
     except OSError:
         pass
-    socket.close()
+    finally:
+        socket.close()
 
 
 def _launch(listener: int, arguments: list[str]) -> int:

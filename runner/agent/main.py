@@ -1,6 +1,6 @@
 """The process: started by a command (client.py), detached from it, gone when nothing needs it. In: argv and a listening socket at fd 3.
 
-argv: run directory, root directory, path of the socket, fingerprint of the code, seconds to stay idle.
+argv: run directory, root directory, path of the socket, its mark (standing.py), fingerprint of the code, seconds to stay idle.
 """
 
 import gc
@@ -10,7 +10,7 @@ import sys
 
 from kernel.errors import PROCESS_LIMIT
 from kernel.locks import Lock
-from runner.agent import process
+from runner.agent import process, standing
 from sandbox import wire
 
 TYPE_CHECKING = False
@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     from runner.agent.shared import Shared
 
 _DOOR = 3
+_PATIENCE_S = 15.0                                        # for an agent that is on its way out, or has to notice that it should be
 _SHIM = "runner.shim"                                     # of the zygote that keeps the user namespace that containers are in
 
 
 def main() -> None:
     """Does not return."""
-    run_directory, root, path, fingerprint, idle_s = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4]), float(sys.argv[5])
+    run_directory, root, path, mark = sys.argv[1:5]
+    fingerprint, idle_s = int(sys.argv[5]), float(sys.argv[6])
     try:
         parent = os.fork()
     except OSError as error:
@@ -38,19 +40,28 @@ def main() -> None:
     os.umask(0o077)
     process.rename("pyup-agent")
     alive = Lock(f"{run_directory}/agent.alive")
-    alive.take()                                          # an agent that is on its way out finishes first
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     try:
-        serve(run_directory, root, path, fingerprint, idle_s, alive.fd)
+        succeed(alive)
+        serve(run_directory, root, path, mark, fingerprint, idle_s, alive)
     except Exception as error:
-        _refuse(path, error)
+        _refuse(path, mark, error)
         raise
     os._exit(0)
 
 
-def serve(run_directory: str, root: str, path: str, fingerprint: int, idle_s: float, alive: int) -> None:
-    """Until it is not needed. alive: fd of the lock that says that we live."""
+def succeed(alive: Lock, patience_s: float = _PATIENCE_S) -> None:
+    """Take the lock: an agent that is on its way out finishes first. Raises AgentLost if it does not."""
+    if not standing.take_within(alive, patience_s):
+        from runner.agent.errors import AgentLost
+
+        pid = standing.holder(alive.path)
+        raise AgentLost(f"an earlier one{f', process {pid},' if pid else ''} does not make way", standing.way_out(pid))
+
+
+def serve(run_directory: str, root: str, path: str, mark: str, fingerprint: int, idle_s: float, alive: Lock) -> None:
+    """Until it is not needed. alive: the lock that says that we live, held."""
     notices: list[str] = []
 
     def say(text: str) -> None:
@@ -65,11 +76,15 @@ def serve(run_directory: str, root: str, path: str, fingerprint: int, idle_s: fl
     from runner.agent.service import Service
 
     loop = Loop()
-    service = Service(root, run_directory, loop, outside, say, relay=shared is not None and shared.relay, alive=alive)
+    service = Service(root, run_directory, loop, outside, say, relay=shared is not None and shared.relay, alive=alive.fd)
     service.start()
     gc.collect()
     gc.freeze()
-    if Server(wire.socket_of(_DOOR), path, fingerprint, idle_s, loop, service, notices).run():
+
+    def where() -> str:
+        return standing.standing(path, mark, alive.path, alive.fd)
+
+    if Server(wire.socket_of(_DOOR), path, where, fingerprint, idle_s, loop, service, notices).run():
         try:
             service.stop()
         except (OSError, NetworkError) as error:
@@ -96,14 +111,18 @@ def _settle(run_directory: str, say: "Callable[[str], None]") -> "tuple[Outside,
     return shared.outpost, shared
 
 
-def _refuse(path: str, error: Exception) -> None:
+def _refuse(path: str, mark: str, error: Exception) -> None:
     """Tell those who wait for us why there will be no agent."""
     from runner.agent.errors import AgentLost, NetworkError, to_wire
 
     help = getattr(error, "help", "") or getattr(error, "hint", "")
     known = error if isinstance(error, NetworkError) else AgentLost(str(error) or type(error).__name__, help)
     try:
-        os.unlink(path)
+        if standing.mark(path) == mark:
+            os.unlink(path)
+    except OSError:
+        pass                                              # removed with its directory
+    try:
         door = wire.socket_of(os.dup(_DOOR))
         door.setblocking(False)
         while True:

@@ -12,6 +12,7 @@ from runner.agent import process
 from runner.agent.errors import NetworkFailed, to_wire
 from runner.agent.form import from_plain, to_plain
 from runner.agent.loop import Loop, Timer
+from runner.agent.standing import ELSEWHERE, OURS, REPLACED
 from runner.endpoint import Endpoint, Membership
 from runner.errors import RunError
 from sandbox import wire
@@ -19,12 +20,14 @@ from sandbox import wire
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import _socket
+    from collections.abc import Callable
     from typing import Any
 
     from runner.agent.service import Service
 
 _SO_PEERCRED, _SOL_SOCKET = 17, 1
 _SWEEP_S = 20.0
+_LOOK_S = 3.0                                             # well within the patience of whoever waits for us to make way
 _QUIET_S = 1.0                                            # nobody asks for so long: then there is time to tidy up
 _TOLD = ("expect", "release")                             # verbs that nobody waits for
 _PASSING = ("attach", "connect", "acquire")               # verbs that have to do with namespaces, which belong to a user namespace
@@ -41,12 +44,16 @@ class _Client:
 
 
 class Server:
-    """Serves until nobody needs it: `run` returns when it has stopped listening at `path` and nothing is attached."""
+    """Serves until nobody needs it: `run` returns when it has stopped listening at `path` and nothing is attached.
 
-    def __init__(self, door: "_socket.socket", path: str, fingerprint: int, idle_s: float, loop: Loop, service: "Service",
-                 notices: list[str]) -> None:
+    standing: as standing.py says it.
+    """
+
+    def __init__(self, door: "_socket.socket", path: str, standing: "Callable[[], str]", fingerprint: int, idle_s: float, loop: Loop,
+                 service: "Service", notices: list[str]) -> None:
         self._door = door
         self._path = path
+        self._standing = standing
         self._fingerprint = fingerprint
         self._idle_s = idle_s
         self._loop = loop
@@ -56,8 +63,8 @@ class Server:
         self._clients: "dict[int, _Client]" = {}
         self._idle: "Timer | None" = None
         self._tidy: "Timer | None" = None
-        self._leaving_early = False                       # for another version: what runs is left as it is
-        self._orphaned = False                            # our directory was removed: nobody finds us any more, and we see to it that it all ends
+        self._leaving_early = False                       # for another agent: what runs is left as it is
+        self._orphaned = False                            # our directory is gone: nobody finds us any more, and we see to it that it all ends
 
     def run(self) -> bool:
         """Whether there is to be tidied up; else another agent goes on with what is here."""
@@ -66,6 +73,7 @@ class Server:
         self._on_door()                                   # who started us waits there
         self._consider_leaving()
         self._loop.after(_SWEEP_S, self._sweep)
+        self._loop.after(_LOOK_S, self._look)
         self._loop.run()
         return not self._leaving_early
 
@@ -195,8 +203,22 @@ class Server:
         self._loop.after(_SWEEP_S, self._sweep)
         self._look_after()
 
+    def _look(self) -> None:
+        self._loop.after(_LOOK_S, self._look)
+        self._look_around()
+
+    def _look_around(self) -> None:
+        """Whether we are found where we were started."""
+        where = self._standing()
+        if where == REPLACED:                             # it goes on with what is here as soon as we are gone
+            self._leaving_early = True
+            self._loop.stop()
+            return
+        self._orphaned = where != OURS                    # what hid it can be taken away again
+        self._consider_leaving()
+
     def _look_after(self) -> None:
-        self._orphaned = self._orphaned or not os.path.exists(self._path)
+        self._look_around()
         self._service.sweep()
         self._consider_leaving()
 
@@ -208,7 +230,7 @@ class Server:
 
     def _consider_leaving(self) -> None:
         if self._orphaned and not self._service.keeper.busy():
-            self._leaving_early = os.path.exists(self._path)      # it was made again: what is there belongs to another agent by now
+            self._leaving_early = not self._unlink()      # it was made again: what is there belongs to another agent by now
             self._loop.stop()
             return
         idle = not self._clients and not self._service.keeper.busy()
@@ -219,7 +241,7 @@ class Server:
             self._idle = None
 
     def _leave(self) -> None:
-        """Stop listening. As long as we listen nobody else binds this path, so it is ours to unlink.
+        """Stop listening. As long as we listen nobody else binds this path; where it leads to another socket, its directory is another one.
 
         Whoever knocks at this very moment is not let in: the connection breaks when we end, and is made again to the next agent.
         """
@@ -227,17 +249,20 @@ class Server:
         self._on_door()
         if self._clients:
             return
-        try:
-            os.unlink(self._path)
-        except OSError:
-            pass                                          # removed with its directory
+        self._leaving_early = not self._unlink()
         self._loop.stop()
 
     def _retire(self) -> None:
         """Another version takes over, or somebody wants us gone: at once; who runs is left to run."""
-        try:
-            os.unlink(self._path)
-        except OSError:
-            pass
-        self._leaving_early = self._service.keeper.busy()
+        self._leaving_early = not self._unlink() or self._service.keeper.busy()
         self._loop.stop()
+
+    def _unlink(self) -> bool:
+        """The socket's name, if it is ours. Whether nobody else is found there now."""
+        where = self._standing()
+        if where == OURS:
+            try:
+                os.unlink(self._path)
+            except OSError:
+                pass                                      # removed with its directory, just now
+        return where not in (REPLACED, ELSEWHERE)

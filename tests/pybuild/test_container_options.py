@@ -40,10 +40,16 @@ def test_an_option_with_its_effect_says_nothing(tool: Tool) -> None:
     assert done.status == 0 and not done.err, done
 
 
-@pytest.mark.parametrize("words", [("--oom-score-adj", "5000"), ("--blkio-weight", "5"), ("--memory-swappiness", "101"), ("--log-opt", "tag=x")])
+@pytest.mark.parametrize("words", [("--oom-score-adj", "5000"), ("--blkio-weight", "5"), ("--memory-swappiness", "101"), ("--log-opt", "tag=x"),
+                                   ("--stop-timeout", "-5"), ("--mount", "type=bind,source=/etc,target=/a,consistency=foo")])
 def test_a_value_that_cannot_be_is_refused_at_its_option(tool: Tool, words: "tuple[str, str]") -> None:
     done = create(tool, *words)
     assert done.status == 2 and "error: " in done.err and done.err.count("\n") <= 2, done
+
+
+@pytest.mark.parametrize("word", ["default", "consistent", "cached", "delegated"])
+def test_a_consistency_of_docker_s_is_taken(tool: Tool, word: str) -> None:
+    assert create(tool, "--mount", f"type=bind,source=/etc,target=/a,consistency={word}").status == 0
 
 
 def test_an_image_of_another_platform_is_not_taken(tool: Tool) -> None:

@@ -159,6 +159,8 @@ def spec_of(options: Options) -> ContainerSpec:
 
 
 def _check(options: Options) -> None:
+    if options.stop_timeout is not None and options.stop_timeout < 0:
+        raise Misuse(f"`--stop-timeout {options.stop_timeout}` is no number of seconds", "leave it out for what the image says, else ten seconds")
     for name, value, least, most in (("--oom-score-adj", options.oom_score_adj, -1000, 1000), ("--blkio-weight", options.blkio_weight, 10, 1000),
                                      ("--memory-swappiness", options.memory_swappiness, -1, 100)):
         if value and not least <= value <= most:

@@ -138,6 +138,8 @@ def _field(word: str, kind: str, key: str, value: str) -> "dict[str, Any]":
     if key in ("readonly", "rw"):
         return {"readonly": true == (key == "readonly")}
     if key == "consistency":
+        if value not in ("default", "consistent", "cached", "delegated"):
+            raise Misuse(f"`--mount {word}`: there is no consistency `{value}`", "there are default, consistent, cached and delegated")
         return {}
     if kind == "bind":
         if key == "bind-propagation":
