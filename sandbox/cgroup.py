@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 V1 = ("blkio", "cpu", "cpuacct", "cpuset", "devices", "freezer", "memory", "pids")
 NAMED = "name=systemd"                                    # a hierarchy of version 1 without controller, in which other runtimes make groups too
 V2 = ("cpu", "cpuset", "io", "memory", "pids")
+_USUAL = "/sys/fs/cgroup"
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 # what may be opened inside: the nodes of our own /dev, terminals; making nodes is harmless
 _DEVICE_RULES = ("c *:* m", "b *:* m", "c 1:3 rwm", "c 1:5 rwm", "c 1:7 rwm", "c 1:8 rwm", "c 1:9 rwm", "c 5:0 rwm", "c 5:2 rwm", "c 136:* rwm")
@@ -292,14 +293,20 @@ def hierarchies() -> tuple[str, ...]:
 
 
 def _mounts() -> list[tuple[str, str, str]]:
-    """(target, type, options of the file system) of every mount."""
     with open("/proc/self/mountinfo") as file:
-        rows = [line.rstrip("\n").split(" - ", 1) for line in file]
-    found = []
-    for mount, system in rows:
+        return mounts(file.read())
+
+
+def mounts(mountinfo: str) -> list[tuple[str, str, str]]:
+    """(target, type, options of the file system) of every hierarchy, once each: at its usual place rather than where somebody bound it too."""
+    found: dict[tuple[str, str], str] = {}
+    for line in mountinfo.splitlines():
+        mount, system = line.split(" - ", 1)
         kind, _, options = system.split(" ", 2)
-        found.append((mount.split(" ", 5)[4], kind, options))
-    return found
+        target = mount.split(" ", 5)[4]
+        if kind in ("cgroup", "cgroup2") and (target.startswith(_USUAL) or (kind, options) not in found):
+            found[kind, options] = target
+    return [(target, kind, options) for (kind, options), target in found.items()]
 
 
 def name_of(run_directory: str) -> str:
@@ -365,8 +372,8 @@ def _look_v1(targets: dict[str, str], name: str, reason: str) -> Cgroups:
     for controller, target in targets.items():
         if os.access(target, os.W_OK):
             tops[controller] = os.open(target, _DIRECTORY)
-        else:
-            reason = f"`{target}` is not ours to write"
+        elif controller != NAMED:
+            reason = f"`{target}` is not ours to write: version 1 is for root alone"
     controllers = frozenset(tops) - {NAMED}
     return Cgroups(1, name, tops, controllers) if controllers else Cgroups(0, name, {}, frozenset(), reason)
 

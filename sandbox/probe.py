@@ -130,7 +130,8 @@ def _cgroups(directory: str) -> Finding:
     wanted = {"cpu", "memory", "pids"}
     if wanted <= found.controllers:
         return Finding("limits", YES, f"cgroups version {found.version}: {', '.join(sorted(found.controllers))}")
-    remedy = "sudo loginctl enable-linger $USER" if os.geteuid() and os.path.exists("/run/systemd/system") else ""
+    delegable = cgroup.hierarchies() == ("",) and os.path.exists("/run/systemd/system")      # of version 1 systemd hands no controller to users
+    remedy = "sudo loginctl enable-linger $USER" if os.geteuid() and delegable else ""
     if found.controllers:
         missing = ", ".join(sorted(wanted - found.controllers))
         return Finding("limits", LIMITED, f"cgroups version {found.version} without {missing}", remedy)

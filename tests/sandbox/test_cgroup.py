@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.cgroup import Cgroups, Usage, look, name_of
+from sandbox.cgroup import Cgroups, Usage, look, mounts, name_of
 from sandbox.client import Client, connect
 from sandbox.controllers import File, files_v1, files_v2, weight
 from sandbox.errors import InvalidSpec, SandboxError
@@ -63,6 +63,18 @@ def test_weight_of_shares() -> None:
 def test_name_of_a_run_directory_is_stable() -> None:
     assert name_of("/run/pybuild") == name_of("/run/pybuild") != name_of("/run/pybuild2")
     assert len(name_of("/run/pybuild")) == len("pybuild-123456")
+
+
+@pytest.mark.parametrize("first", ["/sys/fs/cgroup", "/srv/root/sys/fs/cgroup"])
+def test_hierarchy_bound_elsewhere_too_is_used_at_its_usual_place(first: str) -> None:
+    places = [first, *{"/sys/fs/cgroup", "/srv/root/sys/fs/cgroup"} - {first}]
+    rows = [f"{number} 1 0:{kind} / {place}/{name} rw,relatime - {kind} {kind} {options}" for number, place in enumerate(places)
+            for kind, name, options in (("cgroup", "pids", "rw,pids"), ("cgroup2", "unified", "rw"), ("tmpfs", "", "rw,mode=755"))]
+    assert mounts("\n".join(rows)) == [("/sys/fs/cgroup/pids", "cgroup", "rw,pids"), ("/sys/fs/cgroup/unified", "cgroup2", "rw")]
+
+
+def test_hierarchy_mounted_only_elsewhere_is_used_there() -> None:
+    assert mounts("9 1 0:4 / /cgroups rw - cgroup2 none rw\n") == [("/cgroups", "cgroup2", "rw")]
 
 
 @pytest.fixture
