@@ -13,7 +13,7 @@ import time
 from kernel.errors import PROCESS_LIMIT
 from kernel.syscalls import CLONE_NEWNS, MNT_DETACH, MS_REC, MS_SLAVE, mount, pidfd_open, umount2, unshare
 from kernel.value import Value
-from sandbox import cgroup, userns, wire
+from sandbox import cgroup, sharing, wire
 from sandbox.errors import SandboxError
 from sandbox.guardian import Guardian, close_all_but
 from sandbox.machine import Machine, look
@@ -102,7 +102,7 @@ def _settle(run_directory: str) -> Setting:
     try:
         os.makedirs(stage, 0o700, exist_ok=True)
         if os.geteuid():
-            userns.create()
+            sharing.settle(run_directory)
         unshare(CLONE_NEWNS)
         mount(None, b"/", None, MS_REC | MS_SLAVE)
         machine = look(stage)
