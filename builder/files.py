@@ -95,7 +95,7 @@ def resolve(files: "Files", pattern: str, *, wildcards: bool = True, recursive: 
         if part == "**" and recursive:
             found = [pair for start in found for pair in _below(files, start)]
         else:
-            found = [pair for start in found for pair in _matching(files, start, part, number == len(parts))]
+            found = [pair for start in found for pair in _matching(files, start, part, number == len(parts) and not recursive)]
     return sorted(dict(found).items())
 
 

@@ -220,22 +220,6 @@ def test_copy_parents_keeps_the_path_and_its_modes(case: Copied) -> None:
     assert (case.draft / "t/a").stat().st_mode & 0o777 == 0o700
 
 
-@pytest.mark.parametrize("pattern", ["a/d*", "*/d*", "**/d*"])
-def test_copy_parents_of_a_dangling_link_that_a_wildcard_matches(case: Copied, pattern: str) -> None:
-    write(case.context / "a/data")
-    os.symlink("nowhere", case.context / "a/dead")
-    with pytest.raises(CopySourceMissing) as caught:
-        case.copy(pattern, to="/t/", parents=True)
-    assert caught.value.help == "`a/dead` is a link, and what it names is not there"
-
-
-def test_copy_parents_passes_by_a_dangling_link_on_its_way(case: Copied) -> None:
-    write(case.context / "a/data")
-    os.symlink("nowhere", case.context / "dead")
-    case.copy("*/data", to="/t/", parents=True)
-    assert case.made() == ["t/", "t/a/", "t/a/data"]
-
-
 def test_copy_large_sparse_file_stays_sparse(case: Copied) -> None:
     with open(case.context / "big", "wb") as file:
         file.truncate(64 << 20)
