@@ -27,9 +27,11 @@ def session_directory(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 def pytest_configure() -> None:
-    """A shell starts what it puts in the background with SIGINT ignored, and children inherit that: tests of ^C would then wait for ever."""
+    """Shells ignore SIGINT in the background, nohup ignores SIGHUP, and children inherit that: tests of signals would then wait for ever."""
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def _cannot_make_namespaces() -> str:

@@ -1,6 +1,7 @@
 """A build that is told to stop: it says so at once, and leaves nothing: no process, no mount, no unfinished file, no connection."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -39,7 +40,7 @@ def left(builds: Builds) -> list[str]:
 
 
 def sleepers() -> list[str]:
-    return [pid for pid in os.listdir("/proc") if pid.isdigit() and b"4321" in _cmdline(pid)]
+    return [pid for pid in os.listdir("/proc") if pid.isdigit() and re.search(rb"sleep[ \0]4321\b", _cmdline(pid))]
 
 
 def _cmdline(pid: str) -> bytes:

@@ -172,7 +172,7 @@ def test_remap_takes_the_ids_of_a_user(scene: Scene, unprivileged: User) -> None
 @pytest.mark.parametrize("mode,fields,message", [
     ("remap:nobody", {}, "user namespace `remap:nobody`: the user `nobody` has no ids in /etc/subuid and /etc/subgid"),
     ("keep-id", {}, "user namespace `keep-id`: is unknown"),
-    ("auto:size=9", {}, "user namespace `auto:size=9`: is unknown"),
+    ("auto:size=9", {}, "user namespace `auto:size=9`: has options, and there are none: a range always has 65536 ids"),
     ("auto", {"runtime": "crun"}, "user namespace `auto`: is not there with the runtime `crun`")])
 def test_what_cannot_be_had_is_refused(scene: Scene, mode: str, fields: "dict[str, Any]", message: str) -> None:
     with pytest.raises(InvalidOption) as caught:

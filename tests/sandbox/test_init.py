@@ -113,15 +113,16 @@ def test_join_killed_before_it_has_told_leaves_no_child(start: "Callable[..., No
     with pytest.raises(BlockingIOError):
         while True:
             theirs.send(b"x" * 1000, socket.MSG_DONTWAIT)
+    children = Path(f"/proc/self/task/{os.getpid()}/children")
+    before = set(children.read_text().split())            # of other tests
     pid = os.fork()
     if not pid:
         os.dup2(theirs.fileno(), 3)
         start("-", "/bin/touch", "touch", str(tmp_path / "ran"), environment={})
     theirs.close()
-    children = Path(f"/proc/self/task/{os.getpid()}/children")
-    while pid in (found := [int(word) for word in children.read_text().split()]) and len(found) < 2:
+    while not (found := set(children.read_text().split()) - before - {str(pid)}):
         os.sched_yield()
-    child = next(one for one in found if one != pid)
+    child = int(found.pop())
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 137

@@ -258,7 +258,7 @@ def test_much_through_the_relay(ground: Ground, unprivileged: User, root: Path) 
 
 
 def test_a_user_namespace_of_its_own_is_replaced_when_idle(ground: Ground, unprivileged: User, root: Path) -> None:
-    """The zygote was killed, so commands are in another user namespace than the agent: one that keeps nobody gives way."""
+    """The zygote was killed and nobody knows any more where it was: commands are in another user namespace than the agent, which gives way."""
     def scenario(root: Path) -> tuple[bool, str]:
         def first() -> int:
             inside = Inside(root)
@@ -270,6 +270,7 @@ def test_a_user_namespace_of_its_own_is_replaced_when_idle(ground: Ground, unpri
         for path in Path("/proc").iterdir():
             if path.name.isdigit() and b"sandbox.zygote" in _line(path) and str(root).encode() in _line(path):
                 os.kill(int(path.name), signal.SIGKILL)
+        (root / "run/userns").unlink()
         time.sleep(0.05)
 
         def second() -> tuple[int, str]:
