@@ -77,8 +77,10 @@ class Ground:
         for pid in self._servers:
             _kill(pid)
             os.waitpid(pid, 0)
-        for pid in _processes_of(self._roots):
-            _kill(pid)
+        while left := _processes_of(self._roots):         # until there is none: one may just have started another
+            for pid in left:
+                _kill(pid)
+            eventually(lambda: all(map(is_gone, left)))
         for fd in self._fds:
             os.close(fd)
         setns(self._before[0], CLONE_NEWNET)
