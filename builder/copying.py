@@ -122,21 +122,18 @@ class _Placer:
 
     def with_parents(self, item: Taken, goal: str, keep: "Keep | None") -> None:
         """`a/b/c` to `goal/a/b/c`; the directories on the way look as they do in the source."""
+        from builder.parents import keeper, wanted, way_to
+
+        if not wanted(self._files, item, keep):
+            return
         self._target.make_directories(goal, owner=self._dressing.owner)
-        rel = item.kept
-        parts = rel.split("/") if rel else []
-        for count in range(1, len(parts)):
-            way = "/".join(parts[:count])
-            node = self._files.lookup(f"{item.root}/{way}")
-            assert node is not None, "a directory on the way to a found file is gone"
-            self._put(f"{goal}/{way}" if goal else way, node)
-        end = "/".join(p for p in (goal, rel) if p)
+        prefix = f"{goal}/" if goal else ""
+        for way, node in way_to(self._files, item):
+            self._put(prefix + way, node)
+        if item.kept:
+            self._put(prefix + item.kept, item.node)
         if item.node.is_directory:
-            if rel:
-                self._put(end, item.node)
-            self.directory(item.node, end, keep)
-        elif keep is None or keep(rel):
-            self._put(end, item.node)
+            self.directory(item.node, (prefix + item.kept).rstrip("/"), keeper(keep, item.kept))
 
     def _put(self, path: str, node: Node) -> None:
         target, kind = self._target, node.kind

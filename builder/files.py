@@ -78,11 +78,11 @@ def has_wildcard(pattern: str) -> bool:
     return any(c in pattern for c in "*?[\\")
 
 
-def resolve(files: "Files", pattern: str, *, wildcards: bool = True, recursive: bool = False) -> "list[tuple[str, Node]]":
+def resolve(files: "Files", pattern: str, *, wildcards: bool = True) -> "list[tuple[str, Node]]":
     """[(the path as the pattern names it, the file there)] of a COPY source, sorted; the last component of each is followed.
 
-    wildcards: `*`, `?`, `[..]` match within one component, `\\` escapes. recursive: a component `**` matches any number of directories.
-    Empty if nothing is there. Raises Dangling if a link that a wildcard matches leads nowhere.
+    wildcards: `*`, `?`, `[..]` match within one component, `\\` escapes. Empty if nothing is there.
+    Raises Dangling if a link that a wildcard matches leads nowhere.
     """
     path = clean(pattern)
     if not wildcards or not has_wildcard(path):
@@ -92,10 +92,7 @@ def resolve(files: "Files", pattern: str, *, wildcards: bool = True, recursive: 
     found: list[tuple[str, Node]] = [("", root)] if root else []
     parts = path.split("/")
     for number, part in enumerate(parts, 1):
-        if part == "**" and recursive:
-            found = [pair for start in found for pair in _below(files, start)]
-        else:
-            found = [pair for start in found for pair in _matching(files, start, part, number == len(parts) and not recursive)]
+        found = [pair for start in found for pair in _matching(files, start, part, number == len(parts))]
     return sorted(dict(found).items())
 
 
@@ -116,17 +113,6 @@ def _matching(files: "Files", start: "tuple[str, Node]", part: str, last: bool) 
                 found.append((prefix + name, node))
             elif last:
                 raise Dangling(prefix + name)
-    return found
-
-
-def _below(files: "Files", start: "tuple[str, Node]") -> "list[tuple[str, Node]]":
-    """`start` and every directory below it (symlinks are not entered)."""
-    found, todo = [], [start]
-    while todo:
-        named, node = todo.pop()
-        found.append((named, node))
-        if node.is_directory:
-            todo += [(f"{named}/{child.path.rpartition('/')[2]}".lstrip("/"), child) for child in children(files, node)]
     return found
 
 

@@ -18,12 +18,13 @@ if TYPE_CHECKING:
     from builder.graph import Selector
 
     Keep = Callable[[str], bool]             # path relative to the source's root -> whether it is copied
+    Add = Callable[[str, list[tuple[object, ...]]], None]
 
 
 class Taken(Value):
     """One file or directory that a source names. name: as the source names it, without links followed ("a/b"); node: what is there.
 
-    root: how much of the name is not kept with --parents.
+    root: how much of the name is not kept with --parents, which takes a link as a link.
     """
 
     name: str
@@ -45,15 +46,18 @@ def take(files: "Files", selector: "Selector") -> list[Taken]:
     for pick in selector.picks:
         pattern = f"{pick.path}/{pick.keep}" if pick.keep else pick.path
         try:
-            found = resolve(files, pattern, wildcards=selector.wildcards, recursive=selector.parents)
+            found = [Taken(name, node) for name, node in resolve(files, pick.path, wildcards=selector.wildcards)]
         except BadPattern as error:
             raise CopySourceMissing(pattern, files.where, "the pattern does not read: `[` is not closed, or it ends in `\\`") from error
         except Dangling as error:
             raise CopySourceMissing(pattern, files.where, f"`{error}` is a link, and what it names is not there") from error
+        if selector.parents:
+            from builder.parents import find
+
+            found = [Taken(f"{top.name}/{kept}".strip("/"), node, top.name) for top in found for kept, node in find(files, top.node, pick.keep)]
         if not found and not (selector.wildcards and has_wildcard(clean(pattern))):
             raise CopySourceMissing(pattern, files.where, _nearby(files, clean(pattern)))
-        root = clean(pick.path) if pick.keep else ""
-        taken += [Taken(name, node, root) for name, node in found]
+        taken += found
     return taken
 
 
@@ -116,6 +120,7 @@ def manifest(files: "Files", taken: list[Taken], selector: "Selector") -> Manife
     keep = excluder(selector.excludes)
     rows: dict[bytes, bytes] = {}
     sources = []
+    ways: set[str] = set()
     for item in taken:
         name = item.kept if selector.parents else item.base if not item.node.is_directory else ""
         directories: list[tuple[str, bytes]] = []
@@ -126,8 +131,10 @@ def manifest(files: "Files", taken: list[Taken], selector: "Selector") -> Manife
             rows[digest] = data
             directories.append((rel, digest))
 
-        if item.node.is_directory:
-            if selector.parents or selector.whole:
+        if selector.parents:
+            _with_parents(files, item, keep, add, ways)
+        elif item.node.is_directory:
+            if selector.whole:
                 add("", [facts(files, ".", item.node)])
             _directories(files, item.node, keep, add)
         elif keep is None or keep(item.base):
@@ -136,7 +143,25 @@ def manifest(files: "Files", taken: list[Taken], selector: "Selector") -> Manife
     return Manifest(dumps(sources, 2), rows)
 
 
-def _directories(files: "Files", top: Node, keep: "Keep | None", add: "Callable[[str, list[tuple[object, ...]]], None]") -> None:
+def _with_parents(files: "Files", item: Taken, keep: "Keep | None", add: "Add", ways: set[str]) -> None:
+    """What is taken with its path, under that path: the directories on the way count too, for they are made as they are. ways: that were added."""
+    from builder.parents import keeper, wanted, way_to
+
+    if not wanted(files, item, keep):
+        return
+    for way, node in way_to(files, item):
+        if f"{item.root}/./{way}" not in ways:
+            ways.add(f"{item.root}/./{way}")
+            above, _, base = way.rpartition("/")
+            add(above and f"{above}/", [facts(files, base, node)])
+    if item.kept:
+        above, _, base = item.kept.rpartition("/")
+        add(above and f"{above}/", [facts(files, base, item.node)])
+    if item.node.is_directory:
+        _directories(files, item.node, keeper(keep, item.kept), lambda rel, found: add(f"{item.kept}/{rel}".lstrip("/"), found))
+
+
+def _directories(files: "Files", top: Node, keep: "Keep | None", add: "Add") -> None:
     """`add` every directory below `top` with the rows in it that count, parents first."""
     prefix = len(top.path) + 1 if top.path else 0
     todo = [top]
