@@ -2,7 +2,7 @@
 
 from marshal import dumps, loads
 
-from store.digest import Digest, digest_of
+from store.digest import Digest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,14 +17,10 @@ def remember(store: "Store", texts: tuple[str, ...], image: Digest) -> None:
     from builder.annotations import MANIFEST, at_level, parse
 
     said = tuple(annotation for text in texts for annotation in parse(text))
-    store.cache.put_build(_key(image), dumps(at_level(said, MANIFEST, store.images.config(image).platform), 2))
+    store.images.note(image, "annotations", dumps(at_level(said, MANIFEST, store.images.config(image).platform), 2))
 
 
 def remembered(store: "Store", image: Digest) -> "Pairs":
     """What the last build of this image gave its manifest."""
-    data = store.cache.get_build(_key(image))
+    data = store.images.noted(image, "annotations")
     return loads(data) if data is not None else ()
-
-
-def _key(image: Digest) -> Digest:
-    return digest_of(dumps(("annotations", image), 2))

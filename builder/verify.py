@@ -4,11 +4,13 @@ from marshal import dumps, loads
 
 from builder.request import CacheAddress, Output, Request, Rescue, Secret, Tree
 from kernel.value import Value, plain
-from store.digest import Digest, digest_of
+from store.digest import Digest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from store.store import Store
+
+_KIND = f"request {len(Request._fields)}"
 
 
 class Difference(Value):
@@ -21,12 +23,12 @@ class Difference(Value):
 def keep_request(store: "Store", image: Digest, request: Request) -> None:
     """Remember how the image was made; of caches elsewhere only that the image itself has one: the rest may be secret, and changes nothing."""
     inline = (CacheAddress("inline"),) if request.has_inline_cache else ()
-    store.cache.put_build(_key(image), dumps(plain(request._replace(cache_from=(), cache_to=inline, rescue=Rescue())), 2))
+    store.images.note(image, _KIND, dumps(plain(request._replace(cache_from=(), cache_to=inline, rescue=Rescue())), 2))
 
 
 def request_of(store: "Store", image: Digest) -> Request | None:
-    """How the image was made here; None if it was not, or is too long ago."""
-    data = store.cache.get_build(_key(image))
+    """How the image was made here; None if it was not, or by an earlier version."""
+    data = store.images.noted(image, _KIND)
     if data is None:
         return None
     fields = dict(zip(Request._fields, loads(data)[1:]))
@@ -37,10 +39,6 @@ def request_of(store: "Store", image: Digest) -> Request | None:
     fields["cache_to"] = tuple(CacheAddress(*address[1:]) for address in fields.get("cache_to", ()))
     fields["rescue"] = Rescue()
     return Request(**fields)
-
-
-def _key(image: Digest) -> Digest:
-    return digest_of(f"request {len(Request._fields)} {image}".encode())
 
 
 def compare(store: "Store", first: Digest, second: Digest) -> list[Difference]:

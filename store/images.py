@@ -362,6 +362,18 @@ class Images:
         with self._index as index:
             index.run("DELETE FROM reference WHERE image = ?", image)
             index.run("DELETE FROM image WHERE id = ?", image)
+            index.run("DELETE FROM meta WHERE key >= ? AND key < ?", f"{image} ", f"{image}!")
+
+    # ------------------------------------------------------------ what else is known of it
+    def note(self, image: Digest, kind: str, value: bytes) -> None:
+        """Keep something about the image as long as the image is there; nothing is kept of one that is not."""
+        with self._index as index:
+            if index.one("SELECT 1 FROM image WHERE id = ?", image):
+                index.run("INSERT OR REPLACE INTO meta VALUES (?, ?)", f"{image} {kind}", value)
+
+    def noted(self, image: Digest, kind: str) -> "bytes | None":
+        row = self._index.one("SELECT value FROM meta WHERE key = ?", f"{image} {kind}")
+        return bytes(row[0]) if row else None
 
     # ------------------------------------------------------------ who uses it
     def hold(self, image: Digest, owner: str) -> None:

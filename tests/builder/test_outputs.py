@@ -3,8 +3,10 @@
 import base64
 import json
 import os
+import sqlite3
 import subprocess
 import tarfile
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.request import Request as Request_
@@ -133,6 +135,18 @@ def test_push_repeats_what_the_build_annotated(as_root: Builds, docker_registry:
     as_root.ok(FILE, "-t", f"{docker_registry}/annotated:2", "--annotation", "k=v")
     as_root.ok(FILE, "-t", f"{docker_registry}/annotated:2")                 # found in the cache, and without
     assert pushed("2") is None
+
+
+def test_what_the_build_annotated_outlives_the_records_of_builds(as_root: Builds, docker_registry: str) -> None:
+    as_root.write(f=os.urandom(4).hex())
+    name = f"{docker_registry}/annotated:3"
+    as_root.ok(FILE, "-t", name, "--annotation", "k=v")
+    with closing(sqlite3.connect(f"{as_root.tool.root}/index.db")) as index, index:
+        assert index.execute("DELETE FROM build").rowcount > 0               # as `prune` does with images that are in use
+    as_root.tool.pybuild("push", name)
+    with urlopen(Request_(f"http://{docker_registry}/v2/annotated/manifests/3", headers={"Accept": "application/vnd.oci.image.manifest.v1+json"})) as answer:
+        assert json.load(answer)["annotations"] == {"k": "v"}
+    assert "`--reproducible` fixes them" in as_root.tool.run("pybuild", "verify", name).out      # and how it was built is still known
 
 
 def test_failed_build_leaves_no_file_of_an_earlier_one(as_root: Builds, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from store.digest import digest_of
 from store.errors import ImageInUse, InvalidImage, InvalidReference, ReferenceAmbiguous, ReferenceMissing
+from store.gc import Budget, collect
 from store.images import Layer, Removed
 from store.oci import ContainerConfig, Healthcheck, ImageConfig, RootFS, to_json
 from store.snapshots import SnapshotId
@@ -146,6 +147,18 @@ def test_remove_of_the_only_name_deletes(store: Store) -> None:
     image = image_of(store, {"a": b"1"}, names=("x",))
     assert store.images.remove("x") == (Removed("untagged", "docker.io/library/x:latest"), Removed("deleted", image))
     assert store.images.list() == ()
+
+
+def test_what_is_noted_of_an_image_lives_as_long_as_it(store: Store) -> None:
+    one, two = image_of(store, {"a": b"1"}, names=("x",)), image_of(store, {"a": b"2"}, names=("y",))
+    for image in (one, two):
+        store.images.note(image, "kind", b"old")
+        store.images.note(image, "kind", image.encode())
+    collect(store, Budget(everything=True))
+    assert (store.images.noted(one, "kind"), store.images.noted(one, "other")) == (one.encode(), None)
+    store.images.delete(one)
+    store.images.note(one, "kind", b"late")
+    assert (store.images.noted(one, "kind"), store.images.noted(two, "kind")) == (None, two.encode())
 
 
 def test_remove_of_one_of_several_names_only_untags(store: Store) -> None:
