@@ -57,3 +57,8 @@ class Hasher:
 
     def digest(self) -> "Digest":
         return Digest(PREFIX + self._hash.hexdigest())
+
+    def copy(self) -> "Hasher":
+        other = Hasher()
+        other._hash, other.size = self._hash.copy(), self.size
+        return other

@@ -28,6 +28,8 @@ _MAKE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _NAME_LIMIT = 4096                       # bytes: a longer path cannot be reached by a program anyway
 _MAX_ID = 0xFFFFFFFE
 _INLINE = 1 << 20                        # bytes that are hashed without a thread
+_END = 1024                              # zero bytes at the end of a tar
+_RECORD = 10240
 _WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"
 
 
@@ -64,10 +66,12 @@ class Applied(Value):
     owners: "dict[str, tuple[int, int]]"
 
 
-def apply(chunks: "Iterable[bytes]", directory_fd: int, policy: Policy = LAYER, below: "View | None" = None) -> Applied:
+def apply(chunks: "Iterable[bytes]", directory_fd: int, policy: Policy = LAYER, below: "View | None" = None,
+          want: "Digest | None" = None) -> Applied:
     """Unpack an uncompressed tar into the open directory.
 
     chunks: the stream, read to its end. below: the layers that it will lie on; without it, links and directories below are not known.
+    want: the diff ID that was promised; a tar whose end mark is left out has one counted in, if that makes it what it is to be.
     Raises InvalidLayer (damaged, hostile, too large), StoreError (the disk); the directory is then partly written: discard it.
     Law: apply(diff(a, b), a) leaves a tree equal to b. Source: OCI image-spec, layer.md.
     """
@@ -81,9 +85,9 @@ def apply(chunks: "Iterable[bytes]", directory_fd: int, policy: Policy = LAYER, 
         extraction.finish()
     finally:
         extraction.close()
-        digest = hashing.finish()
+        digest, size = hashing.finish(want)
     tree = own(scan(directory_fd, owners=policy.owners, known=extraction.digests), extraction.owners) if policy.hashed else None
-    return Applied(digest, reader.offset, extraction.size, extraction.entries, extraction.parents.dependent, tuple(extraction.skipped), tree,
+    return Applied(digest, size, extraction.size, extraction.entries, extraction.parents.dependent, tuple(extraction.skipped), tree,
                    extraction.owners)
 
 
@@ -101,8 +105,19 @@ class _Hashing:
             (self._thread or self._hasher).update(chunk)
             yield chunk
 
-    def finish(self) -> Digest:
-        return Digest(self._thread.finish() if self._thread else self._hasher.digest())
+    def finish(self, want: "Digest | None") -> "tuple[Digest, int]":
+        """(digest, size); of the stream with the end of a tar behind it, where only then it is what was wanted.
+
+        podman leaves that end out of blobs that it writes as zstd:chunked; a tar from GNU tar ends at a full record.
+        """
+        digest, size = Digest(self._thread.finish() if self._thread else self._hasher.digest()), self._hasher.size
+        if want is not None and digest != want:
+            for end in (_END, _END + -(size + _END) % _RECORD):
+                ended = self._hasher.copy()
+                ended.update(bytes(end))
+                if ended.digest() == want:
+                    return want, ended.size
+        return digest, size
 
 
 class _Extraction:

@@ -70,7 +70,7 @@ def unpack(store: Store, chunks: "Iterable[bytes]", want: "Digest | None", below
         fd = os.open(draft.directory, OPEN_DIRECTORY)
         view = store.view(below) if below else None
         try:
-            applied = apply(ahead(decompress(stream, compression)), fd, policy, view)
+            applied = apply(ahead(decompress(stream, compression)), fd, policy, view, want if compression != "uncompressed" else None)
         finally:
             os.close(fd)
             if view:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     Sink = Callable[[bytes | bytearray | memoryview], object]
 
 _CHUNK = 1 << 20
+_END_LIMIT = 1024 + 10240                # zeros that a tar may end with
 
 
 class LayerBlob(Value):
@@ -154,13 +155,18 @@ class LayerBlobs:
             raise DigestMismatch(layer.diff_id, digest)
 
     def _chunks(self, blob: LayerBlob) -> "Iterator[bytes]":
-        """The uncompressed bytes of a blob."""
+        """The uncompressed bytes of a blob, and the zeros of a tar's end that it may leave out."""
         from store.blobs import chunks_of
         from store.compression import decompress
 
         fd = self._blobs.open(blob.digest)
         try:
-            yield from decompress(chunks_of(fd), blob.compression)
+            size = 0
+            for chunk in decompress(chunks_of(fd), blob.compression):
+                size += len(chunk)
+                yield chunk
+            if 0 < blob.unpacked - size <= _END_LIMIT:
+                yield bytes(blob.unpacked - size)
         finally:
             os.close(fd)
 
