@@ -57,6 +57,12 @@ class Lock:
         self.release()
 
 
+def mark(path: str) -> str:
+    """What tells the file at `path` from another that gets its name. Raises OSError."""
+    status = os.stat(path, follow_symlinks=False)
+    return f"{status.st_dev}:{status.st_ino}"
+
+
 def _leads_to(path: str, fd: int) -> bool:
     try:
         named, held = os.stat(path, follow_symlinks=False), os.fstat(fd)

@@ -287,8 +287,8 @@ def _through(door: "_socket.socket") -> "_socket.socket":
 
 def start(run_directory: str, path: str, shim: str, idle_s: float) -> None:
     """Start a zygote that serves the socket `path`, unless one does. The socket is ours and listens before the zygote runs: nobody waits."""
-    from kernel.locks import Lock
-    with Lock(f"{run_directory}/zygote.lock"):
+    from kernel.locks import Lock, mark
+    with Lock(wire.lock_of(path)):
         listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
         try:
             try:
@@ -301,17 +301,18 @@ def start(run_directory: str, path: str, shim: str, idle_s: float) -> None:
             fresh = f"{path}.{os.getpid()}"
             listener.bind(fresh)
             listener.listen(128)
+            own = mark(fresh)
             os.rename(fresh, path)
-            _launch(listener.fileno(), path, run_directory, shim, idle_s)
+            _launch(listener.fileno(), run_directory, path, shim, idle_s, own)
         finally:
             listener.close()
 
 
-def _launch(listener: int, path: str, run_directory: str, shim: str, idle_s: float) -> None:
+def _launch(listener: int, run_directory: str, path: str, shim: str, idle_s: float, own: str) -> None:
     """A small interpreter of its own: nothing of this process is in it. It forks at once; the one that we started ends and is reaped here."""
     from sandbox.interpreter import open_interpreter
     interpreter = open_interpreter()
-    arguments = _arguments("main", run_directory, path, "3", shim, str(idle_s))
+    arguments = _arguments("main", run_directory, path, "3", shim, str(idle_s), own)
     log = os.open(f"{run_directory}/zygote.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
     null = os.open("/dev/null", os.O_RDWR)
     actions = [(os.POSIX_SPAWN_DUP2, null, 0), (os.POSIX_SPAWN_DUP2, null, 1), (os.POSIX_SPAWN_DUP2, log, 2), (os.POSIX_SPAWN_DUP2, listener, 3)]

@@ -28,6 +28,11 @@ def pair() -> "tuple[_socket.socket, _socket.socket]":
     return _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)      # CLOEXEC, as everything that Python opens
 
 
+def lock_of(path: str) -> str:
+    """Who holds it may bind the socket `path` of a zygote, or remove it."""
+    return f"{path.rpartition('/')[0]}/zygote.lock"
+
+
 def socket_of(fd: int) -> "_socket.socket":
     """The socket that `fd` is; closing it closes the fd."""
     return _socket.socket(fileno=fd)

@@ -11,6 +11,7 @@ import sys
 import time
 
 from kernel.errors import PROCESS_LIMIT
+from kernel.locks import Lock, mark
 from kernel.syscalls import CLONE_NEWNS, MNT_DETACH, MS_REC, MS_SLAVE, mount, pidfd_open, umount2, unshare
 from kernel.value import Value
 from sandbox import cgroup, sharing, wire
@@ -48,8 +49,8 @@ class Setting(Value):
 
 def main() -> None:
     """Entry of the process that sandbox.client starts: arguments are the run directory, the path and fd of the listening socket, the shim's
-    module or "", and the idle time in seconds."""
-    run_directory, path, door, shim, idle_s = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4], float(sys.argv[5])
+    module or "", the idle time in seconds, and the mark (kernel.locks) of the socket's file."""
+    run_directory, path, door, shim, idle_s, own = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4], float(sys.argv[5]), sys.argv[6]
     try:
         parent = os.fork()
     except OSError as error:
@@ -57,7 +58,7 @@ def main() -> None:
     if parent:
         os._exit(0)                                       # whoever started us reaps that one; we belong to nobody
     os.setsid()
-    serve(wire.socket_of(door), path, run_directory, _load(shim), idle_s)
+    serve(wire.socket_of(door), path, run_directory, _load(shim), idle_s, own)
     os._exit(0)
 
 
@@ -83,15 +84,15 @@ def _load(module: str) -> "Shim | None":
     return sys.modules[module].main  # type: ignore[no-any-return]
 
 
-def serve(door: "_socket.socket", path: str, run_directory: str, shim: "Shim | None" = None, idle_s: float = IDLE_S) -> None:
-    """Serve connections until idle. `door`: a socket that listens at `path`; without path one over which connections are sent."""
+def serve(door: "_socket.socket", path: str, run_directory: str, shim: "Shim | None" = None, idle_s: float = IDLE_S, own: str = "") -> None:
+    """Serve connections until idle. door: a socket that listens at `path`, whose file has the mark `own`; or, without path, to our one master."""
     with open("/proc/self/comm", "w") as file:
         file.write("pybuild-zygote")                      # it was executed by an fd, and would be called by its number
     setting = _settle(run_directory)
     gc.collect()
     gc.freeze()
     gc.disable()
-    Server(door, path, setting, shim, idle_s).run()
+    Server(door, path, own, setting, shim, idle_s).run()
 
 
 def _settle(run_directory: str) -> Setting:
@@ -164,9 +165,10 @@ class _Pair:
 class Server:
     """The event loop. Every fd it watches has a handler that is called when it is readable."""
 
-    def __init__(self, door: "_socket.socket", path: str, setting: Setting, shim: "Shim | None", idle_s: float) -> None:
+    def __init__(self, door: "_socket.socket", path: str, own: str, setting: Setting, shim: "Shim | None", idle_s: float) -> None:
         self._door = door
         self._path = path
+        self._own = own                                   # mark of the file there
         self._maker = setting.maker
         self._failure = setting.failure
         self._shim = shim
@@ -431,12 +433,14 @@ class Server:
     def _retire(self) -> bool:
         """Stop listening; whether somebody came in at the last moment (then they are still served, and it is tried again later).
 
-        As long as we listen nobody else binds this path, so it is ours to unlink.
+        The run directory may have been removed or covered while we lived: then the path is that of a successor, whose socket stays.
         """
         if not self._path:
             return False
         try:
-            os.unlink(self._path)
+            with Lock(wire.lock_of(self._path)):               # nobody binds it meanwhile
+                if mark(self._path) == self._own:
+                    os.unlink(self._path)
         except OSError:
             pass                                          # removed with its directory, or by an earlier try
         self._door.setblocking(False)

@@ -231,8 +231,8 @@ class Agent:
 
     def _start(self) -> "_socket.socket":
         """The socket is ours and listens before the agent runs: nobody waits for it to appear."""
-        from kernel.locks import Lock
-        from runner.agent.standing import mark, take_within
+        from kernel.locks import Lock, mark
+        from runner.agent.standing import take_within
 
         path = self._path()
         lock = Lock(f"{self._run_directory}/agent.lock")

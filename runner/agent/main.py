@@ -1,6 +1,6 @@
 """The process: started by a command (client.py), detached from it, gone when nothing needs it. In: argv and a listening socket at fd 3.
 
-argv: run directory, root directory, path of the socket, its mark (standing.py), fingerprint of the code, seconds to stay idle.
+argv: run directory, root directory, path of the socket, its mark (kernel.locks), fingerprint of the code, seconds to stay idle.
 """
 
 import gc
@@ -8,6 +8,7 @@ import os
 import resource
 import sys
 
+from kernel import locks
 from kernel.errors import PROCESS_LIMIT
 from kernel.locks import Lock
 from runner.agent import process, standing
@@ -118,7 +119,7 @@ def _refuse(path: str, mark: str, error: Exception) -> None:
     help = getattr(error, "help", "") or getattr(error, "hint", "")
     known = error if isinstance(error, NetworkError) else AgentLost(str(error) or type(error).__name__, help)
     try:
-        if standing.mark(path) == mark:
+        if locks.mark(path) == mark:
             os.unlink(path)
     except OSError:
         pass                                              # removed with its directory

@@ -6,16 +6,10 @@ A run directory can be removed, or another file system mounted over it, while an
 import os
 import time
 
-from kernel.locks import Lock
+from kernel.locks import Lock, mark
 
 OURS, GONE, REPLACED, ELSEWHERE = "ours", "gone", "replaced", "elsewhere"
 _PAUSE_S = 0.005
-
-
-def mark(path: str) -> str:
-    """What tells the file at `path` from another that gets its name. Raises OSError."""
-    status = os.stat(path, follow_symlinks=False)
-    return f"{status.st_dev}:{status.st_ino}"
 
 
 def standing(path: str, own: str, alive: str, fd: int) -> str:

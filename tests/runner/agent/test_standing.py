@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from kernel.locks import Lock
+from kernel.locks import Lock, mark
 from runner.agent.client import Agent
 from runner.agent.errors import AgentLost
 from runner.agent.main import succeed
-from runner.agent.standing import ELSEWHERE, GONE, OURS, REPLACED, mark, standing
+from runner.agent.standing import ELSEWHERE, GONE, OURS, REPLACED, standing
 from runner.network import NetworkSpec, Pool
 from tests.runner.agent.ground import Ground, default_gateway, eventually, is_gone, links, look_up, member
 
