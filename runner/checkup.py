@@ -14,8 +14,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from runner.agent.loop import Timer
     from runner.shim import Shim
+    from runner.timers import Timer
     from runner.upkeep import Healthcheck
     from sandbox.process import Ended
     from sandbox.spec import ExecSpec

@@ -1,30 +1,15 @@
 """Waiting for many things at once, in one thread: descriptors, times, and new lines in the event log. Nothing is polled."""
 
 import select
-import time
-from heapq import heappop, heappush
+
+from runner.timers import Timers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from runner.timers import Timer
     from store.events import Events, Follower
-
-
-class Timer:
-    """A call that is to come. `cancel` it, or not."""
-
-    __slots__ = ("call", "due")
-
-    def __init__(self, due: float, call: "Callable[[], None]") -> None:
-        self.due = due
-        self.call: "Callable[[], None] | None" = call
-
-    def cancel(self) -> None:
-        self.call = None
-
-    def __lt__(self, other: "Timer") -> bool:
-        return self.due < other.due
 
 
 class Reactor:
@@ -36,7 +21,7 @@ class Reactor:
         self._listeners: "list[Callable[[bytes], None]]" = []
         self._epoll = select.epoll()
         self._handlers: "dict[int, Callable[[], None]]" = {}
-        self._timers: list[Timer] = []
+        self._timers = Timers()
 
     # ---------------------------------------------------------------- what is waited for
     def watch(self, fd: int, handler: "Callable[[], None]") -> None:
@@ -52,10 +37,8 @@ class Reactor:
         if self._handlers.pop(fd, None):
             self._epoll.unregister(fd)
 
-    def after(self, seconds: float, call: "Callable[[], None]") -> Timer:
-        timer = Timer(time.monotonic() + seconds, call)
-        heappush(self._timers, timer)
-        return timer
+    def after(self, seconds: float, call: "Callable[[], None]") -> "Timer":
+        return self._timers.after(seconds, call)
 
     def follow(self) -> None:
         """From now on no line of the event log is missed by those who `listen` later, before the next `turn`."""
@@ -88,21 +71,16 @@ class Reactor:
     @property
     def idle(self) -> bool:
         """Whether there is nothing that could still happen, but for events."""
-        return not any(timer.call for timer in self._timers) and len(self._handlers) == (1 if self._follower else 0)
+        return self._timers.idle() and len(self._handlers) == (1 if self._follower else 0)
 
     def turn(self) -> None:
         """Wait until something happens, and call who waits for that."""
-        while self._timers and self._timers[0].call is None:
-            heappop(self._timers)
-        patience = max(0.0, self._timers[0].due - time.monotonic()) if self._timers else None
-        for fd, _ in self._epoll.poll(patience):
+        for fd, _ in self._epoll.poll(self._timers.patience()):
             handler = self._handlers.get(fd)              # an earlier one of this round may have forgotten it
             if handler:
                 handler()
-        while self._timers and self._timers[0].due <= time.monotonic():
-            call = heappop(self._timers).call
-            if call:
-                call()
+        while call := self._timers.due():
+            call()
 
     def close(self) -> None:
         if self._follower:

@@ -14,7 +14,7 @@ from kernel.syscalls import CLONE_NEWNET, CLONE_NEWNS, setns, unshare
 from runner import resting
 from runner.agent.client import Agent
 from runner.agent.errors import NetworkError
-from runner.agent.loop import Loop, Timer
+from runner.agent.loop import Loop
 from runner.calls import Calls
 from runner.checkup import Checkup
 from runner.child import Child
@@ -24,6 +24,7 @@ from runner.output import Output
 from runner.pids import processes
 from runner.restart import Attempts, decide
 from runner.state import UNHEALTHY, Health, Place
+from runner.timers import Timer
 from runner.upkeep import CREATED, EXITED, PAUSED, RESTARTING, RUNNING, SECOND
 from sandbox import wire
 from sandbox.cgroup import Group

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from runner.action import Action, Step
-    from runner.reactor import Reactor, Timer
+    from runner.reactor import Reactor
+    from runner.timers import Timer
 
 
 class Readable(Value):

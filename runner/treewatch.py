@@ -22,7 +22,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from runner.reactor import Reactor, Timer
+    from runner.reactor import Reactor
+    from runner.timers import Timer
 
 QUIET_S = 0.3                                             # without a change, before a batch is told
 _LONGEST_S = 2.0                                          # that changes without a pause are gathered

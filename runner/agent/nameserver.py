@@ -5,9 +5,10 @@ import struct
 
 from runner.agent.answer import Query, answer
 from runner.agent.cell import Cell
-from runner.agent.loop import READABLE, WRITABLE, Loop, Timer
+from runner.agent.loop import READABLE, WRITABLE, Loop
 from runner.agent.names import Names
 from runner.agent.resolver import Resolver
+from runner.timers import Timer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ import struct
 
 from runner.agent.address import family_of
 from runner.agent.answer import fail, is_failure, matches
-from runner.agent.loop import READABLE, WRITABLE, Loop, Timer
+from runner.agent.loop import READABLE, WRITABLE, Loop
+from runner.timers import Timer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

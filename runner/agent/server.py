@@ -11,10 +11,11 @@ import sys
 from runner.agent import process
 from runner.agent.errors import NetworkFailed, to_wire
 from runner.agent.form import from_plain, to_plain
-from runner.agent.loop import Loop, Timer
+from runner.agent.loop import Loop
 from runner.agent.standing import ELSEWHERE, OURS, REPLACED
 from runner.endpoint import Endpoint, Membership
 from runner.errors import RunError
+from runner.timers import Timer
 from sandbox import wire
 
 TYPE_CHECKING = False
