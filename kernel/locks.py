@@ -5,10 +5,15 @@ A lock file may be removed by its last user, so taking one means: open, flock, l
 
 import fcntl
 import os
+from _thread import allocate_lock, start_new_thread
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
+
+_LONG_S = 5.0
+_told: "tuple[Callable[[str, int], None], float] | None" = None
 
 
 class Lock:
@@ -50,7 +55,13 @@ class Lock:
         self.fd = -1
 
     def __enter__(self) -> "Lock":
-        self.take()
+        if not self.take(wait=False):
+            waiting = _Waiting(self.path, *_told) if _told else None
+            try:
+                self.take()
+            finally:
+                if waiting:
+                    waiting.end()
         return self
 
     def __exit__(self, kind: "type[BaseException] | None", error: "BaseException | None", trace: "TracebackType | None") -> None:
@@ -61,6 +72,47 @@ def mark(path: str) -> str:
     """What tells the file at `path` from another that gets its name. Raises OSError."""
     status = os.stat(path, follow_symlinks=False)
     return f"{status.st_dev}:{status.st_ino}"
+
+
+def tell_of_waits(tell: "Callable[[str, int], None] | None", after: float = _LONG_S) -> None:
+    """Have `tell` called once, with (path, the holder's process or 0), where a `with Lock(..)`, which is for short work, waits longer than that."""
+    global _told
+    _told = (tell, after) if tell else None
+
+
+class _Waiting:
+    """A thread that tells of a wait once it is long, and is gone when `end` returns."""
+
+    def __init__(self, path: str, tell: "Callable[[str, int], None]", after: float) -> None:
+        self._over, self._gone = allocate_lock(), allocate_lock()
+        self._over.acquire()
+        self._gone.acquire()
+        start_new_thread(self._watch, (path, tell, after))
+
+    def _watch(self, path: str, tell: "Callable[[str, int], None]", after: float) -> None:
+        try:
+            if not self._over.acquire(timeout=after):
+                tell(path, holder_of(path))
+        finally:
+            self._gone.release()
+
+    def end(self) -> None:
+        self._over.release()
+        self._gone.acquire()
+
+
+def holder_of(path: str) -> int:
+    """The process that holds an flock on `path`, as far as this one can see it; else 0. Source: proc_locks(5)."""
+    try:
+        inode = str(os.stat(path, follow_symlinks=False).st_ino)
+        with open("/proc/locks") as file:
+            for line in file:
+                fields = line.split()                    # NUMBER: FLOCK ADVISORY WRITE PID MAJOR:MINOR:INODE START END; `->` is who waits
+                if fields[1] == "FLOCK" and fields[5].rpartition(":")[2] == inode:
+                    return int(fields[4])
+    except (OSError, ValueError, IndexError):
+        pass
+    return 0
 
 
 def _leads_to(path: str, fd: int) -> bool:

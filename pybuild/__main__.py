@@ -2,6 +2,7 @@
 
 import sys
 
+from kernel.locks import tell_of_waits
 from pybuild import quiet
 from pybuild.command import DEFAULTS, TABLES, find
 from pybuild.option import DRY_RUN, FLAG, GLOBAL, PROJECT, Option, Usage
@@ -28,6 +29,7 @@ def run(program: str, argv: list[str], *, last: bool = False) -> int:
 
     last: the process has nothing else to do; a ^C that comes afterwards, or a second one, ends it at once.
     """
+    tell_of_waits(_tell_of_waiting)
     try:
         try:
             return _dispatch(program, argv)
@@ -45,6 +47,12 @@ def run(program: str, argv: list[str], *, last: bool = False) -> int:
         from pybuild.output.errors import report
 
         return report(error, debug="--debug" in argv or "-D" in argv)
+
+
+def _tell_of_waiting(path: str, process: int) -> None:
+    from pybuild.output.waiting import tell
+
+    tell(path, process)
 
 
 def _dispatch(program: str, argv: list[str]) -> int:

@@ -2,6 +2,7 @@ import os
 import signal
 from pathlib import Path
 
+from kernel import locks
 from kernel.locks import Lock, is_held
 
 
@@ -42,3 +43,48 @@ def test_lock_vanishes_with_a_killed_holder(tmp_path: Path) -> None:
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
     assert not is_held(path)
+
+
+def test_long_wait_is_told_of_once_with_its_holder(tmp_path: Path) -> None:
+    path = str(tmp_path / "l")
+    told: list[tuple[str, int]] = []
+    r, w = os.pipe()
+    go, went = os.pipe()
+    pid = os.fork()
+    if not pid:
+        Lock(path).take()
+        os.write(w, b"x")
+        os.read(go, 1)
+        os._exit(0)
+    os.read(r, 1)
+
+    def tell(path: str, process: int) -> None:
+        told.append((path, process))
+        os.write(went, b"x")                             # only now the holder lets go
+
+    locks.tell_of_waits(tell, 0.01)
+    try:
+        with Lock(path):
+            pass
+    finally:
+        locks.tell_of_waits(None)
+    os.waitpid(pid, 0)
+    assert told == [(path, pid)]
+
+
+def test_short_wait_is_not_told_of(tmp_path: Path) -> None:
+    told: list[int] = []
+    locks.tell_of_waits(lambda path, process: told.append(process))
+    try:
+        with Lock(str(tmp_path / "l")):
+            pass
+    finally:
+        locks.tell_of_waits(None)
+    assert told == []
+
+
+def test_lock_that_nobody_holds_has_no_holder(tmp_path: Path) -> None:
+    path = tmp_path / "l"
+    assert locks.holder_of(str(path)) == 0
+    path.write_bytes(b"")
+    assert locks.holder_of(str(path)) == 0
