@@ -5,11 +5,9 @@ back. Both get an environment as a login would give it, and the source tree to i
 """
 
 import os
-import pickle
 import pwd
 import subprocess
 import sys
-import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,6 +15,7 @@ from typing import Any, TypeVar
 import pytest
 
 from kernel.syscalls import PR_SET_DUMPABLE, prctl
+from tests.fork import in_fork
 
 ROOT = Path(__file__).resolve().parents[1]
 T = TypeVar("T")
@@ -85,26 +84,11 @@ class User:
 
     def call(self, function: Callable[..., T], *arguments: Any) -> T:
         """function(*arguments) in a fork as the user; its result (picklable). An exception fails the test with its traceback."""
-        read, write = os.pipe()
-        pid = os.fork()
-        if not pid:
-            try:
-                os.close(read)
-                self.become()
-                answer: tuple[bool, Any] = (True, function(*arguments))
-            except BaseException:
-                answer = (False, traceback.format_exc())
-            with open(write, "wb") as file:
-                pickle.dump(answer, file)
-            os._exit(0)
-        os.close(write)
-        with open(read, "rb") as file:
-            data = file.read()
-        os.waitpid(pid, 0)
-        assert data, "the child died without an answer"
-        done, value = pickle.loads(data)
-        assert done, value
-        return value  # type: ignore[no-any-return]
+        def there() -> T:
+            self.become()
+            return function(*arguments)
+
+        return in_fork(there)
 
     def directory(self, path: Path) -> Path:
         """`path` made, and the user's."""

@@ -7,7 +7,7 @@ import pytest
 
 from kernel.release import RELEASE
 from sandbox import idmap
-from tests.pybuild.test_isolation import build
+from tests.pybuild.small import build, small_context
 from tests.users import User
 
 pytestmark = [pytest.mark.userns, pytest.mark.skipif(os.geteuid() != 0, reason="the owners of files are mapped by root"),
@@ -27,15 +27,7 @@ RUN ! busybox touch /a/d && busybox cat /proc/self/uid_map
 
 @pytest.fixture
 def context(tmp_path: Path) -> Path:
-    if not os.path.exists("/bin/busybox"):
-        pytest.skip("needs busybox (package busybox-static)")
-    directory = tmp_path / "context"
-    directory.mkdir()
-    (directory / "busybox").write_bytes(Path("/bin/busybox").read_bytes())
-    (directory / "busybox").chmod(0o755)
-    os.utime(directory / "busybox", (1000000000, 1000000000))
-    (directory / "Dockerfile").write_text(DOCKERFILE)
-    return directory
+    return small_context(tmp_path / "context", DOCKERFILE)
 
 
 def test_the_image_is_the_same(tmp_path: Path, context: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.pybuild.small import build, small_context
 from tests.users import ROOT
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="changing the root, and taking capabilities away, needs root")
@@ -21,22 +22,9 @@ RUN test -e /a/b && test ! -e /a/c && busybox chown 3:4 /a/b
 """
 
 
-def build(root: Path, context: Path, *words: str, before: tuple[str, ...] = ()) -> "subprocess.CompletedProcess[str]":
-    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "SOURCE_DATE_EPOCH": "1000000000", "PYBUILD_ROOT": str(root)}
-    return subprocess.run([*before, sys.executable, "-m", "pybuild", *words, str(context)], env=environment, text=True, capture_output=True)
-
-
 @pytest.fixture
 def context(tmp_path: Path) -> Path:
-    if not os.path.exists("/bin/busybox"):
-        pytest.skip("needs busybox (package busybox-static)")
-    directory = tmp_path / "context"
-    directory.mkdir()
-    (directory / "busybox").write_bytes(Path("/bin/busybox").read_bytes())
-    (directory / "busybox").chmod(0o755)
-    os.utime(directory / "busybox", (1000000000, 1000000000))
-    (directory / "Dockerfile").write_text(DOCKERFILE)
-    return directory
+    return small_context(tmp_path / "context", DOCKERFILE)
 
 
 @pytest.mark.userns

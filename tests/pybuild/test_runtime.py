@@ -1,51 +1,21 @@
 """`--runtime crun|runc`: containers, stacks and builds whose commands another OCI runtime starts."""
 
-import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.users import ROOT
+from tests.pybuild.faces import Faces, facing
 
 pytestmark = [pytest.mark.userns, pytest.mark.skipif(os.geteuid() != 0, reason="the other runtimes are run as root (tests/sandbox has them as a user)")]
 
 
-class Faces:
-    """The two commands on a store of their own with the image `box`."""
-
-    def __init__(self, root: Path) -> None:
-        self.environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "PYBUILD_ROOT": str(root)}
-
-    def call(self, face: str, *words: str, **more: str) -> "subprocess.CompletedProcess[str]":
-        program = f"from pybuild.__main__ import {face}; {face}()"
-        return subprocess.run([sys.executable, "-c", program, *words], env={**self.environment, **more}, text=True, capture_output=True)
-
-    def pyup(self, *words: str) -> str:
-        """What it prints; it has to succeed."""
-        done = self.call("pyup", *words)
-        assert not done.returncode, done.stderr
-        return done.stdout
-
-    def inspect(self, name: str) -> "dict[str, dict[str, object]]":
-        found: dict[str, dict[str, object]] = json.loads(self.pyup("container", "inspect", name))[0]
-        return found
-
-
 @pytest.fixture
 def faces(tmp_path: Path, rootfs: Path) -> Iterator[Faces]:
-    archive = subprocess.run(["tar", "-C", str(rootfs), "-c", "."], capture_output=True, check=True).stdout
-    (tmp_path / "image.tar").write_bytes(archive)
-    found = Faces(tmp_path / "root")
-    done = found.call("pybuild", "import", str(tmp_path / "image.tar"), "box")
-    assert not done.returncode, done.stderr
-    yield found
-    found.call("pyup", "container", "rm", "-f", "one")
+    yield from facing(tmp_path, rootfs)
 
 
 @pytest.fixture(params=["crun", "runc"])

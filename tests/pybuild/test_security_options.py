@@ -1,14 +1,13 @@
 """`--security-opt` and `security_opt` for modules that this machine does not use: the container runs, and it is said once."""
 
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from sandbox import labels
-from tests.pybuild.test_runtime import Faces
+from tests.pybuild.faces import Faces, facing
 
 pytestmark = [pytest.mark.userns, pytest.mark.skipif(os.geteuid() != 0, reason="the faces are run as root"),
               pytest.mark.skipif(labels.modules() != (), reason="this machine uses security modules")]
@@ -16,13 +15,7 @@ pytestmark = [pytest.mark.userns, pytest.mark.skipif(os.geteuid() != 0, reason="
 
 @pytest.fixture
 def faces(tmp_path: Path, rootfs: Path) -> Iterator[Faces]:
-    archive = subprocess.run(["tar", "-C", str(rootfs), "-c", "."], capture_output=True, check=True).stdout
-    (tmp_path / "image.tar").write_bytes(archive)
-    found = Faces(tmp_path / "root")
-    done = found.call("pybuild", "import", str(tmp_path / "image.tar"), "box")
-    assert not done.returncode, done.stderr
-    yield found
-    found.call("pyup", "container", "rm", "-f", "one")
+    yield from facing(tmp_path, rootfs)
 
 
 RUN = ("container", "run", "--rm", "--network=none")

@@ -21,7 +21,7 @@ from sandbox.process import Maker
 from sandbox.spec import Bind, Directory, Joined, Overlay, SandboxSpec, Tmpfs, WriteFile
 from sandbox.userns import Range
 from sandbox.wire import pack
-from tests.runner.agent.ground import in_fork
+from tests.fork import in_fork
 from tests.sandbox.harness import PATH, Box, Outcome, listing
 from tests.sandbox.test_visit import Scene, layers
 from tests.users import User

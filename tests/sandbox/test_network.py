@@ -9,7 +9,7 @@ from sandbox.client import connect
 from sandbox.limits import check_sysctl
 from sandbox.network import NO_LOOPBACK, bring_up_loopback, join
 from sandbox.spec import Directory, SandboxSpec
-from tests.runner.agent.ground import in_fork
+from tests.fork import in_fork
 from tests.sandbox.harness import IDLE_S, PATH, Box
 from tests.sandbox.test_visit import finish, layers
 

@@ -4,8 +4,6 @@
 """
 
 import os
-import pickle
-import traceback
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -26,6 +24,7 @@ from kernel.syscalls import (
     unshare,
 )
 from sandbox.userns import create
+from tests.fork import in_fork
 from tests.users import User
 
 T = TypeVar("T")
@@ -33,25 +32,7 @@ T = TypeVar("T")
 
 def as_root(function: Callable[..., T], *arguments: Any) -> T:
     """function(*arguments) in a fork with a private mount namespace; the result must be picklable."""
-    read, write = os.pipe()
-    pid = os.fork()
-    if not pid:
-        try:
-            os.close(read)
-            answer: tuple[bool, Any] = (True, _isolated(function, arguments))
-        except BaseException:
-            answer = (False, traceback.format_exc())
-        with open(write, "wb") as file:
-            pickle.dump(answer, file)
-        os._exit(0)
-    os.close(write)
-    with open(read, "rb") as file:
-        data = file.read()
-    os.waitpid(pid, 0)
-    assert data, "the child died without an answer"
-    done, value = pickle.loads(data)
-    assert done, value
-    return value  # type: ignore[no-any-return]  # what the child pickled
+    return in_fork(lambda: _isolated(function, arguments))
 
 
 def as_user(user: User, function: Callable[..., T], *arguments: Any) -> T:

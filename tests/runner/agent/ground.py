@@ -4,7 +4,6 @@ Nothing touches the real machine's network: the test process itself is in the pr
 """
 
 import os
-import pickle
 import select
 import signal
 import socket
@@ -18,6 +17,7 @@ from typing import Any, TypeVar
 from kernel.syscalls import CLONE_NEWNET, CLONE_NEWNS, MS_BIND, MS_PRIVATE, MS_REC, PR_SET_PDEATHSIG, mount, prctl, setns, unshare
 from runner.agent.client import Agent
 from runner.endpoint import Attachment, Endpoint, Membership, PortMapping
+from tests.fork import in_fork
 from tests.users import User
 
 T = TypeVar("T")
@@ -188,28 +188,6 @@ def member(number: int, *networks: "str | Endpoint", **fields: Any) -> Membershi
 
 def published(port: int, host_port: int = 0, host_ip: str = "", protocol: str = "tcp", last: int = 0) -> PortMapping:
     return PortMapping(port, protocol, host_ip, host_port, last)
-
-
-def in_fork(function: Callable[[], T]) -> T:
-    """What it returns (picklable), or its exception as a failure of the test."""
-    read, write = os.pipe()
-    pid = os.fork()
-    if not pid:
-        try:
-            os.close(read)
-            answer: tuple[bool, Any] = (True, function())
-        except BaseException:
-            answer = (False, traceback.format_exc())
-        with open(write, "wb") as file:
-            pickle.dump(answer, file)
-        os._exit(0)
-    os.close(write)
-    with open(read, "rb") as file:
-        data = file.read()
-    os.waitpid(pid, 0)
-    done, value = pickle.loads(data)
-    assert done, value
-    return value  # type: ignore[no-any-return]
 
 
 # ---------------------------------------------------------------- what servers do, and clients

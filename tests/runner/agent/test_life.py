@@ -14,6 +14,7 @@ from runner.agent.errors import AgentLost, NetworkError
 from runner.agent.steps import Step
 from runner.endpoint import Endpoint
 from runner.network import NetworkSpec, Pool
+from tests.fork import in_fork
 from tests.runner.agent.ground import (
     MACHINE,
     SERVER,
@@ -22,7 +23,6 @@ from tests.runner.agent.ground import (
     ask,
     default_gateway,
     eventually,
-    in_fork,
     is_gone,
     kill,
     links,

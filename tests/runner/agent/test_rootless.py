@@ -17,6 +17,7 @@ from runner.agent.steps import Step
 from runner.endpoint import Attachment
 from runner.network import NetworkSpec, Pool
 from sandbox import userns
+from tests.fork import in_fork
 from tests.runner.agent.ground import (
     MACHINE,
     SERVER,
@@ -24,7 +25,6 @@ from tests.runner.agent.ground import (
     ask,
     ask_udp,
     eventually,
-    in_fork,
     interfaces,
     look_up,
     member,
