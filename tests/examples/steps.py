@@ -22,7 +22,7 @@ from typing import Any
 
 from tests.tool import Done, Tool
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 KEYS = {"pyup": {"exit", "stdout", "stderr", "exact", "unchanged", "env"}, "background": set(), "curl": {"contains", "data"}, "distinct": {"count"},
         "logs": {"contains", "profile"}, "edit": {"replace"}, "write": {"text"}}
 

@@ -5,19 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import BUSYBOX
-from tests.pybuild.stacking import Stacks, closing
+from tests.pybuild.stacking import Stacks, closing, with_busybox
 from tests.tool import Tool
 
 
 @pytest.fixture(scope="session")
 def busybox(tmp_path_factory: pytest.TempPathFactory) -> Tool:
     """Commands on a root directory of their own, which has the image `busybox`."""
-    if not Path(BUSYBOX).exists():
-        pytest.skip("stacks for tests need busybox (package busybox-static)")
-    tool = Tool(tmp_path_factory.mktemp("stacks") / "r")
-    tool.pybuild("base", "busybox", "-t", "busybox")
-    return tool
+    return with_busybox(tmp_path_factory.mktemp("stacks") / "r")
 
 
 @pytest.fixture

@@ -6,9 +6,21 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from tests.conftest import BUSYBOX
 from tests.tool import Done, Tool
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
+
+
+def with_busybox(root: Path) -> Tool:
+    """Commands on this root directory, which has the image `busybox`."""
+    if not Path(BUSYBOX).exists():
+        pytest.skip("images for tests need busybox (package busybox-static)")
+    tool = Tool(root)
+    tool.pybuild("base", "busybox", "-t", "busybox")
+    return tool
 
 
 class Stack:

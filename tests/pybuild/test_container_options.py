@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import BUSYBOX
-from tests.pybuild.stacking import Stack, services, sleeping
+from tests.pybuild.stacking import Stack, services, sleeping, with_busybox
 from tests.tool import Done, Tool
 
 pytestmark = pytest.mark.userns
@@ -13,11 +12,7 @@ pytestmark = pytest.mark.userns
 
 @pytest.fixture(scope="module")
 def tool(tmp_path_factory: pytest.TempPathFactory) -> Tool:
-    if not Path(BUSYBOX).exists():
-        pytest.skip("containers for tests need busybox (package busybox-static)")
-    tool = Tool(tmp_path_factory.mktemp("options") / "r")
-    tool.pybuild("base", "busybox", "-t", "busybox")
-    return tool
+    return with_busybox(tmp_path_factory.mktemp("options") / "r")
 
 
 def create(tool: Tool, *options: str) -> Done:

@@ -178,7 +178,7 @@ def test_a_signal_stops_gracefully(stack: Stacks, number: signal.Signals) -> Non
     with running(it, "up") as process:
         it.until(lambda: "ready" in it.logs("a"))
         process.send_signal(number)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert "bye" in out and "Gracefully" in err
     assert it.states("a") == ["exited"]
@@ -195,7 +195,7 @@ def test_a_second_signal_kills(stack: Stacks) -> None:
             if " Stopping" in line:
                 break
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
     assert process.returncode == 130
     assert [row["ExitCode"] for row in it.rows("a")] == [137]
 
@@ -209,7 +209,7 @@ def test_foreground_goes_on_across_restarts_and_new_containers(stack: Stacks) ->
         it("up", "-d", env={"V": "2"})
         it.until(lambda: it.logs("a").count("began 2") == 1)
         it("down", "-t", "0")
-        out, _ = process.communicate(timeout=20)
+        out, _ = process.communicate(timeout=60)
     assert [line for line in out.splitlines() if "began" in line] == ["a-1  | began 1", "a-1  | began 1", "a-1  | began 2"]
 
 
@@ -406,7 +406,7 @@ def test_attach_shows_output_and_passes_signals(stack: Stacks) -> None:
         assert process.stdout
         assert process.stdout.readline() == "tick\n"
         process.send_signal(signal.SIGTERM)
-        out, _ = process.communicate(timeout=20)
+        out, _ = process.communicate(timeout=60)
     assert process.returncode == 3 and out.endswith("bye\n")
 
 
@@ -477,7 +477,7 @@ def test_watch_brings_changes_into_containers(stack: Stacks) -> None:
         it.write("lock", "2")
         it.until(lambda: it.ids("a") not in ([], before) and it.run("exec", "-T", "a", "grep", "-q", "2", "/lock").status == 0)
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=20) == 130
+        assert process.wait(timeout=60) == 130
 
 
 def test_watch_of_nothing(stack: Stacks) -> None:
@@ -494,5 +494,5 @@ def test_up_watches_too(stack: Stacks) -> None:
         it.write("src/first", "2")
         it.until(lambda: it.run("exec", "-T", "a", "grep", "-q", "2", "/app/first").status == 0)
         process.send_signal(signal.SIGINT)
-        out, _ = process.communicate(timeout=20)
+        out, _ = process.communicate(timeout=60)
     assert "a-1  | began" in out

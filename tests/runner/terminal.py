@@ -9,7 +9,7 @@ import time
 
 from tests.runner.scene import Scene
 
-_PATIENCE_S = 20.0
+_PATIENCE_S = 60.0
 _TIOCGPTN = 0x80045430
 
 

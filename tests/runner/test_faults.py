@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import BUSYBOX
-from tests.pybuild.stacking import Stack, Stacks, services, sleeping
+from tests.pybuild.stacking import Stack, Stacks, services, sleeping, with_busybox
 from tests.tool import Tool
 from tests.users import needs_root
 
@@ -20,11 +19,7 @@ pytestmark = pytest.mark.userns
 
 @pytest.fixture(scope="module")
 def busybox(tmp_path_factory: pytest.TempPathFactory) -> Tool:
-    if not Path(BUSYBOX).exists():
-        pytest.skip("stacks for tests need busybox (package busybox-static)")
-    tool = Tool(tmp_path_factory.mktemp("faults") / "r")
-    tool.pybuild("base", "busybox", "-t", "busybox")
-    return tool
+    return with_busybox(tmp_path_factory.mktemp("faults") / "r")
 
 
 @pytest.fixture

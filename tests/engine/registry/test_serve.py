@@ -70,7 +70,7 @@ def test_it_serves_logs_and_ends_on_a_signal(tmp_path: Path) -> None:
     with serving(tmp_path / "root", "--access-log", "json") as running:
         assert running.ask("GET", "/v2/").status == 200
         running.process.send_signal(signal.SIGTERM)
-        out, err = running.process.communicate(timeout=20)
+        out, err = running.process.communicate(timeout=60)
         assert (running.process.returncode, err) == (0, "")
         assert [(entry["target"], entry["status"]) for entry in map(json.loads, out.splitlines())] == [("/v2/", 200)]
         assert not os.path.exists(running.path)

@@ -313,7 +313,7 @@ def ruleset() -> str:
     return subprocess.run(["nft", "list", "ruleset"], capture_output=True, text=True, check=True).stdout
 
 
-def eventually(question: Callable[[], T], wanted: Callable[[T], bool] = bool, patience_s: float = 10.0) -> T:
+def eventually(question: Callable[[], T], wanted: Callable[[T], bool] = bool, patience_s: float = 60.0) -> T:
     """The first answer that is as wanted; the last one if none is."""
     deadline = time.monotonic() + patience_s
     while True:
