@@ -9,7 +9,6 @@ import random
 import socket
 import ssl
 import threading
-import time
 from urllib.parse import urljoin, urlsplit
 
 import urllib3
@@ -33,6 +32,7 @@ from store.registry.glance import AGENT
 from store.registry.patience import Patience, Surroundings
 from store.registry.proxy import proxy_for
 from store.registry.token import Answer, Authority
+from store.registry.trouble import alert_of, broken, retry_after, shown_proxy, tunnel_status
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 _ANSWER_LIMIT = 1 << 20
 _OURS = ("certificate required", "bad certificate", "unknown ca", "certificate unknown", "certificate expired", "certificate revoked",
          "unsupported certificate", "access denied")         # alerts that are about the certificate which we showed, or did not
+_PROXY_HELP = "the URL of a proxy may have a name and a password: `https_proxy=http://NAME:PASSWORD@HOST:PORT`"
 _STRANGER = 2                            # attempts to connect to a host that has never answered: more likely its name is wrong than that it rests
 
 urllib3.disable_warnings(InsecureRequestWarning)         # an insecure registry is one that the user has called so
@@ -165,7 +166,7 @@ class Connection:
                 self.drop(response)
                 raise AccessDenied(self.registry, _repository_of(scopes), "the credentials do not suffice" if self.authority.has_credential() else "")
         if response.status in _TRANSIENT:
-            wait = _retry_after(response.headers.get("Retry-After", ""))
+            wait = retry_after(response.headers.get("Retry-After", ""))
             reason = f"says {response.status}{f' {printable(response.reason)}' if response.reason else ''}"
             error = RegistryUnreachable(self.registry, reason + _message(self.drop(response)))
             if response.status == 429:
@@ -244,6 +245,8 @@ class Connection:
         except SSLError as error:
             raise self._untrusted(error) from error
         except (HTTPError, OSError) as error:
+            if isinstance(error, ProxyError) and tunnel_status(error.original_error)[:1] == "4":
+                raise self._unreachable(error) from error
             raise Trouble(self._unreachable(error), attempts=0 if host in self._reached or not _is_unconnected(error) else _STRANGER) from error
 
     def drop(self, response: "BaseHTTPResponse") -> bytes:
@@ -262,7 +265,7 @@ class Connection:
     def _ask_token(self, method: str, url: str, headers: "dict[str, str]", body: bytes) -> Answer:
         response = self._send(method, url, headers, "", body, None, _origin(url) == _origin(self.base))
         if response.status in _TRANSIENT:
-            wait = _retry_after(response.headers.get("Retry-After", ""))
+            wait = retry_after(response.headers.get("Retry-After", ""))
             self.drop(response)
             raise Trouble(RegistryUnreachable(self.registry, f"has a token service that says {response.status}"), wait)
         return Answer(response.status, self.read(response, _ANSWER_LIMIT))
@@ -280,7 +283,7 @@ class Connection:
                     _context(self.endpoint.tls).wrap_socket(raw, server_hostname=host).close()
             return "https"
         except (Trouble, RegistryError, OSError, UnicodeError) as error:
-            return "https" if _alert_of(error) else "http"           # who has something against our certificate speaks TLS
+            return "https" if alert_of(error) else "http"           # who has something against our certificate speaks TLS
 
     def _pool(self, url: str, own: bool) -> urllib3.PoolManager:
         parts = urlsplit(url)
@@ -297,8 +300,11 @@ class Connection:
         if not proxy:
             return urllib3.PoolManager(**options)       # type: ignore[arg-type]  # as PoolManager hands them to its pools
         if not proxy.startswith(("http://", "https://")):
-            raise RegistryUnreachable(self.registry, f"would be asked through the proxy `{printable(proxy)}`, and only http proxies are known")
-        user = urllib3.util.parse_url(proxy).auth
+            raise RegistryUnreachable(self.registry, f"would be asked through the proxy `{shown_proxy(proxy)}`, and only http proxies are known")
+        try:
+            user = urllib3.util.parse_url(proxy).auth
+        except LocationParseError as error:
+            raise RegistryUnreachable(self.registry, f"would be asked through the proxy `{shown_proxy(proxy)}`, which is no address") from error
         headers = urllib3.util.make_headers(proxy_basic_auth=user) if user else None
         return urllib3.ProxyManager(proxy, proxy_headers=headers, **options)    # type: ignore[arg-type]  # as above
 
@@ -313,7 +319,7 @@ class Connection:
             return RegistryUnreachable(self.registry, "does not speak TLS",
                                        f'`insecure = true` under [registry."{self.registry}"] in config.toml allows plain http')
         # a server that goes away at once is not always heard to say why
-        alert = _alert_of(error)
+        alert = alert_of(error)
         help = f'if it wants a certificate of ours: `certificate` and `key` under [registry."{self.registry}"] in config.toml'
         if any(word in alert for word in _OURS):
             return RegistryUnreachable(self.registry, f"wants a certificate of ours, or another one ({alert.rpartition('alert ')[2]})", help)
@@ -323,6 +329,8 @@ class Connection:
         through = " through the proxy" if isinstance(error, ProxyError) else ""
         if isinstance(error, ProxyError) and isinstance(error.original_error, Exception):
             error = error.original_error
+            if status := tunnel_status(error):
+                return RegistryUnreachable(self.registry, f"cannot be reached: the proxy says {status}", _PROXY_HELP if status[:3] == "407" else "")
         if isinstance(error, NameResolutionError):
             return RegistryUnreachable(self.registry, f"cannot be found{through}: its name does not resolve")
         if isinstance(error, TimeoutError) and not isinstance(error, NewConnectionError):
@@ -334,7 +342,7 @@ class Connection:
             cause = cause.__cause__ or cause.__context__
         if isinstance(error, NewConnectionError):
             return RegistryUnreachable(self.registry, f"cannot be reached{through}")
-        return RegistryUnreachable(self.registry, f"broke off{through} ({printable(str(error), 160)})")
+        return RegistryUnreachable(self.registry, broken(error, through))
 
 
 def _is_unconnected(error: Exception) -> bool:
@@ -342,15 +350,6 @@ def _is_unconnected(error: Exception) -> bool:
     if isinstance(error, ProxyError) and isinstance(error.original_error, Exception):
         error = error.original_error
     return isinstance(error, NewConnectionError | ConnectTimeoutError)
-
-
-def _alert_of(error: "BaseException | None") -> str:
-    """What the other side said when it ended a TLS handshake, "" if it said nothing of the kind."""
-    while error is not None:
-        if isinstance(error, ssl.SSLError) and "ALERT" in (error.reason or ""):
-            return error.reason.lower().replace("_", " ")
-        error = error.__cause__ or error.__context__
-    return ""
 
 
 def _context(tls: Tls) -> ssl.SSLContext:
@@ -380,22 +379,6 @@ def _origin(url: str) -> "tuple[str, str]":
 
 def _repository_of(scopes: "tuple[str, ...]") -> str:
     return scopes[0].split(":")[1] if scopes and scopes[0].startswith("repository:") else ""
-
-
-def _retry_after(text: str) -> float:
-    """Seconds from now that Retry-After says, as a number or a date; 0 for nothing."""
-    text = text.strip()
-    if text.isdecimal():
-        return float(text[:9])
-    if not text:
-        return 0.0
-    from email.utils import mktime_tz, parsedate_tz
-
-    date = parsedate_tz(text)
-    try:
-        return max(mktime_tz(date) - time.time(), 0.0) if date else 0.0
-    except (ValueError, OverflowError):
-        return 0.0
 
 
 def _message(data: bytes) -> str:

@@ -11,7 +11,7 @@ import msgspec
 
 from kernel.value import Value
 from store.registry.credential import AuthFile, Credential, auth_paths, domain_of, key_of, read_auth_file
-from store.registry.errors import InvalidCredentials, RegistryError
+from store.registry.errors import AccessDenied, InvalidCredentials, RegistryError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,7 +53,11 @@ def check(session: "Session", domain: str) -> str:
     Returns an identity token, where it gave one that can be kept instead of a password, else "". Raises AccessDenied, RegistryError.
     """
     connection = session.connections(domain)[-1]
-    response = connection.request("GET", "/")
+    try:
+        response = connection.request("GET", "/")
+    except AccessDenied as error:
+        error.help = ""                                  # to log in is what it would advise
+        raise
     connection.drop(response)
     if response.status in (403, 404) or response.status >= 500:
         raise RegistryError(domain, f"says {response.status} to whoever asks whether it is one")

@@ -35,8 +35,9 @@ def test_good_credential_is_taken(sessions: Sessions, auth: str) -> None:
 
 @pytest.mark.parametrize("auth", ["basic", "token"])
 def test_bad_credential_is_not(sessions: Sessions, auth: str) -> None:
-    with FakeRegistry(auth=auth) as registry, pytest.raises(AccessDenied):
+    with FakeRegistry(auth=auth) as registry, pytest.raises(AccessDenied) as caught:
         check(sessions(credential=Credential("me", "wrong")), registry.host)
+    assert not caught.value.help                         # whoever logs in need not be told to
 
 
 def test_what_is_no_registry_is_said(sessions: Sessions, registry: FakeRegistry) -> None:
