@@ -17,6 +17,7 @@ from runner.progress import Progress, Warned
 from runner.readiness import Watched, verdict
 from runner.sweeper import Sweeper
 from runner.tasks import News, Readable, Tasks
+from sandbox.errors import SandboxError
 from store.digest import Digest
 
 TYPE_CHECKING = False
@@ -258,7 +259,11 @@ class Work:
             self._say(Progress("Container", container.name, words.RUNNING))
             return
         try:
-            yield Readable(contact.fileno())
+            try:
+                yield Readable(contact.fileno())
+            except GeneratorExit:                         # the user wants to go: who stops what runs has to see this one run
+                self._settle(container, contact)
+                raise
             engine.finish_start(container, contact)
             for text in contact.warnings:
                 self._say(Warned(f"{container.name}: {text}"))
@@ -268,6 +273,18 @@ class Work:
         if not self._on_start(container, contact, spot):
             contact.close()
         self._say(Progress("Container", container.name, words.STARTED))
+
+    def _settle(self, container: "Container", contact: "Contact") -> None:
+        """Wait for the end of a start that no task waits for any more; it has some seconds for that."""
+        import select
+
+        poll = select.poll()
+        poll.register(contact.fileno(), select.POLLIN)
+        if poll.poll(_CLEARING_MS):
+            try:
+                self._engine.finish_start(container, contact)
+            except (RunError, SandboxError):
+                pass                                      # so it does not run, and there is nothing to be stopped
 
     def stop(self, action: a.StopContainer) -> "Task":
         container = self._find(action.id)

@@ -35,7 +35,7 @@ class Attached:
     def __init__(self, it: "stack", way: "Converging", options: "Options", show: "Printer") -> None:
         self.it, self.way, self.options, self.show = it, way, options, show
         ansi = "never" if options.no_color else ansi_of(it.said, it.environment)
-        self._write = LineWriter(it.name, ansi=ansi, prefix=not options.no_log_prefix, stamps=options.timestamps)
+        self._write = LineWriter(it.name, ansi=ansi, prefix=not options.no_log_prefix, stamps=options.timestamps, before=show.pause)
         self._shown = shown_services(way, options)
         self._services = {one.name for one in way.wanted}
         self._codes: dict[str, int] = {}                  # service -> exit code of its last container that has ended

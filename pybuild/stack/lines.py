@@ -5,7 +5,7 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from runner.container import Container
     from runner.logreader import Line
@@ -15,13 +15,18 @@ _PLAIN = b"\x1b[0m"
 
 
 class LineWriter:
-    """project: its name is left out of theirs. ansi: never, always or auto. prefix, stamps: whether a line says whose it is, and when it came."""
+    """project: its name is left out of theirs. ansi: never, always or auto. prefix, stamps: whether a line says whose it is, and when it came.
 
-    def __init__(self, project: str, *, ansi: str = "auto", prefix: bool = True, stamps: bool = False) -> None:
+    before: called before each line, for whoever draws on the same terminal.
+    """
+
+    def __init__(self, project: str, *, ansi: str = "auto", prefix: bool = True, stamps: bool = False,
+                 before: "Callable[[], None]" = lambda: None) -> None:
         self._project = project
         self._colored = ansi == "always" or (ansi == "auto" and sys.stdout.isatty())
         self._prefix = prefix
         self._stamps = stamps
+        self._before = before
         self._width = 0
         self._colors: dict[str, int] = {}
 
@@ -42,11 +47,13 @@ class LineWriter:
         stamp = _stamp(line.time) if self._stamps else b""
         text = line.text if line.text.endswith(b"\n") else line.text + b"\n"
         head = self._painted(short, short.ljust(self._width + 1) + " | ") if self._prefix else b""
+        self._before()
         _write(2 if line.stream == 2 else 1, head + stamp + text)
 
     def exited(self, container: "Container", code: int, *, restarting: bool) -> None:
         short = self.short(container.name)
         self.announce((container.name,))
+        self._before()
         _write(1, self._painted(short, f"{short} exited with code {code}" + (" (restarting)" if restarting else "")) + b"\n")
 
     def _painted(self, short: str, text: str) -> bytes:

@@ -8,7 +8,7 @@ from runner.progress import DONE, ERROR, Output, Progress, Warned
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import TextIO
 
     from pybuild.scanner import Options
@@ -43,10 +43,10 @@ def printable(text: str) -> str:
 class Printer:
     """Called with each piece of news. `pause` lets others write lines below a table; `close` leaves it as it is."""
 
-    def __init__(self, kind: str, out: "TextIO | None" = None) -> None:
+    def __init__(self, kind: str, out: "TextIO | None" = None, clock: "Callable[[], float]" = time.monotonic) -> None:
         self._kind = kind
         self._out = out or sys.stderr
-        self._table = _Table(self._out) if kind == "tty" else None
+        self._table = _Table(self._out, clock) if kind == "tty" else None
 
     def __call__(self, news: "News") -> None:
         if isinstance(news, Warned):
@@ -107,15 +107,17 @@ class Printer:
 class _Table:
     """A line for each thing, drawn over and over; as many as the terminal has room for."""
 
-    def __init__(self, out: "TextIO") -> None:
+    def __init__(self, out: "TextIO", clock: "Callable[[], float]") -> None:
         self._out = out
+        self._clock = clock
         self._begun: dict[tuple[str, str], float] = {}
         self._lines: dict[tuple[str, str], tuple[Progress, float]] = {}
         self._drawn = 0
 
     def add(self, news: Progress) -> None:
-        key, now = (news.kind, news.name), time.monotonic()
-        self._begun.setdefault(key, now)
+        key, now = (news.kind, news.name), self._clock()
+        if key not in self._lines or (self._lines[key][0].word in DONE and news.word not in DONE):
+            self._begun[key] = now                        # one thing after another happens to it: each has its own time
         self._lines[key] = (news, now - self._begun[key])
         self._draw()
 

@@ -29,9 +29,9 @@ class Signals:                                            # a context manager, u
         return self
 
     def _on_signal(self) -> None:
-        for number in os.read(self._read, 64):
-            if number in self._numbers:
-                self._handler(number)
+        number = os.read(self._read, 1)[0]               # the next one stays for the next turn, whatever the handler raises
+        if number in self._numbers:
+            self._handler(number)
 
     def __exit__(self, *what: object) -> None:
         for number, handler in self._old.items():

@@ -118,3 +118,18 @@ def test_a_second_interrupt_in_a_wait_kills_what_takes_its_time(stack: Stacks) -
         process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130
     assert [row["ExitCode"] for row in it.rows("db")] == [137]
+
+
+# ---------------------------------------------------------------- in the middle of starts
+@pytest.mark.parametrize("times", [1, 2])
+def test_nothing_runs_after_an_interrupt_in_the_foreground_while_all_starts(stack: Stacks, times: int) -> None:
+    it = stack(services(*(sleeping(name=f"s{number}") for number in range(12))))
+    with begun(it, "up") as process:
+        read_until(process, lambda line: line.split()[2:] == ["Starting"])
+        os.killpg(process.pid, signal.SIGINT)
+        if times == 2:
+            read_until(process, lambda line: "Gracefully" in line)
+            os.killpg(process.pid, signal.SIGINT)
+        out, _ = process.communicate(timeout=3 * PATIENCE_S)
+    assert process.returncode == 130 and "Traceback" not in out
+    assert not {row["State"] for row in it.rows()} & {"running", "restarting"}
