@@ -1,4 +1,4 @@
-"""/dev of a sandbox: a tmpfs without device rights on which the harmless nodes of the host are bound one by one.
+"""/dev of a sandbox: a tmpfs without device rights, in which the harmless nodes that the host has, too, are made usable one by one.
 
 So CAP_MKNOD inside is harmless, without any device cgroup: what a process makes there cannot be opened.
 """
@@ -15,6 +15,7 @@ from kernel.syscalls import (
     MOUNT_ATTR_NODEV,
     MOUNT_ATTR_NOEXEC,
     MOUNT_ATTR_NOSUID,
+    MOUNT_ATTR_RDONLY,
     PR_SET_DUMPABLE,
     fsconfig_create,
     fsconfig_fd,
@@ -34,6 +35,7 @@ NODES = ("null", "zero", "full", "random", "urandom", "tty")
 LINKS = (("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"), ("stdout", "/proc/self/fd/1"), ("stderr", "/proc/self/fd/2"),
          ("ptmx", "pts/ptmx"), ("core", "/proc/kcore"))
 TTY_GID = 5
+_NOBODY = 65534                       # who seems to own what nobody here owns, and nobody here can change
 
 
 def make_dev(stage_fd: int, shm_size: int, *, tty_group: bool, own_ipc: bool) -> None:
@@ -58,9 +60,29 @@ def make_dev(stage_fd: int, shm_size: int, *, tty_group: bool, own_ipc: bool) ->
 
 
 def bind_node(source: str, directory_fd: int, name: str) -> None:
-    """Bind the device node `source` on a new empty file `name`."""
+    """Have the device `source` of the host as `name` of a /dev: a node of its own, since an owner or mode given to that must not be the host's.
+
+    Where no node can be made the host's is bound, unchangeable if it would be ours to change."""
+    status = os.stat(source)
+    if _make_node(status, directory_fd, name):                    # which cannot be opened where it lies, but where it is bound
+        attach(open_tree(directory_fd, os.fsencode(name)), directory_fd, os.fsencode(name), without=MOUNT_ATTR_NODEV)
+        return
     os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o666, dir_fd=directory_fd))
-    attach(open_tree(AT_FDCWD, os.fsencode(source)), directory_fd, os.fsencode(name), MOUNT_ATTR_NOSUID)
+    held = MOUNT_ATTR_NOSUID | (MOUNT_ATTR_RDONLY if status.st_uid != _NOBODY else 0)
+    attach(open_tree(AT_FDCWD, os.fsencode(source)), directory_fd, os.fsencode(name), held)
+
+
+def _make_node(like: os.stat_result, directory_fd: int, name: str) -> bool:
+    """False where that is not allowed."""
+    if stat.S_IFMT(like.st_mode) not in (stat.S_IFCHR, stat.S_IFBLK):
+        return False
+    try:
+        os.mknod(name, like.st_mode, like.st_rdev, dir_fd=directory_fd)
+    except PermissionError:
+        return False
+    os.chown(name, like.st_uid, like.st_gid, dir_fd=directory_fd, follow_symlinks=False)
+    os.chmod(name, stat.S_IMODE(like.st_mode), dir_fd=directory_fd)
+    return True
 
 
 def add(device: Device, dev_fd: int) -> None:

@@ -47,23 +47,26 @@ def new_mount(fstype: bytes, attributes: int, options: tuple[tuple[bytes, bytes]
         os.close(context)
 
 
-def attach(tree: int, directory_fd: int, name: bytes = b"", attributes: int = 0, *, propagation: int = 0, recursive: bool = False) -> None:
-    """Attach a detached mount and close its fd. Attributes and propagation are set, recursively for the mounts below it too."""
+def attach(tree: int, directory_fd: int, name: bytes = b"", attributes: int = 0, *, without: int = 0, propagation: int = 0,
+           recursive: bool = False) -> None:
+    """Attach a detached mount and close its fd. Attributes and propagation are set, recursively for the mounts below it too.
+    without: attributes that are taken away."""
     try:
-        put(tree, directory_fd, name, attributes, propagation=propagation, recursive=recursive)
+        put(tree, directory_fd, name, attributes, without=without, propagation=propagation, recursive=recursive)
     finally:
         os.close(tree)
 
 
-def put(tree: int, directory_fd: int, name: bytes = b"", attributes: int = 0, *, propagation: int = 0, recursive: bool = False) -> None:
+def put(tree: int, directory_fd: int, name: bytes = b"", attributes: int = 0, *, without: int = 0, propagation: int = 0,
+        recursive: bool = False) -> None:
     """As attach, but the fd stays open."""
     if RELEASE >= (5, 12):
-        if attributes or propagation:
-            mount_setattr(tree, set_=attributes, propagation=propagation, recursive=recursive)
+        if attributes or without or propagation:
+            mount_setattr(tree, set_=attributes, clear=without, propagation=propagation, recursive=recursive)
         move_mount(tree, directory_fd, name)
     else:
         move_mount(tree, directory_fd, name)
-        _remount(tree, attributes, propagation, recursive=recursive)
+        _remount(tree, attributes, propagation, without=without, recursive=recursive)
 
 
 def protect(fd: int, attributes: int) -> None:
@@ -74,17 +77,17 @@ def protect(fd: int, attributes: int) -> None:
         _remount(fd, attributes, 0, recursive=False)
 
 
-def _remount(fd: int, attributes: int, propagation: int, *, recursive: bool) -> None:
+def _remount(fd: int, attributes: int, propagation: int, *, without: int = 0, recursive: bool) -> None:
     """By mount(2), through paths: the caller's mount namespace must be its own, with nobody else in it."""
     path = os.fsencode(f"/proc/self/fd/{fd}")
     if propagation:
         mount(None, path, None, propagation | (MS_REC if recursive else 0))
-    if not attributes:
+    if not (attributes or without):
         return
     for one in _below(os.readlink(path)) if recursive else [path]:
         flags = os.statvfs(one).f_flag
         kept = flags & _KEPT & ~(1 << 21) | (1 << 21 if flags & _ST_RELATIME else 0)
-        mount(None, one, None, MS_REMOUNT | MS_BIND | kept | attributes)
+        mount(None, one, None, MS_REMOUNT | MS_BIND | kept & ~without | attributes)
 
 
 def _below(top: bytes) -> list[bytes]:
