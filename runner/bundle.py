@@ -6,6 +6,7 @@ import os
 from runner.errors import InvalidOption
 from runner.launch import hosts, sources_of
 from runner.lower import Found, lower
+from runner.nodes import expanded
 from sandbox import account, bundle
 from sandbox.plaincopy import apply
 from sandbox.spec import Bind, Overlay, SandboxSpec, WriteFile
@@ -42,7 +43,8 @@ def export(engine: "Engine", container: "Container", directory: str) -> None:
     for name, text in (("hosts", hosts(hostname, (), spec.extra_hosts)), ("resolv.conf", ""), ("hostname", f"{hostname}\n")):
         _write(f"{files}/{name}", text.encode(), 0o644, 0, 0)
     found = Found(layers, place.fs, place.work, files, hostname, "host" if spec.network_mode == "host" else "none",
-                  pid=spec.pid_mode or "private", uts=spec.uts_mode or "private", sources=volumes, images=images, contents=contents)
+                  pid=spec.pid_mode or "private", uts=spec.uts_mode or "private", sources=volumes, images=images, contents=contents,
+                  devices=expanded(spec.devices))
     sandbox = lower(container, found).check()
     os.mkdir(f"{directory}/rootfs", 0o755)
     root_fd = os.open(f"{directory}/rootfs", _DIRECTORY)

@@ -105,6 +105,7 @@ def _limits(service: "Service") -> "Iterator[Fault]":
         elif not one.single and one.hard >= 0 and not 0 <= one.soft <= one.hard:
             yield ("ulimits", name), "has a soft limit above its hard one", ""
     from runner.limits import MEMORY_LEAST, cpus_fault
+    from runner.nodes import rule_fault
 
     limits = service.deploy.resources.limits if service.deploy and service.deploy.resources else None
     words: list[tuple[Path, float]] = [(("cpus",), service.cpus), (("deploy", "resources", "limits", "cpus"), limits.cpus if limits else 0)]
@@ -115,6 +116,9 @@ def _limits(service: "Service") -> "Iterator[Fault]":
         yield ("mem_limit",), f"is less than {MEMORY_LEAST >> 20} MiB", ""
     if service.blkio_config and service.blkio_config.weight and not 10 <= service.blkio_config.weight <= 1000:
         yield ("blkio_config", "weight"), f"is {service.blkio_config.weight}, not from 10 to 1000", ""
+    for index, rule in enumerate(service.device_cgroup_rules):
+        if fault := rule_fault(rule):
+            yield ("device_cgroup_rules", index), f"is `{rule}`: {fault}", ""
     for index, device in enumerate(service.devices):
         if device.source.startswith("/"):
             if not (device.target or device.source).startswith("/dev/"):

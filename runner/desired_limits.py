@@ -19,11 +19,11 @@ _LOG_OPTIONS = ("max-size", "max-file")
 LOG_OPTIONS = "a log has `max-size` and `max-file`"
 # attributes of a service, and options of `container run`, -> why they are only looked at
 WITHOUT_EFFECT = {
-    "oom_kill_disable": "the control groups of this kernel cannot do that",
     "storage_opt": "the root of a container is as large as the file system it is on",
-    "device_cgroup_rules": "only what `devices` names can be opened in a container",
     "cgroup_parent": "the control groups of containers are below the one of this program",
 }
+NO_LIMIT = "has no effect without a limit of memory: the whole machine would run out of it"
+RULES = "has no effect but on volumes that are single device nodes: only those and `devices` can be opened in a container"
 
 
 def limits(service: "Service") -> "tuple[Limits, int]":
@@ -46,6 +46,8 @@ def limits(service: "Service") -> "tuple[Limits, int]":
         changes["cpu_quota_us"], changes["cpu_period_us"] = cpu_quota(cpus)
     if service.blkio_config:
         changes |= _io(service.blkio_config)
+    if service.oom_kill_disable and changes["memory"]:
+        changes["oom_kill_disable"] = True
     said = {key: value for key, value in changes.items() if value}
     return (NO_LIMITS._replace(**said) if said else NO_LIMITS), int(cpus * 1_000_000_000)
 
@@ -117,6 +119,12 @@ def notes(service: "Service") -> "tuple[str, ...]":
         found.append(f"`{at}.logging.driver`: there is no log driver `{service.logging.driver}` here; `logs` shows what it would get")
     elif service.logging:
         found += [f"`{at}.logging.options.{key}` has no effect: {LOG_OPTIONS}" for key, _ in service.logging.options if key not in _LOG_OPTIONS]
+    if service.oom_kill_disable and not limits(service)[0].memory:
+        found.append(f"`{at}.oom_kill_disable` {NO_LIMIT}")
+    if service.device_cgroup_rules:
+        found.append(f"`{at}.device_cgroup_rules` {RULES}")
+    found += [f"`{at}.devices[{index}]` can be read and written: nothing here permits only `{one.permissions}`"
+              for index, one in enumerate(service.devices) if one.permissions and not {"r", "w"} <= set(one.permissions)]
     if service.cpu_rt_period or service.cpu_rt_runtime:
         found.append(f"`{at}.cpu_rt_runtime` has no effect: the control groups of this kernel do not divide real time")
     if service.ports and service.network_mode in ("host", "none"):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any, TypeAlias
 
-    from sandbox.spec import MountOp
+    from sandbox.spec import Device, MountOp
 
     Texts: TypeAlias = tuple[str, ...]
 
@@ -31,7 +31,8 @@ class Found(Value):
 
     sources: target of a volume -> its directory; images: target of an image mount -> lower directories; contents: target of a File -> bytes.
     network, pid, ipc, uts: as SandboxSpec has them. shm: fd of the mount namespace whose /dev/shm is shared. hostname: as decided.
-    program: path of the OCI runtime that starts it, "" for ourselves. user_namespace: as SandboxSpec has it.
+    program: path of the OCI runtime that starts it, "" for ourselves. user_namespace: as SandboxSpec has it. nodes: targets of mounts that are
+    device nodes and may be opened. devices: those of the container, with what their directories have.
     """
 
     lower: "Texts"
@@ -50,6 +51,8 @@ class Found(Value):
     contents: "Mapping[str, bytes]" = {}
     program: str = ""
     user_namespace: "str | int" = "host"
+    nodes: "frozenset[str]" = frozenset()
+    devices: "tuple[Device, ...] | None" = None
 
 
 def lower(container: Container, found: Found) -> SandboxSpec:
@@ -65,7 +68,8 @@ def lower(container: Container, found: Found) -> SandboxSpec:
         capabilities=capabilities.select(spec.cap_add, spec.cap_drop), seccomp=spec.seccomp, no_new_privileges=spec.no_new_privileges,
         readonly_root=spec.read_only, rlimits=spec.ulimits, limits=spec.limits, cgroup=container.short_id, sysctls=_sysctls(container, found),
         terminal=(spec.console_size if spec.console_size != (0, 0) else (24, 80)) if spec.tty else None, init=spec.init,
-        oom_score_adj=spec.oom_score_adj, masked=spec.masked, privileged=spec.privileged, devices=spec.devices,
+        oom_score_adj=spec.oom_score_adj, masked=spec.masked, privileged=spec.privileged,
+        devices=spec.devices if found.devices is None else found.devices,
         shm_size=0 if spec.ipc_mode == "none" else spec.shm_size or _SHM, runtime=found.program,
         user_namespace=found.user_namespace, outer_root=(container.ids.uid, container.ids.gid) if container.ids else (0, 0),
         apparmor=apparmor, selinux=selinux)
@@ -97,10 +101,11 @@ def _mounts(container: Container, found: Found) -> "tuple[MountOp, ...]":
         files.append(Bind("/dev/shm", "/dev/shm"))
     if found.shm >= 0 and "/dev/shm" not in taken:
         files.append(Joined(found.shm, "/dev/shm"))
-    return (*files, *(_mount(mount, found, privileged=spec.privileged) for mount in spec.mounts), *(_file(file, found) for file in spec.files))
+    mounted = (_mount(mount, found, nodev=not spec.privileged and mount.target not in found.nodes) for mount in spec.mounts)
+    return (*files, *mounted, *(_file(file, found) for file in spec.files))
 
 
-def _mount(mount: Mount, found: Found, *, privileged: bool) -> "MountOp":
+def _mount(mount: Mount, found: Found, *, nodev: bool) -> "MountOp":
     if mount.kind == "tmpfs":
         return tmpfs(mount)
     if mount.kind == "image":
@@ -109,7 +114,7 @@ def _mount(mount: Mount, found: Found, *, privileged: bool) -> "MountOp":
     if mount.propagation not in PROPAGATIONS:
         raise InvalidOption("mount propagation", mount.propagation, "is unknown", f"it is one of {', '.join(list(PROPAGATIONS)[1:])}")
     return Bind(source, mount.target, readonly=mount.readonly, recursive=mount.recursive, propagation=PROPAGATIONS[mount.propagation],
-                nodev=not privileged)
+                nodev=nodev)
 
 
 def tmpfs(mount: Mount) -> Tmpfs:

@@ -60,6 +60,8 @@ def files_v1(limits: Limits, device: "Callable[[str], str]") -> tuple[File, ...]
         found.append(File("memory", "?memory.memsw.limit_in_bytes", str(swap)))
     if limits.memory_reservation:
         found.append(File("memory", "memory.soft_limit_in_bytes", str(limits.memory_reservation)))
+    if limits.memory and limits.oom_kill_disable:
+        found.append(File("memory", "memory.oom_control", "1"))
     if limits.swappiness >= 0:
         found.append(File("memory", "memory.swappiness", str(limits.swappiness)))
     if limits.cpu_shares:

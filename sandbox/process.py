@@ -284,7 +284,10 @@ class Maker:
             return group, ""
         if group is None:
             return None, f"limits are not enforced: {self.cgroups.reason}"
-        return group, f"limits of {', '.join(group.missing)} are not enforced: this machine does not offer that controller" if group.missing else ""
+        said = [f"limits of {', '.join(group.missing)} are not enforced: this machine does not offer that controller"] if group.missing else []
+        if spec.limits.oom_kill_disable and group.version == 2:
+            said.append("who runs out of memory is killed all the same: control groups of version 2 cannot be told not to")
+        return group, "; ".join(said)
 
 
     def _hand_over(self, unit: Unit, request: "tuple[Any, ...]", fds: "Sequence[int]", table: int = -1) -> None:

@@ -136,6 +136,7 @@ class Limits(Value):
     write_bps: tuple[tuple[str, int], ...] = ()
     read_iops: tuple[tuple[str, int], ...] = ()
     write_iops: tuple[tuple[str, int], ...] = ()
+    oom_kill_disable: bool = False                        # who wants more than `memory` waits until there is some
 
 
 NO_LIMITS = Limits()

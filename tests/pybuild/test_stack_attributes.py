@@ -305,10 +305,29 @@ def test_models_and_providers_are_one_clear_error(stack: Stacks) -> None:
     assert "--allow provider" in it.fails("up", "-d").err
 
 
+def test_what_runs_out_of_memory_waits_where_it_is_not_to_be_killed(stack: Stacks) -> None:
+    it = stack(services(sleeping("oom_kill_disable: true\nmem_limit: 32m")))
+    said = it("up", "-d").err
+    found = it.sh("a", "cat /sys/fs/cgroup/memory/memory.oom_control 2>/dev/null || true")
+    assert ("oom_kill_disable 1" in found) != ("killed all the same" in said or "not enforced" in said)
+
+
+def test_a_device_node_that_every_container_has_can_be_a_volume(stack: Stacks) -> None:
+    it = stack(services(sleeping("volumes: ['/dev/null:/etc/nothing']")))
+    it("up", "-d")
+    assert it.sh("a", "cat /etc/nothing && echo x >/etc/nothing && echo fine") == "fine\n"
+
+
+@pytest.mark.parametrize("rule", ["c 1", "x 1:3 r", "c 1:3 q", "c 1:a r", "c 1:3"])
+def test_a_bad_device_rule_is_one_error(stack: Stacks, rule: str) -> None:
+    it = stack(services(sleeping(f"device_cgroup_rules: ['{rule}']")))
+    assert "device_cgroup_rules" in it.fails("up", "-d").err
+
+
 @pytest.mark.parametrize(("attributes", "word"), [
     ("logging: {driver: syslog}", "syslog"), ("cgroup_parent: x", "cgroup_parent"), ("device_cgroup_rules: ['c 1:3 r']", "device_cgroup_rules"),
     ("network_mode: none\nports: ['80']", "ports"), ("security_opt: ['apparmor=mine']", "AppArmor"), ("security_opt: ['label:type:x']", "SELinux"),
-    ("oom_kill_disable: true", "oom_kill_disable"), ("storage_opt: {size: 1G}", "storage_opt")])
+    ("oom_kill_disable: true", "without a limit"), ("devices: ['/dev/null:/dev/n:r']", "devices[0]"), ("storage_opt: {size: 1G}", "storage_opt")])
 def test_attributes_without_effect_are_told(stack: Stacks, attributes: str, word: str) -> None:
     it = stack(services(sleeping(attributes)))
     assert word in it("up", "-d").err

@@ -143,6 +143,8 @@ def spec_of(options: Options) -> ContainerSpec:
     _check(options)
     _warn(options)
     limits, nano_cpus = limits_of(options)
+    if options.oom_kill_disable and limits.memory:
+        limits = limits._replace(oom_kill_disable=True)
     return ContainerSpec(
         options.image, options.name or "", entrypoint=_entrypoint(options.entrypoint), cmd=tuple(options.command) or None,
         user=options.user, working_dir=options.workdir or "", tty=options.tty, open_stdin=options.interactive,
@@ -161,6 +163,8 @@ def spec_of(options: Options) -> ContainerSpec:
 def _check(options: Options) -> None:
     if options.stop_timeout is not None and options.stop_timeout < 0:
         raise Misuse(f"`--stop-timeout {options.stop_timeout}` is no number of seconds", "leave it out for what the image says, else ten seconds")
+    for rule in options.device_cgroup_rule:
+        _words().device_rule(rule)
     for name, value, least, most in (("--oom-score-adj", options.oom_score_adj, -1000, 1000), ("--blkio-weight", options.blkio_weight, 10, 1000),
                                      ("--memory-swappiness", options.memory_swappiness, -1, 100)):
         if value and not least <= value <= most:
@@ -169,13 +173,20 @@ def _check(options: Options) -> None:
 
 def _warn(options: Options) -> None:
     """Say what is accepted for docker's sake and has no effect."""
-    given = {"oom_kill_disable": options.oom_kill_disable, "storage_opt": options.storage_opt, "device_cgroup_rules": options.device_cgroup_rule,
-             "cgroup_parent": options.cgroup_parent}
+    given = {"storage_opt": options.storage_opt, "cgroup_parent": options.cgroup_parent}
     if any(given.values()):
         from runner.desired_limits import WITHOUT_EFFECT
 
         for key in (key for key, value in given.items() if value):
             print(f"warning: `--{key.removesuffix('s').replace('_', '-')}` has no effect: {WITHOUT_EFFECT[key]}", file=sys.stderr)
+    if options.oom_kill_disable and not options.memory:
+        from runner.desired_limits import NO_LIMIT
+
+        print(f"warning: `--oom-kill-disable` {NO_LIMIT}", file=sys.stderr)
+    if options.device_cgroup_rule:
+        from runner.desired_limits import RULES
+
+        print(f"warning: `--device-cgroup-rule` {RULES.replace('`devices`', '`--device`')}", file=sys.stderr)
     if options.isolation not in (None, "", "default"):
         print(f"warning: `--isolation {options.isolation}` has no effect: it is for other systems", file=sys.stderr)
     if options.publish and any(name in ("none", "host") for name in options.net):

@@ -196,6 +196,16 @@ def device(word: str) -> Device:
     return Device(parts[0], parts[1] if len(parts) > 1 else parts[0], permissions)
 
 
+def device_rule(word: str) -> None:
+    """`TYPE MAJOR:MINOR ACCESS`: only looked at."""
+    from runner.nodes import parse_rule
+
+    try:
+        parse_rule(word)
+    except ValueError as error:
+        raise Misuse(f"`--device-cgroup-rule {word}`: {error}") from None
+
+
 def ulimit(word: str) -> Rlimit:
     """`NAME=SOFT[:HARD]`."""
     name, _, value = word.partition("=")
