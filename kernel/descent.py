@@ -11,15 +11,16 @@ _PATIENCE_S = 5.0                # one that hangs in the kernel is left to it
 def kill_tree(pid: int) -> None:
     """SIGKILL to `pid`, a child that nobody has waited for yet, and to everything below it; all have let go of their files when it returns.
 
-    Each is stopped before its children are listed: it can neither have more of them nor reap one, so no number is another's by then.
+    Each is stopped before its children are listed: it can neither have more of them nor reap one, so no number is another's by then. None is
+    killed before all are found: one whose parent's death is its own (PR_SET_PDEATHSIG) would be gone before its children are listed.
     """
-    pending, ends = [pid], []
-    while pending:
-        above = pending.pop()
-        _signal(above, _SIGSTOP)
-        pending += _children(above)
-        ends += _end_of(above)
-        _signal(above, _SIGKILL)
+    found, ends = [pid], []
+    for one in found:                                     # grows meanwhile
+        _signal(one, _SIGSTOP)
+        found += _children(one)
+        ends += _end_of(one)
+    for one in found:
+        _signal(one, _SIGKILL)
     deadline = time.monotonic() + _PATIENCE_S
     for fd in ends:
         poll = select.poll()
