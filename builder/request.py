@@ -77,7 +77,7 @@ class Request(Value):
     network: str = "default"
     add_hosts: tuple[str, ...] = ()
     secrets: tuple[Secret, ...] = ()
-    ssh: tuple[tuple[str, str], ...] = ()                # (id, socket path)
+    ssh: tuple[tuple[str, str], ...] = ()                # (id, source as in builder.agents)
     allow: tuple[str, ...] = ()
     no_cache: bool = False
     no_cache_stages: tuple[str, ...] = ()

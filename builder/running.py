@@ -193,7 +193,7 @@ def _mount(mount: object, at: int, number: int, place: Place, around: Surroundin
         case SecretMount():
             return _secret(mount, around)
         case SshMount():
-            return _ssh(mount, number, around)
+            return _ssh(mount, number, place, around, session)
     raise AssertionError(f"unknown mount {mount!r}")
 
 
@@ -225,14 +225,18 @@ def read_secret(secret: "Secret") -> bytes:
     return value
 
 
-def _ssh(mount: SshMount, number: int, around: Surroundings) -> "tuple[list[MountOp], list[tuple[str, str]]]":
-    socket = dict(around.ssh).get(mount.id)
-    if socket is None:
+def _ssh(mount: SshMount, number: int, place: Place, around: Surroundings, session: Session) -> "tuple[list[MountOp], list[tuple[str, str]]]":
+    source = dict(around.ssh).get(mount.id)
+    if source is None:
         if mount.required:
             raise BuildError(f"the ssh agent `{mount.id}` is required, and was not given", help="give it with `--ssh default`")
         return [], []
+    from builder.agents import Agent
+
     target = mount.target or f"/run/buildkit/ssh_agent.{number}"
-    return [Bind(socket, target, readonly=False)], [("SSH_AUTH_SOCK", target)]
+    agent = Agent(source, place.scratch(), mount.mode, mount.uid, mount.gid)
+    session.later(agent.close)
+    return [Bind(agent.path, target, readonly=False)], [("SSH_AUTH_SOCK", target)]
 
 
 # ---------------------------------------------------------------- the process

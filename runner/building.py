@@ -21,7 +21,7 @@ _NAMES = ("Dockerfile", "dockerfile", "Containerfile")
 
 
 class Changes(Value):
-    """What the command line says over the files. ssh: (name, path of the agent's socket)."""
+    """What the command line says over the files. ssh: (name, source as in builder.agents)."""
 
     build_args: "Pairs" = ()
     no_cache: bool = False
@@ -133,10 +133,18 @@ def secret_variables(build: "Build", project: "Project") -> "Pairs":
 
 
 def _ssh(build: "Build", at: "tuple[str, ...]") -> "Pairs":
+    if not build.ssh:
+        return ()
+    from builder.agents import source_of
+    from builder.errors import BuildError
+
     found = []
     for name, path in build.ssh:
         socket = path or os.environ.get("SSH_AUTH_SOCK", "")
         if not socket:
             raise InvalidService((*at, "ssh"), f"wants the agent `{name}`, and SSH_AUTH_SOCK is not set")
-        found.append((name, socket))
+        try:
+            found.append((name, source_of(socket)))
+        except BuildError as error:
+            raise InvalidService((*at, "ssh"), str(error)) from error
     return tuple(found)

@@ -21,7 +21,7 @@ class Access(Value):
     """known_hosts: file that keeps the ssh keys of hosts; environment: where the settings of proxies and certificates are."""
 
     secrets: "tuple[Secret, ...]" = ()
-    ssh: tuple[tuple[str, str], ...] = ()                # (id, socket path)
+    ssh: tuple[tuple[str, str], ...] = ()                # (id, source as in builder.agents)
     known_hosts: str = "/dev/null"
     environment: "Mapping[str, str]" = os.environ
 
@@ -68,8 +68,15 @@ class Access(Value):
         return list(dict.fromkeys(names))
 
     def agent(self) -> str:
-        """Socket of the ssh agent called `default`, "" if it was not given."""
-        return dict(self.ssh).get("default", "")
+        """Socket of the ssh agent called `default`, "" if none was given."""
+        source = dict(self.ssh).get("default", "")
+        return source if source.startswith("/") else ""
+
+    def identities(self) -> list[str]:
+        """Paths of private keys that were given instead of that agent."""
+        from builder.agents import keys_of
+
+        return keys_of(dict(self.ssh).get("default", ""))
 
 
 def _basic(user: str, password: str) -> str:

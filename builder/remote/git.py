@@ -191,7 +191,8 @@ def ssh_command(access: "Access") -> str:
     files = [access.known_hosts, *([f"{home}/.ssh/known_hosts"] if home else [])]
     if any(c in "".join(files) for c in '"\n'):
         files = [access.known_hosts]
-    options = ["BatchMode=yes", "ConnectTimeout=30", "ServerAliveInterval=15", "StrictHostKeyChecking=accept-new", "IdentityFile=none",
+    options = ["BatchMode=yes", "ConnectTimeout=30", "ServerAliveInterval=15", "StrictHostKeyChecking=accept-new",
+               *([f'IdentityFile="{key}"' for key in access.identities()] or ["IdentityFile=none"]),
                "ControlPath=none", "PermitLocalCommand=no", "ForwardAgent=no", "UserKnownHostsFile=" + " ".join(f'"{file}"' for file in files),
                *([] if access.agent() else ["IdentityAgent=none"])]
     return " ".join(["ssh", "-F", "/dev/null", *(word for option in options for word in ("-o", quote(option)))])

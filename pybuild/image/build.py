@@ -29,7 +29,7 @@ USAGE = Usage(
      Option("--add-host", LIST, "a line in /etc/hosts of every RUN", "HOST:IP"),
      Option("--network", VALUE, "network of every RUN", "MODE", "default", choices=("default", "none", "host")),
      Option("--secret", LIST, "a secret for RUN --mount=type=secret", "id=ID[,src=FILE|,env=NAME]"),
-     Option("--ssh", LIST, "an ssh agent for RUN --mount=type=ssh", "default|ID[=SOCKET]"),
+     Option("--ssh", LIST, "an ssh agent, or private keys, for RUN --mount=type=ssh", "default|ID[=SOCKET|KEY[,KEY..]]"),
      Option("--allow", LIST, "allow what the Dockerfile asks for: network.host, security.insecure, device", "ENTITLEMENT"),
      Option("--shm-size", VALUE, "size of /dev/shm in a RUN", "SIZE"),
      Option("--ulimit", LIST, "limit of a RUN", "NAME=SOFT[:HARD]"),

@@ -246,13 +246,13 @@ def _ssh(word: str) -> tuple[str, str]:
     socket = socket or os.environ.get("SSH_AUTH_SOCK", "")
     if not socket:
         raise _misuse(f"--ssh: there is no agent for `{name}`: SSH_AUTH_SOCK is not set")
+    from builder.agents import source_of
+    from builder.errors import BuildError
+
     try:
-        is_socket = os.stat(socket).st_mode & 0o170000 == 0o140000
-    except OSError as error:
-        raise _misuse(f"--ssh: `{socket}` is no agent's socket: {(error.strerror or '').lower()}") from None
-    if not is_socket:
-        raise _misuse(f"--ssh: `{socket}` is no agent's socket", "keys are given by an agent: `ssh-add KEY`, then `--ssh default`")
-    return name or "default", os.path.abspath(socket)
+        return name or "default", source_of(socket)
+    except BuildError as error:
+        raise _misuse(f"--ssh: {error}", "give the socket of an agent, or files of private keys without a passphrase") from None
 
 
 def _outputs(options: "Options") -> "tuple[Output, ...]":

@@ -31,7 +31,7 @@ USAGE = Usage(
      Option("--push", FLAG, "push the images then"),
      Option("-q --quiet", FLAG, "show nothing of it"),
      Option("--sbom", VALUE, "an attestation of what is in it: said to be none", "KIND"),
-     Option("--ssh", VALUE, "an ssh agent for RUN --mount=type=ssh", "default|ID[=SOCKET]"),
+     Option("--ssh", VALUE, "an ssh agent, or private keys, for RUN --mount=type=ssh", "default|ID[=SOCKET|KEY[,KEY..]]"),
      Option("--with-dependencies", FLAG, "build those too that these depend on"),
      Option("--parallel", FLAG, "accepted; it is so anyway", hidden=True),
      Option("--no-rm", FLAG, "accepted; has no effect", hidden=True),
@@ -136,11 +136,17 @@ def _size(text: "str | None") -> int:
 def _ssh(word: "str | None") -> "tuple[tuple[str, str], ...]":
     if not word:
         return ()
+    from builder.agents import source_of
+    from builder.errors import BuildError
+
     name, _, socket = word.partition("=")
     socket = socket or os.environ.get("SSH_AUTH_SOCK", "")
     if not socket:
         raise Misuse(f"`--ssh {word}`: there is no agent: SSH_AUTH_SOCK is not set")
-    return ((name or "default", socket),)
+    try:
+        return ((name or "default", source_of(socket)),)
+    except BuildError as error:
+        raise Misuse(f"`--ssh {word}`: {error}") from None
 
 
 def _check(service: "Service", images: Images, project: "Project") -> int:

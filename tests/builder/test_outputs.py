@@ -177,7 +177,7 @@ def test_json_has_one_event_a_line(as_root: Builds) -> None:
     (("--progress", "tty"), "--progress=tty is not"), (("--jobs", "0"), "no number of steps"), (("--cpus", "nan"), "no number of processors"),
     (("--cpus", "-1"), "no number of processors"), (("--allow", "everything"), "no entitlement `everything`"), (("--pull=perhaps",), "true or false"),
     (("--secret", "id=a,colour=red,env=B"), "unknown `colour`"), (("--secret", "id=a,src=/tmp"), "is a directory"),
-    (("--ssh", "default=/etc/passwd"), "no agent's socket"), (("-q", "-o", "-"), "goes as well"), (("--ulimit", "nofile=x"), "no ulimit"),
+    (("--ssh", "default=/etc/passwd"), "neither an agent's socket nor"), (("-q", "-o", "-"), "goes as well"), (("--ulimit", "nofile=x"), "no ulimit"),
     (("--ulimit", "colour=1"), "no ulimit"), (("--ulimit", "nofile=9:3"), "above the hard"), (("--add-host", "x"), "adds no host"), (("-t", "UPPER"), "no image name"), (("--memory", "x"), "no size"),
     (("--platform", "linux/amd64,linux/arm64"), "one platform at a time"), (("--platform", "plan9/mips/x/y"), "--platform")])
 def test_option_that_cannot_be_is_one_error(as_root: Builds, words: tuple[str, ...], said: str) -> None:
