@@ -140,8 +140,8 @@ class _Keys:
 
         self.path = path
         told = {**os.environ, "SSH_ASKPASS_REQUIRE": "never"}
-        self._shell = subprocess.Popen(["sh", "-c", _LIVE, "sh", path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=told,
-                                       start_new_session=True)
+        self._shell = subprocess.Popen(["sh", "-c", _LIVE, "sh", path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                       env=told, start_new_session=True)
         assert self._shell.stdout is not None
         if not self._shell.stdout.readline():            # it says where it listens as soon as it does
             raise BuildError(f"keys are given to a RUN by `ssh-agent`, which does not start: {_last(self._shell.communicate()[1])}",
