@@ -85,7 +85,7 @@ def _dispatch(program: str, argv: list[str]) -> int:
     except Misuse as error:
         help = error.help or f"see `{program}{'' if command.words == DEFAULTS[program] else ' ' + command.words} --help`"
         print(f"error: {error}\n  = help: {help}", file=sys.stderr)
-        return USAGE
+        return int(getattr(module, "MISUSED", USAGE))
 
 
 def _asks_for_overview(program: str, words: list[str]) -> bool:

@@ -63,7 +63,7 @@ def wanted(service: "Service", project: "Project", contents: Contents, replicas:
     text, more = config_text(service), [*granted.contents, *_extension(service)]
     config = "\n".join((text, *(f"{target} {text_hash('', [(target, content)])[:12]}" for target, content in more)))
     return Wanted(service, replicas, spec.image, spec, text_hash(text, more), config, _shares(service),
-                  desired_limits.notes(service))
+                  (*desired_limits.notes(service), *_option_notes(service, project)))
 
 
 def _extension(service: "Service") -> "list[tuple[str, bytes]]":
@@ -101,7 +101,7 @@ def _refuse(service: "Service") -> None:
         raise InvalidService((*at, "models"), "needs a runner of AI models, which there is none of here", "run one as a service of its own")
     if service.use_api_socket:
         raise InvalidService((*at, "use_api_socket"), "wants a socket of the Engine API, which nobody serves by itself here",
-                             "`pyup serve` makes one; mount it as a volume")
+                             "mount the one of an engine that runs here as a volume: /run/docker.sock:/var/run/docker.sock")
     if service.credential_spec is not None:
         raise InvalidService((*at, "credential_spec"), "is for containers of Windows")
     _refuse_in_shared_namespaces(service, at)
@@ -186,6 +186,20 @@ def _endpoint(network: str, end: "part.Endpoint | None", service: "Service") -> 
     aliases = tuple(dict.fromkeys((service.name, *end.aliases)))
     return Endpoint(network, aliases, end.ipv4_address, end.ipv6_address, end.link_local_ips, end.mac_address, end.gw_priority, end.priority,
                     end.interface_name, links, end.driver_opts)
+
+
+def _option_notes(service: "Service", project: "Project") -> "Texts":
+    """Options for drivers of its networks that nothing here knows."""
+    from runner.tuning import without_effect
+
+    declared = {one.key: one.driver_opts for one in project.networks if not one.external}
+    found = []
+    for key, end in service.networks:
+        found += [f"`networks.{key}.driver_opts.{name}` has no effect: the driver does not know it"
+                  for name in without_effect(declared.get(key, ()), endpoint=False)]
+        found += [f"`services.{service.name}.networks.{key}.driver_opts.{name}` has no effect: the driver does not know it"
+                  for name in without_effect(end.driver_opts if end else (), endpoint=True)]
+    return tuple(found)
 
 
 def _ports(service: "Service") -> "tuple[PortMapping, ...]":

@@ -226,14 +226,16 @@ class ImageUnavailable(RunError):
 
 
 class NoContainer(RunError):
-    """A service has no container, or none with the number `index` (0: any), or none that runs."""
+    """A service (or the `whole` project of that name) has no container, or none with the number `index` (0: any), or none that runs."""
 
-    def __init__(self, service: str, index: int = 0, *, running: bool = False) -> None:
+    def __init__(self, service: str, index: int = 0, *, running: bool = False, whole: bool = False) -> None:
         super().__init__(service, index)
-        self.service, self.index, self.running = service, index, running
+        self.service, self.index, self.running, self.whole = service, index, running, whole
         self.help = "`pyup up -d` starts it" if running else "`pyup create` makes one"
 
     def __str__(self) -> str:
+        if self.whole:
+            return f"project `{self.service}` has no {'running ' if self.running else ''}container"
         which = f"container #{self.index} of service `{self.service}`" if self.index else f"service `{self.service}`"
         return f"{which} is not running" if self.running else f"no container found for {which}"
 

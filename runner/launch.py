@@ -66,7 +66,8 @@ def begin(engine: "Engine", container: Container, lock: int, *, attached: bool, 
             found = Found(runtime.lowerdirs or (_empty(place),), place.fs, place.work, place.path, net.hostname, net.mode, spec.auto_remove,
                           pid, ipc, uts, shm if isinstance(shm, int) else -1, sources, images, contents,
                           runtimes.find(spec.runtime, os.environ.get("PATH", os.defpath)), users,
-                          openable(spec.mounts, spec.device_cgroup_rules), expanded(spec.devices))
+                          openable(spec.mounts, spec.device_cgroup_rules), expanded(spec.devices),
+                          _tuned(spec, net.attachment))
             order = _order(engine, container, lock, lower(container, found), before, net, attached, reaper, console_size)
             fds.append(order.home)
             return _ask(engine, container, order)
@@ -77,6 +78,14 @@ def begin(engine: "Engine", container: Container, lock: int, *, attached: bool, 
     finally:
         for fd in fds:
             os.close(fd)
+
+
+def _tuned(spec: "ContainerSpec", attachment: "Attachment | None") -> "tuple[tuple[str, str], ...]":
+    if attachment is None or not any(one.driver_opts for one in spec.endpoints):
+        return ()
+    from runner.tuning import interface_sysctls
+
+    return interface_sysctls(spec.endpoints, attachment.connections)
 
 
 def _order(engine: "Engine", container: Container, lock: int, sandbox: "SandboxSpec", before: State, net: Net, attached: bool, reaper: bool,

@@ -32,7 +32,7 @@ class Found(Value):
     sources: target of a volume -> its directory; images: target of an image mount -> lower directories; contents: target of a File -> bytes.
     network, pid, ipc, uts: as SandboxSpec has them. shm: fd of the mount namespace whose /dev/shm is shared. hostname: as decided.
     program: path of the OCI runtime that starts it, "" for ourselves. user_namespace: as SandboxSpec has it. nodes: targets of mounts that are
-    device nodes and may be opened. devices: those of the container, with what their directories have.
+    device nodes and may be opened. devices: those of the container, with what their directories have. sysctls: of its interfaces.
     """
 
     lower: "Texts"
@@ -53,6 +53,7 @@ class Found(Value):
     user_namespace: "str | int" = "host"
     nodes: "frozenset[str]" = frozenset()
     devices: "tuple[Device, ...] | None" = None
+    sysctls: "tuple[tuple[str, str], ...]" = ()
 
 
 def lower(container: Container, found: Found) -> SandboxSpec:
@@ -79,9 +80,10 @@ def _sysctls(container: Container, found: Found) -> "tuple[tuple[str, str], ...]
     """What it asks for; in a user namespace of its own also what else is done from outside, where these ids are not known. (With the machine's
     process numbers it can have no procfs of its own, by which they are set.)"""
     spec = container.spec
+    asked = (*spec.sysctls, *found.sysctls)
     if not container.ids or "host" in (spec.network_mode, spec.pid_mode) or spec.network_mode.startswith("container:"):
-        return spec.sysctls
-    return (*((("net.ipv4.ip_unprivileged_port_start", "0"), ("net.ipv4.ping_group_range", f"0 {container.ids.size - 1}"))), *spec.sysctls)
+        return asked
+    return (*((("net.ipv4.ip_unprivileged_port_start", "0"), ("net.ipv4.ping_group_range", f"0 {container.ids.size - 1}"))), *asked)
 
 
 def environment(process: Process, hostname: str, *, terminal: bool) -> "tuple[tuple[str, str], ...]":

@@ -60,7 +60,7 @@ def _sum(plan: "Plan") -> str:
         ((a.CreateContainer, a.CreateNetwork, a.CreateVolume), "to create"), ((a.RecreateContainer,), "to recreate"),
         ((a.StartContainer,), "to start"), ((a.StopContainer,), "to stop"), ((a.RemoveContainer, a.RemoveNetwork, a.RemoveVolume), "to remove"),
         ((a.BuildImage, a.PullImage), "images to get"))]
-    said = ", ".join(f"{count} {word}" for count, word in counts if count)
+    said = ", ".join(f"{count} {word if count > 1 else word.replace('images', 'image')}" for count, word in counts if count)
     return f"Plan of {plan.project}: {said}" if plan.changes and said else f"Plan of {plan.project}: nothing to do" if not plan.changes else \
         f"Plan of {plan.project}: {len(plan.steps)} steps"
 

@@ -22,7 +22,7 @@ def on_each(it: "stack", chosen: "Iterable[Seen]", action: "Callable[[Container]
 
     status = 0
     for seen in chosen:
-        show(Progress("Container", seen.name, words[0]))
+        show(Progress("Container", seen.name, words[0], "(dry run)" if it.said.dry_run else ""))
         if it.said.dry_run:
             continue
         try:

@@ -19,5 +19,5 @@ def main(options: Options) -> int:
     if not options.containers:
         from runner.errors import NoContainer
 
-        raise NoContainer(options.service or it.name, running=True)
+        raise NoContainer(options.service or it.name, running=not options.all, whole=not options.service)
     return stats.main(options)

@@ -4,8 +4,7 @@ from kernel.value import Value
 from runner.agent.errors import InvalidEndpoint
 from runner.endpoint import Connection, Endpoint, Membership
 from runner.network import NetworkRecord, is_host_name, is_interface
-
-_INTERFACE_OPTION = "com.docker.network.endpoint.ifname"
+from runner.tuning import INTERFACE
 
 
 class Seat(Value):
@@ -21,7 +20,7 @@ def arrange(container: str, wanted: "tuple[tuple[NetworkRecord, Endpoint], ...]"
     ordered = sorted(wanted, key=lambda pair: -pair[1].priority)
     if len({record.id for record, _ in ordered}) < len(ordered):
         raise InvalidEndpoint(container, "is to be on one network twice")
-    named = [endpoint.interface_name or dict(endpoint.driver_opts).get(_INTERFACE_OPTION, "") for _, endpoint in ordered]
+    named = [endpoint.interface_name or dict(endpoint.driver_opts).get(INTERFACE, "") for _, endpoint in ordered]
     for name in filter(None, named):
         if not is_interface(name) or name == "lo" or [*named, *used].count(name) > 1:
             raise InvalidEndpoint(container, f"cannot have an interface called `{name}`")

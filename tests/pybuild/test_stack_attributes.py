@@ -318,6 +318,14 @@ def test_a_device_node_that_every_container_has_can_be_a_volume(stack: Stacks) -
     assert it.sh("a", "cat /etc/nothing && echo x >/etc/nothing && echo fine") == "fine\n"
 
 
+def test_sysctls_of_an_interface_are_set(stack: Stacks) -> None:
+    option = "com.docker.network.endpoint.sysctls: net.ipv4.conf.IFNAME.log_martians=1"
+    it = stack(services(sleeping(f"networks: {{default: {{driver_opts: {{{option}, odd: '1'}}}}}}")) + "networks: {default: {driver_opts: {strange: '1'}}}\n")
+    said = it("up", "-d").err
+    assert "driver_opts.odd` has no effect" in said and "driver_opts.strange` has no effect" in said
+    assert it.sh("a", "cat /proc/sys/net/ipv4/conf/eth0/log_martians") == "1\n"
+
+
 @pytest.mark.parametrize("rule", ["c 1", "x 1:3 r", "c 1:3 q", "c 1:a r", "c 1:3"])
 def test_a_bad_device_rule_is_one_error(stack: Stacks, rule: str) -> None:
     it = stack(services(sleeping(f"device_cgroup_rules: ['{rule}']")))

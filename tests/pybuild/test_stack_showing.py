@@ -19,6 +19,7 @@ from runner.reactor import Reactor
 from store.digest import Digest
 from store.events import Events
 from store.images import Runtime
+from tests.pybuild.stacking import Stacks, services, sleeping
 
 
 def told(*steps: "tuple[float, str]") -> str:
@@ -80,3 +81,20 @@ def test_a_signal_is_not_lost_because_the_one_before_it_was_answered_by_an_error
             with pytest.raises(ValueError):
                 reactor.turn()
     assert sorted(heard) == [signal.SIGINT, signal.SIGTERM]
+
+
+def test_a_dry_run_of_what_is_done_to_each_says_that_it_is_one(stack: Stacks) -> None:
+    it = stack(services(sleeping()))
+    it("up", "-d")
+    for command in ("kill", "pause"):
+        assert f"{it.name}-a-1 {command.capitalize().removesuffix('e')}ing (dry run)" in it("--dry-run", command).err
+    assert it.states("a") == ["running"]
+
+
+def test_statistics_of_a_project_without_containers_are_one_clear_error(stack: Stacks) -> None:
+    it = stack(services(sleeping()))
+    assert f"project `{it.name}` has no running container" in it.fails("stats", "--no-stream").err
+
+
+def test_a_plan_that_was_asked_for_wrongly_is_not_taken_for_changes(stack: Stacks) -> None:
+    assert stack(services(sleeping())).run("plan", "--bogus").status == 1
