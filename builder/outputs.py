@@ -40,10 +40,10 @@ _TRUTHS = ("push", "force-compression", "oci-mediatypes", "rewrite-timestamp", "
 
 def check_outputs(request: "Request") -> None:
     """Raises BuildError for an output that cannot be, before anything is built; InvalidReference for a name."""
-    from store.reference import parse_reference
+    from store.reference import parse_new_name
 
     for name in (*request.names, *(name for output in request.outputs for name in output.names)):
-        parse_reference(name)
+        parse_new_name(name)
     for text in request.annotations:
         parse(text)
     for output in request.outputs:

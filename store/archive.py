@@ -13,7 +13,7 @@ from store.intake import add_image, read_blob
 from store.oci import CONFIG_LIMIT, MANIFEST_LIMIT, Descriptor, Index, Manifest, compression_of, parse_manifest
 from store.oci import plain as plain_json
 from store.platform import choose, local_platform
-from store.reference import parse_reference
+from store.reference import parse_new_name
 from store.source import open_source
 from store.store import Store
 
@@ -42,10 +42,12 @@ def load(store: Store, path: str, fd: int, *, tag: str = "", platform: "Platform
     """Take every image of the archive in. path: for messages; fd: of a file, pipe or directory, closed here.
 
     tag: the name of the only image, instead of the archive's. platform: which of several; this machine's if not said. on_layer: told of each layer.
-    Raises InvalidArchive, InvalidImage, InvalidLayer, DigestMismatch; images before the bad one stay.
+    Raises InvalidReference, InvalidArchive, InvalidImage, InvalidLayer, DigestMismatch; images before the bad one stay.
     """
     source = open_source(path, fd, store.temporary)
     try:
+        if tag:
+            parse_new_name(tag)
         loader = _Loader(store, source, platform, on_layer or (lambda _: None))
         loaded = loader.load()
         if tag and len(loaded) != 1:
@@ -89,11 +91,9 @@ class _Loader:
         given = []
         for name in names:
             try:
-                reference = parse_reference(name)
+                given.append(str(self._store.images.tag(image.id, name, image.target)))
             except InvalidReference as error:
                 raise InvalidArchive(f"`{self._source.what}` gives an image a name that is none: {error}") from error
-            self._store.images.tag(image.id, name, image.target)
-            given.append(str(reference))
         return Loaded(image.id, tuple(given))
 
     def _image(self, config: bytes, files: "list[tuple[str, Digest | None, int | None]]") -> Digest:

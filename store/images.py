@@ -12,7 +12,7 @@ from store.digest import Digest, is_digest
 from store.errors import ImageInUse, InvalidImage, InvalidReference, ReferenceAmbiguous, ReferenceMissing
 from store.index import Index
 from store.lease import Leases
-from store.reference import Reference, parse_reference
+from store.reference import Reference, parse_new_name, parse_reference
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -287,7 +287,7 @@ class Images:
 
         target: manifest or index that it stands for. Raises ReferenceMissing, InvalidReference.
         """
-        reference = parse_reference(name)
+        reference = parse_new_name(name, target)
         stored = stored_name(reference)
         self._index.sync()
         with self._index as index:

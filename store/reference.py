@@ -59,6 +59,16 @@ def parse_reference(text: str, default_tag: str = DEFAULT_TAG) -> Reference:
     return Reference(domain, path, tag or ("" if digest else default_tag), digest)
 
 
+def parse_new_name(text: str, digest: str = "") -> Reference:
+    """A name that something is to get. digest: of what it is to lead to, the only one that the name may have. Raises InvalidReference."""
+    reference = parse_reference(text)
+    if reference.digest and reference.digest != digest:
+        raise InvalidReference(text, text.index("@"), "a digest comes from the content, and cannot be given with a name")
+    if reference.repository() == "sha256":
+        raise InvalidReference(text, 0, "`sha256` is how digests begin, and no name for an image")
+    return reference
+
+
 def _split(text: str) -> "tuple[str, str, str]":
     """(name, tag, digest), tag and digest checked."""
     if not text:

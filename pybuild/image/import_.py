@@ -2,6 +2,7 @@
 
 import os
 import sys
+from errno import EISDIR
 
 from pybuild.option import LIST, VALUE, Operand, Option, Usage
 from pybuild.place import open_store
@@ -26,12 +27,15 @@ def main(options: Options) -> int:
     from pybuild.user import enter
     from store.blobs import chunks_of
     from store.importing import import_tar
+    from store.reference import parse_new_name
 
     if options.file == "-" and sys.stdin.isatty():
         raise Misuse("no tar comes from a terminal", "name a file")
     with open_store(options) as store:
+        if options.name:
+            parse_new_name(options.name)
         is_remote = options.file.startswith(("http://", "https://"))
-        fd = -1 if is_remote else os.dup(0) if options.file == "-" else os.open(options.file, os.O_RDONLY | os.O_CLOEXEC)
+        fd = -1 if is_remote else os.dup(0) if options.file == "-" else _opened(options.file)
         enter(store)
         if is_remote:
             fd = _downloaded(store, options.file)
@@ -42,6 +46,13 @@ def main(options: Options) -> int:
             os.close(fd)
     print(image)
     return 0
+
+
+def _opened(path: str) -> int:
+    """Raises OSError; a directory can be opened, and not be read."""
+    if os.path.isdir(path):
+        raise IsADirectoryError(EISDIR, os.strerror(EISDIR), path)
+    return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
 
 def _downloaded(store: "Store", url: str) -> int:

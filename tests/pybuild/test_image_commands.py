@@ -5,6 +5,7 @@ import json
 import tarfile
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
 
 import pytest
@@ -142,3 +143,17 @@ def test_import_from_a_url_that_leads_nowhere(tool: Tool, served: str) -> None:
 def test_import_that_cannot_be_is_one_clear_error(tool: Tool, words: tuple[str, ...], message: str) -> None:
     done = tool.run("pybuild", "import", *words, stdin=b"\0" * 1024)
     assert done.status == 1 and message in done.err and "Traceback" not in done.err and done.err.count("error:") == 1
+
+
+@pytest.mark.parametrize("name", [f"x@sha256:{'0' * 64}", f"x:1@sha256:{'0' * 64}", "sha256:1"])
+@pytest.mark.parametrize("words", [("tag", "one:1"), ("import", "rootfs.tar"), ("load", "-i", "image.tar", "-t"), ("build", "-", "-t"),
+                                   ("manifest", "create", "one:1")], ids=lambda words: str(words[0]))
+def test_name_with_a_digest_that_is_no_ones_cannot_be_given(tool: Tool, tmp_path: Path, words: tuple[str, ...], name: str) -> None:
+    """Else a build FROM that digest would be given another content."""
+    (tmp_path / "rootfs.tar").write_bytes(rootfs(a="b"))
+    tool.pybuild("save", "-o", str(tmp_path / "image.tar"), "one:1")
+    words = tuple(str(tmp_path / word) if word.endswith(".tar") else word for word in words)
+    words = (*words[:2], name, *words[2:]) if words[0] == "manifest" else (*words, name)
+    done = tool.run("pybuild", *words, stdin=b"FROM scratch\nCOPY --from=one:1 / /\n")
+    assert done.status == 1 and "is no image name" in done.err
+    assert not any("sha256" in line for line in names(tool)) and "000000000000" not in tool.pybuild("images", "--digests").out

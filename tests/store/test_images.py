@@ -181,7 +181,8 @@ def test_remove_of_an_id_with_tags_of_one_repository(store: Store) -> None:
 
 def test_remove_of_the_last_tag_takes_the_digest_names_along(store: Store) -> None:
     digest = digest_of(b"m")
-    image = image_of(store, {"a": b"1"}, names=("x:1", f"x@{digest}"))
+    image = image_of(store, {"a": b"1"}, names=("x:1",))
+    store.images.tag(image, f"x@{digest}", digest)
     assert store.images.remove("x:1") == (Removed("untagged", "docker.io/library/x:1"), Removed("untagged", f"docker.io/library/x@{digest}"),
                                           Removed("deleted", image))
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from store.errors import InvalidReference
-from store.reference import Reference, parse_reference
+from store.reference import Reference, parse_new_name, parse_reference
 
 DIGEST = "sha256:" + "a" * 64
 
@@ -77,3 +77,12 @@ def test_reference_any_text_is_parsed_or_refused(text: str) -> None:
         assert 0 <= error.position <= len(text)
     else:
         assert parse_reference(str(reference)) == reference
+
+
+def test_new_name_has_no_digest_but_that_of_what_it_leads_to() -> None:
+    assert parse_new_name("x:1").tag == "1"
+    assert parse_new_name(f"x@{DIGEST}", DIGEST).digest == DIGEST
+    for name, digest in ((f"x@{DIGEST}", ""), (f"x:1@{DIGEST}", "sha256:" + "b" * 64), ("sha256:1", ""), ("docker.io/library/sha256", "")):
+        with pytest.raises(InvalidReference):
+            parse_new_name(name, digest)
+    assert parse_new_name("localhost/sha256").path == "sha256"
