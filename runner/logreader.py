@@ -13,6 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+LINE_MAX = 1 << 20                                        # bytes; nobody is to hold in memory what a container does not end
 _BLOCK = CHUNK + FRAME
 
 
@@ -25,7 +26,7 @@ class Record(Value):
 
 
 class Line(Value):
-    """text: with its newline, unless the output ended without one. time: when its end came."""
+    """text: with its newline, unless the output ended without one, or it is a piece of a line longer than LINE_MAX. time: when its end came."""
 
     time: int
     stream: int
@@ -126,7 +127,9 @@ class Lines:
         *whole, beginning = data.split(b"\n")
         for text in whole:
             yield Line(record.time, record.stream, text + b"\n")
-        if beginning:
+        if len(beginning) > LINE_MAX:
+            yield Line(record.time, record.stream, beginning)
+        elif beginning:
             self._rest[record.stream] = (record.time, beginning)
 
     @property
@@ -152,6 +155,8 @@ def tail(directory: str, count: int) -> "tuple[list[Line], LogReader, Lines]":
             if whole or line.stream in begun:
                 found.append(line)
             begun.add(line.stream)                        # the first one of a stream may have begun before `start`
+        if len(found) > 2 * count:
+            del found[:-count]
     wanted = max(0, count - len(cutter.unfinished))
     return (found[-wanted:] if wanted else []), reader, cutter
 

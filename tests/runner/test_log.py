@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.log import FRAME, HEAD, LogWriter, generations
-from runner.logreader import Line, Lines, LogReader, Record, end_of, tail
+from runner.logreader import LINE_MAX, Line, Lines, LogReader, Record, end_of, tail
 
 RECORDS = st.lists(st.tuples(st.sampled_from((1, 2)), st.binary(max_size=40).map(lambda data: data.replace(b"x", b"\n"))), max_size=30)
 
@@ -155,6 +155,19 @@ def test_log_that_is_no_log_is_read_as_empty(tmp_path: Path) -> None:
     (tmp_path / "1").write_bytes(b"\0" * 500)
     assert read(tmp_path) == []
     assert tail(str(tmp_path), 5)[0] == []
+
+
+def test_line_that_never_ends_comes_in_pieces(tmp_path: Path) -> None:
+    """As of `cat /dev/zero`: it is read in the time of its length, and in the memory of a few pieces."""
+    chunk, count = b"x" * (1 << 16), 4 * LINE_MAX >> 16
+    write(tmp_path, [(1, chunk)] * count + [(1, b"end\n")]).close()
+    lines, reader, cutter = tail(str(tmp_path), 2)
+    reader.close()
+    assert [(len(line.text), line.text[-1:]) for line in lines] == [(LINE_MAX + len(chunk), b"x"), (len(lines[1].text), b"\n")]
+    assert not cutter.unfinished
+    pieces = [line.text for record in read(tmp_path) for line in cutter.cut(record)]
+    assert b"".join(pieces) == chunk * count + b"end\n"
+    assert max(map(len, pieces)) <= LINE_MAX + len(chunk)
 
 
 def test_lines_keep_streams_apart() -> None:
