@@ -6,7 +6,7 @@ methods only is 405 with `Allow`.
 
 import re
 
-from engine.http.message import Handler, Request, Response
+from engine.http.message import Handler, Request
 
 _PART = re.compile(r"\{(\w+)(\.\.\.)?\}")
 
@@ -52,7 +52,3 @@ class Router:
         """Methods by which the path is known, sorted."""
         methods = {route.method for route in self._routes if route.expression.fullmatch(path)}
         return tuple(sorted(methods | ({"HEAD"} if "GET" in methods else set())))
-
-
-def method_not_allowed(allowed: "tuple[str, ...]") -> Response:
-    return Response(405, (("Allow", ", ".join(allowed)),))

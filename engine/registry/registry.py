@@ -1,11 +1,12 @@
 """The registry as one handler: request -> access -> route -> response. In: a store and settings; out: what `engine.http.server.Server` serves."""
 
 from engine.http.message import Done, Request, Response
-from engine.http.route import Route, Router, method_not_allowed
+from engine.http.route import Route, Router
 from engine.registry.access import Access
 from engine.registry.answers import ALWAYS, error_answer, unknown_path
 from engine.registry.blobs import BlobRoutes
 from engine.registry.collection import Collected, Keeping, collect
+from engine.registry.errors import RegistryError
 from engine.registry.ledger import Ledger
 from engine.registry.lists import ListRoutes
 from engine.registry.manifests import ManifestRoutes
@@ -48,7 +49,7 @@ class Registry:
         self._access.check(request)
         if route is None:
             if allowed := self._router.allowed(request.path):
-                return method_not_allowed(allowed)
+                raise RegistryError("UNSUPPORTED", "that cannot be done with what is at this path", headers=(("Allow", ", ".join(allowed)),))
             raise unknown_path()
         response = route(request)
         return response._replace(headers=(*ALWAYS, *response.headers))
