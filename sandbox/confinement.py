@@ -93,6 +93,8 @@ def program_for(spec: SandboxSpec) -> bytes:
     abi, name = landlock.version(), os.uname().machine
     rules = default_rules(held_by(spec) & ~_NEVER)
     refuse = Rule(ERRNO | EPERM)
+    # a limit of processor time kills, and Landlock does not look at it: of others, limits may only be read
+    rules["prlimit64"] = (Rule(ALLOW, (Condition(0, "masked", 0, _LOW),)), Rule(ALLOW, (Condition(2, "eq", 0),)), refuse)
     if abi < landlock.SCOPES_ABI:
         rules["kill"] = (Rule(ERRNO | EPERM, (Condition(0, "masked", _EVERYBODY, _LOW),)), Rule(ALLOW))
     if abi < 2:

@@ -120,15 +120,17 @@ class Mounter:
             os.close(tree)
             raise
         try:
-            self._refuse_proc(at, target)
+            self._refuse(at, target)
             attach(tree, at, b"", held, propagation=propagation, recursive=recursive)
         except OSError as error:
             raise SandboxError("mount on", error.errno or 0, target) from error
         finally:
             os.close(at)
 
-    def _refuse_proc(self, at: int, target: str) -> None:
-        """An image may hold a symlink from a harmless target to /proc; a mount there could hide or fake what the runtime relies on."""
+    def _refuse(self, at: int, target: str) -> None:
+        """An image may hold a symlink from a harmless target to the root or to /proc; a mount there could hide or fake what the runtime relies on."""
+        if os.path.sameopenfile(at, self._targets.root_fd):
+            raise SandboxError("mount on", path=target, reason="it is the root")
         if os.fstat(at).st_dev == self._proc_device:
             parent, _, name = target.rstrip("/").rpartition("/")
             if parent != "/proc" or name not in _PROC_TARGETS:

@@ -72,6 +72,13 @@ def test_cve_2025_31133_links_below_dev_count_for_nothing(box: Box, outside: Pat
         (box.scratch / "hostile" / name).unlink()
 
 
+@pytest.mark.parametrize("value", ["/", "../../../..", "sub/.."])
+def test_mount_target_is_a_link_to_the_root(box: Box, value: str) -> None:
+    """What is mounted on the root would be below what the process sees, and where `/..` leads."""
+    outcome = run(box, {"data": value, "sub": "etc"}, mounts=(Tmpfs("/data"),))
+    assert outcome.message == "cannot mount on `/data`: it is the root"
+
+
 @pytest.mark.parametrize("target", ["/proc/self/fd", "/proc/1/root", "/proc/thread-self/cwd"])
 def test_cve_2021_30465_mount_target_is_a_link_into_proc(box: Box, target: str) -> None:
     outcome = run(box, {"here": target}, mounts=(Tmpfs("/here/below"),))

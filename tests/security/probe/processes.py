@@ -1,15 +1,17 @@
 """Attempts at more privilege, at other processes and what they share, at networks and terminals."""
 
+import ctypes
 import errno
 import fcntl
 import os
 import resource
+import signal
 import socket
 import stat
 import struct
 
 from tests.security.probe.files import pids
-from tests.security.probe.outcome import FACTS, LIBC, REFUSED, Out, failure, must_not_open, must_refuse
+from tests.security.probe.outcome import FACTS, LIBC, REFUSED, Out, call, failure, must_not_open, must_refuse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -99,11 +101,44 @@ def descriptors() -> None:
 
 
 def kill_a_process_of_the_host() -> None:
+    os.kill(_process_of_the_host(), 0)
+    raise Out("reached")
+
+
+def _process_of_the_host() -> int:
     pid = int(FACTS["pid"])
     if pid in pids():
         raise OSError(errno.ESRCH, "the number is our own process's")
-    os.kill(pid, 0)
+    return pid
+
+
+def limit_a_process_of_the_host() -> None:
+    """A limit of processor time is a way to kill."""
+    resource.prlimit(_process_of_the_host(), resource.RLIMIT_CORE, (0, 0))
+    raise Out("limited")
+
+
+def signal_a_process_of_the_host(how: str) -> None:
+    pid = _process_of_the_host()
+    if how == "pidfd":
+        signal.pidfd_send_signal(os.pidfd_open(pid), 0)
+    elif how == "queue":
+        call("rt_sigqueueinfo", pid, 0, struct.pack("iii", 0, 0, -1) + bytes(116))
+    else:
+        call("tgkill", pid, pid, 0)
     raise Out("reached")
+
+
+def memory_of_a_process_of_the_host() -> None:
+    room = ctypes.create_string_buffer(8)
+    local, remote = struct.pack("QQ", ctypes.addressof(room), 8), struct.pack("QQ", 0x400000, 8)
+    try:
+        call("process_vm_readv", _process_of_the_host(), local, 1, remote, 1, 0)
+    except OSError as error:
+        if error.errno == errno.EFAULT:                    # it was looked at
+            raise Out("got to EFAULT") from error
+        raise
+    raise Out("read")
 
 
 def see_processes_of_the_host() -> None:
@@ -216,9 +251,11 @@ def attempts() -> "Iterator[tuple[str, Callable[..., None], tuple[Any, ...]]]":
     yield from ((f"socket {name}", make_socket, words) for name, words in SOCKETS.items())
     yield from ((f"option {name}", set_option, (option,)) for name, option in SETTINGS.items())
     yield from ((f"netlink {name}", tell_netlink, words) for name, words in MESSAGES.items())
+    yield from ((f"signal a process of the host by {how}", signal_a_process_of_the_host, (how,)) for how in ("pidfd", "queue", "tgkill"))
     yield "crypto socket with high bits", must_refuse, ("socket", 38 | 1 << 32, 5, 0)
     for one in (bounding_set, inheritable_capabilities, raise_capabilities, no_filter, priority, real_time, real_time_of_the_disk, raise_a_limit,
-                move_the_memory_map, descriptors, kill_a_process_of_the_host, see_processes_of_the_host, trace_process_1, shared_memory_of_the_host,
+                move_the_memory_map, descriptors, kill_a_process_of_the_host, limit_a_process_of_the_host,
+                memory_of_a_process_of_the_host, see_processes_of_the_host, trace_process_1, shared_memory_of_the_host,
                 message_queue_of_the_host, posix_memory_of_the_host, name_of_the_host, abstract_socket_of_the_host, loopback_of_the_host,
                 interfaces_of_the_host, take_an_interface_down, type_into_a_terminal, paste_into_a_console, terminals_of_the_host):
         yield one.__name__.replace("_", " "), one, ()
