@@ -23,6 +23,7 @@ else:
 VERSION = 2
 _BEGIN, _ENDS = "BEGIN IMMEDIATE", ("COMMIT", "ROLLBACK")
 _OTHERS = (5, 6)                         # SQLITE_BUSY, SQLITE_LOCKED
+_FULL = 13                               # SQLITE_FULL
 _IMPATIENCE_S = 0.3                      # for another command on a full disk
 _STALE_S = 600                           # use times are kept to this; a hit within it costs no write
 _ORIGIN = """
@@ -123,7 +124,7 @@ class Index:
 
     def _failed(self, error: Exception) -> IndexDamaged:
         """SQLite calls a full disk an I/O error where it cannot make its own files."""
-        full = free_bytes(os.path.dirname(self.path)) < SIZE
+        full = getattr(error, "sqlite_errorcode", 0) & 0xFF == _FULL or free_bytes(os.path.dirname(self.path)) < SIZE
         return IndexHasNoRoom(self.path, str(error)) if full else IndexDamaged(self.path, str(error))
 
     def __enter__(self) -> "Index":

@@ -48,6 +48,7 @@ class Service:
                  relay: bool = False, alive: int = -1) -> None:
         own = root_id(root)
         self.records = Networks(root)
+        self.records.tidy()
         self._say = say
         self._members = Members(run_directory)
         nft = Nft()

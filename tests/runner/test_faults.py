@@ -257,7 +257,7 @@ def test_a_stack_is_taken_down_while_others_fill_the_disk(small: Tool, tmp_path:
         try:
             done = it.run("down", "-t", "0")
             assert it.rows() == []
-            assert not done.status or ("Network" in done.err and "the disk is full" in done.err and done.err.count("error: ") == 1), done
+            assert not done.status, done
         finally:
             os.killpg(filling.pid, 9)
     path.unlink()
@@ -267,14 +267,13 @@ def test_a_stack_is_taken_down_while_others_fill_the_disk(small: Tool, tmp_path:
 
 
 @needs_root
-def test_a_network_that_cannot_be_removed_for_want_of_room_says_so_and_goes_later(small: Tool) -> None:
+def test_a_network_is_removed_without_room_to_write_that_down(small: Tool) -> None:
     small.pyup("network", "create", "n")
     fill(small)
     small.pyup("network", "ls")                           # gives the reserve up
     full = fill(small)
-    done = small.run("pyup", "network", "rm", "n")
-    assert not done.status or ("disk is full" in done.err and done.err.count("error: ") == 1), done
-    full.unlink()
-    if done.status:
-        small.pyup("network", "rm", "n")
+    small.pyup("network", "rm", "n")
     assert "n" not in small.pyup("network", "ls", "--format", "{{.Name}}").out.split()
+    full.unlink()
+    small.pyup("network", "create", "n")
+    small.pyup("network", "rm", "n")
