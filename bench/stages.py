@@ -26,7 +26,6 @@ def main() -> None:
         commands = peers.builders(Path(name) / "root", context, "--no-cache")
         if "buildah" in commands:
             commands["buildah"][-1:-1] = ["--jobs", str(STAGES)]
-        commands["pybuild"][-1:-1] = ["--jobs", str(STAGES)]
         for command in commands.values():
             harness.measure(command, peers.ENV)
         harness.compare(f"{STAGES} stages of sleep 2", harness.runs(commands, peers.ENV), rounds, 1, "s")

@@ -215,7 +215,7 @@ class _Build:
             self._remember(Digest(image), lowered, solved.plan)
             write_outputs(store, request, Digest(image))
         self._travel.finish(finished)
-        return Result(image, request.names if image else (), len(steps), sum(1 for step in steps if step.hit))
+        return Result(image, request.names if image else (), len(steps), solved.cached)
 
     def _cache_only(self) -> bool:
         """Whether nobody wants an image: then layers of other machines' caches stay there."""
@@ -258,7 +258,8 @@ class _Build:
             raise BuildError(f"the build context `{tree.name}` is not in the store any more")
 
     def _jobs(self) -> int:
-        return self._request.jobs or max(os.cpu_count() or 1, 2)
+        """Many steps wait for a network or a disk: more at once than there are processors."""
+        return self._request.jobs or max(2 * (os.cpu_count() or 1), 8)
 
     def _announce(self, lowered: Lowered) -> None:
         for vertex in lowered.graph.vertices:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
     from typing import Any, Protocol, TypeAlias
 
+    from builder.graph import Vertex
     from builder.plan import Content, Lookup
     from builder.progress import OnEvent
     from builder.worker import Send, Workers
@@ -93,9 +94,11 @@ def _tuples(chains: "tuple[Chain, ...]") -> "tuple[Any, ...]":
 
 
 class Solved(Value):
+    """cached: how many of the steps that people are shown did not have to run, here."""
+
     plan: Plan
     chains: "Mapping[int, Chain]"
-    failed: "BuildError | None" = None
+    cached: int = 0
 
 
 def solve(plan: Plan, chains: "dict[int, Chain]", executor: "Executor", workers: "Workers", lookup: "Lookup", content: "Content",
@@ -128,7 +131,7 @@ def solve(plan: Plan, chains: "dict[int, Chain]", executor: "Executor", workers:
         run.keep()
         run.cancel()
         raise
-    return Solved(run.plan, run.chains)
+    return Solved(run.plan, run.chains, run.cached)
 
 
 class _Early:
@@ -154,6 +157,7 @@ class _Run:
         self._workers = workers
         self._on_event = on_event
         self._on_layer = on_layer or (lambda index, layer: None)
+        self.cached = 0
         self._started: dict[int, float] = {}
         self._seen = {i for i, step in enumerate(plan.steps) if step.state == DONE and step.hit is None}      # sources, and what was added
         self._hashing: set[str] = set()                 # snapshots whose diff ID is being computed
@@ -187,7 +191,7 @@ class _Run:
                 self._drop(index)                       # it was run ahead, but somebody else was first
                 if record is not None:
                     self._add(index, layer_of(record))
-                    self._on_event(StepCached(step.vertex.number, step.vertex.label, "built by another process"))
+                    self._say_cached(step.vertex, "built by another process")
                     done.append((index, record.result))
                 else:
                     self._start(index, step, inputs)
@@ -297,8 +301,15 @@ class _Run:
     def _finish(self, index: int, layer: BuiltLayer, why: str) -> None:
         vertex = self.plan.steps[index].vertex
         self._add(index, layer)
+        if why:
+            self._say_cached(vertex, why)
+        elif vertex.number:
+            self._on_event(StepDone(vertex.number, vertex.label, self._seconds(index)))
+
+    def _say_cached(self, vertex: "Vertex", why: str = "") -> None:
         if vertex.number:
-            self._on_event(StepCached(vertex.number, vertex.label, why) if why else StepDone(vertex.number, vertex.label, self._seconds(index)))
+            self.cached += bool(vertex.inputs)           # what is fetched is no step
+            self._on_event(StepCached(vertex.number, vertex.label, why))
 
     def note_cached(self) -> None:
         """Give every step that the last planning found in the cache its chain, and say so."""
@@ -307,8 +318,7 @@ class _Run:
                 assert step.hit is not None, "a step is done without a record"
                 self._drop(index)
                 self._add(index, layer_of(step.hit))
-                if step.vertex.number:
-                    self._on_event(StepCached(step.vertex.number, step.vertex.label))
+                self._say_cached(step.vertex)
 
     def _add(self, index: int, layer: BuiltLayer) -> None:
         self._seen.add(index)

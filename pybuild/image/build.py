@@ -64,7 +64,7 @@ USAGE = Usage(
             choices=("auto", "namespace", "chroot")),
      Option("--runtime", VALUE, "OCI runtime that starts a RUN: crun or runc (default: sandboxes of our own)", "NAME"),
      Option("--userns", VALUE, "user namespace of a RUN: host, auto (ids of its own), remap, or remap:USER (those of USER)", "MODE"),
-     Option("--jobs", COUNT, "how many steps run at once (default: the number of processors)", "N"),
+     Option("--jobs", COUNT, "how many steps run at once (default: twice the number of processors, and at least 8)", "N"),
      *(Option(f"--{name}", MAYBE, "not there yet; false is taken", "WHAT", implied="true", hidden=True) for name in ("sbom", "provenance")),
      *(Option(f"--{name}", LIST, "not there yet", "WHAT", hidden=True) for name in ("attest", "report", "junit"))))
 

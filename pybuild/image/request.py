@@ -184,6 +184,8 @@ def _named_context(word: str) -> tuple[str, str]:
     name, equals, value = word.partition("=")
     if not equals or not name:
         raise _misuse(f"--build-context: `{word}` is no NAME=VALUE")
+    if name != name.lower():
+        raise _misuse(f"--build-context: `{name}` names nothing: stages and images are in lower case")
     from builder.remote.named import absolute
 
     return name, absolute(value, os.getcwd())

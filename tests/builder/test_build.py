@@ -249,13 +249,14 @@ def test_two_builds_at_once_share_steps(as_root: Builds) -> None:
     assert [p.returncode for p in both] == [0, 0], ends
     assert sum(f" {token}" in line for end in ends for line in end.splitlines() if line.split(" ")[1][:1].isdigit()) == 1
     assert len({end.splitlines()[-1].split()[0] for end in ends}) == 1
+    assert sorted(end.splitlines()[-1].split("(")[1] for end in ends) == ["0 of 1 steps cached)", "1 of 1 steps cached)"]
 
 
 def test_independent_stages_run_at_once(as_root: Builds) -> None:
     token = os.urandom(4).hex()
     stages = "".join(f"FROM busybox AS s{n}\nRUN echo {token}{n}; sleep 1; touch /f{n}\n" for n in range(4))
     dockerfile = stages + "FROM busybox\n" + "".join(f"COPY --from=s{n} /f{n} /\n" for n in range(4))
-    done = as_root.ok(dockerfile, "--jobs", "4")
+    done = as_root.ok(dockerfile)                        # however few processors there are
     started = [line for line in done.err.splitlines() if "] RUN echo" in line or (line.endswith("s") and " DONE " in line)]
     assert [("RUN" in line) for line in started[:4]] == [True] * 4, "all four start before one is done"
 

@@ -179,7 +179,7 @@ def test_json_has_one_event_a_line(as_root: Builds) -> None:
     (("--secret", "id=a,colour=red,env=B"), "unknown `colour`"), (("--secret", "id=a,src=/tmp"), "is a directory"),
     (("--ssh", "default=/etc/passwd"), "neither an agent's socket nor"), (("-q", "-o", "-"), "goes as well"), (("--ulimit", "nofile=x"), "no ulimit"),
     (("--ulimit", "colour=1"), "no ulimit"), (("--ulimit", "nofile=9:3"), "above the hard"), (("--add-host", "x"), "adds no host"), (("-t", "UPPER"), "no image name"), (("--memory", "x"), "no size"),
-    (("--platform", "linux/amd64,linux/arm64"), "one platform at a time"), (("--platform", "plan9/mips/x/y"), "--platform")])
+    (("--build-context", "St=."), "in lower case"), (("--platform", "linux/amd64,linux/arm64"), "one platform at a time"), (("--platform", "plan9/mips/x/y"), "--platform")])
 def test_option_that_cannot_be_is_one_error(as_root: Builds, words: tuple[str, ...], said: str) -> None:
     done = as_root.build("FROM busybox\nRUN --network=none true\n", "--no-cache", *words)
     assert done.status in (1, 2) and said in done.err and "Traceback" not in done.err, done
