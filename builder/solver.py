@@ -8,7 +8,7 @@ known, if no record can make that run needless (`Executor.order_ahead`). Nobody 
 
 import time
 
-from builder.errors import BuildError, Cancelled, LayersLost, StepFailed
+from builder.errors import Cancelled, LayersLost, StepFailed
 from builder.graph import MergeOp
 from builder.plan import DONE, READY, WAITING, Plan, Step, advance
 from builder.progress import StepCached, StepDone, StepLog, StepNote, StepStarted
