@@ -69,6 +69,7 @@ def _log_in(domain: str, credential: "Credential", options: Options, environment
 
 def _asked(options: Options, domain: str, known: "Credential | None") -> "Credential":
     """Name and password: from the options, stdin, or the user."""
+    from pybuild.asking import ask, ask_secretly
     from store.registry.credential import Credential
 
     name, password = options.username or "", options.password or ""
@@ -82,11 +83,15 @@ def _asked(options: Options, domain: str, known: "Credential | None") -> "Creden
         raise Misuse("a name and a password are needed, and there is no terminal to ask for them", "`-u NAME --password-stdin`")
     if not name:
         shown = f" ({known.username})" if known and known.username else ""
-        name = input(f"Username for {domain}{shown}: ").strip() or (known.username if known else "")
+        name = ask(f"Username for {domain}{shown}: ") or (known.username if known else "")
     if not password:
-        from getpass import getpass
-
-        password = getpass("Password: ")
+        password = ask_secretly("Password: ")
     if not name or not password:
         raise Misuse("name and password cannot be empty")
+    if ":" in name:
+        raise Misuse("a name cannot have a `:`, which is where its password would begin")
+    try:
+        (name + password).encode()
+    except UnicodeEncodeError:
+        raise Misuse("name and password have to be UTF-8") from None
     return Credential(name, password)

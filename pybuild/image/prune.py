@@ -126,10 +126,12 @@ def _warning(cache: bool, everything: bool) -> str:
 
 
 def _agreed(warning: str) -> bool:
+    from pybuild.asking import agreed
+
     if not sys.stdin.isatty():
         raise Misuse("there is no terminal to ask whether that is meant", "--force does not ask")
     print(f"WARNING! {warning}")
-    return input("Are you sure you want to continue? [y/N] ").strip().lower() in ("y", "yes")
+    return agreed("Are you sure you want to continue?")
 
 
 def _familiar(name: str) -> str:

@@ -45,6 +45,6 @@ def _password() -> bytes:
         return os.environ["COSIGN_PASSWORD"].encode()
     if not sys.stdin.isatty():
         raise Misuse("the key has a password, and there is no terminal to ask for it", "COSIGN_PASSWORD may have it")
-    from getpass import getpass
+    from pybuild.asking import ask_secretly
 
-    return getpass("Password of the key: ").encode()
+    return ask_secretly("Password of the key: ").encode()
