@@ -90,7 +90,7 @@ from store.registry.session import Session
 from store.root import open_root
 from store.store import Store
 with Store(open_root({root.path!r}, {root.run!r})) as store:
-    {what}(store, Session(Config(), {{"HOME": "/nonexistent"}}), {name!r})
+    {what}(store, Session(Config(), {{"HOME": "/nonexistent", "XDG_RUNTIME_DIR": "/nonexistent"}}), {name!r})
 print(*sys.modules)
 """
     done = subprocess.run([sys.executable, "-I", "-S", "-c", program], capture_output=True, text=True, check=True)
