@@ -126,7 +126,7 @@ def await_state(engine: Engine, container: Container, test: Callable[[State], bo
         while not test(state := engine.state(container)):
             poll = select.poll()
             poll.register(follower, select.POLLIN)
-            assert poll.poll(20_000), f"nothing happens to it: {state}"
+            assert poll.poll(60_000), f"nothing happens to it: {state}"
             follower.read()
         return state
 

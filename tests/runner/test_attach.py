@@ -178,7 +178,7 @@ def _await_callers(engine: Engine, name: str, count: int) -> None:
 
     container = engine.find(name)
     inode = os.stat(f"/proc/{engine.state(container).pid}/fd/0").st_ino
-    for _ in range(400):
+    for _ in range(6000):
         holders = [pid for pid in os.listdir("/proc") if pid.isdigit() and _holds(pid, inode)]
         if len(holders) >= count + 3:                     # and the container, the guardian in its shim, and the mind
             return
