@@ -42,7 +42,7 @@ class Exporter:
                  final: frozenset[int]) -> None:
         self._addresses, self._final = addresses, final
         self._every = any(how_of(address).maximal for address in addresses)
-        self._told: set[str] = set()
+        self._told: dict[str, bool] = {}                 # diff ID -> whether it was told as one of the image's own
         self._workers = Forked()
         read, self._write = os.pipe2(os.O_CLOEXEC)
         self._workers.start(("export", 0), lambda send: send_all(store, addresses, imported, sessions, read, self._write))
@@ -50,9 +50,11 @@ class Exporter:
 
     def on_layer(self, index: int, layer: "BuiltLayer") -> None:
         """A vertex has this layer."""
-        if layer.key and layer.diff_id not in self._told and (self._every or index in self._final):
-            self._told.add(str(layer.diff_id))
-            self._give(("layer", index in self._final, tuple(layer)))
+        final, diff_id = index in self._final, str(layer.diff_id)
+        if not layer.key or not (final or self._every) or self._told.get(diff_id, False) or (diff_id in self._told and not final):
+            return
+        self._give(("layer", final, diff_id in self._told, tuple(layer)))    # again: an intermediate step has made just what the image has
+        self._told[diff_id] = final
 
     def finish(self, exported: "Exported", history: bytes) -> tuple[Report, ...]:
         """Write everything; waits until that is done. history: for caches in mode=max, packed."""

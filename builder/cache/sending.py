@@ -54,8 +54,8 @@ def send_all(store: "Store", addresses: "tuple[CacheAddress, ...]", imported: "I
                 message = _next(read)
                 if message[0] == "end":
                     break
-                _, final, layer = message
-                jobs.append(crew.submit(partial(sending.layer, BuiltLayer(*layer), final)))
+                _, final, again, layer = message
+                jobs.append(crew.submit(partial(sending.layer, BuiltLayer(*layer), final, again)))
             for job in jobs:
                 job.result()
         for target in targets:
@@ -133,9 +133,10 @@ class _Sending:
         self._store, self._targets, self._imported = store, targets, imported
 
     # ------------------------------------------------------------ layers
-    def layer(self, layer: BuiltLayer, final: bool) -> None:
+    def layer(self, layer: BuiltLayer, final: bool, again: bool) -> None:
+        """again: it was told before as one that the image does not have, so only the caches in mode=min are without it."""
         for target in self._targets:
-            if final or target.how.maximal:
+            if (final or target.how.maximal) and not (again and target.how.maximal):
                 target.guarded(partial(self._layer, target, layer))
 
     def _layer(self, target: Target, layer: BuiltLayer) -> None:

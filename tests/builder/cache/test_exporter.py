@@ -82,6 +82,18 @@ def test_mode_min_sends_the_layers_of_the_image_only(store: Store, tmp_path: Pat
     assert [report.blobs for report in reports] == [2, 4]          # layer and config; two layers, history and config
 
 
+def test_mode_min_sends_a_layer_that_a_step_before_has_made_too(store: Store, tmp_path: Path) -> None:
+    running = exporter(store, f"type=local,dest={tmp_path}/max,mode=max", f"type=local,dest={tmp_path}/min,mode=min", final=frozenset({2}))
+    try:
+        made = layer(store, b"same")
+        for index in (1, 2, 2):
+            running.on_layer(index, made)
+        reports = running.finish(exported(made, final=(made,)), b"")
+        assert [(report.error, report.blobs) for report in reports] == [("", 2), ("", 2)]
+    finally:
+        running.stop()
+
+
 def test_one_caches_trouble_is_its_own(store: Store, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     running = exporter(store, f"type=local,dest={tmp_path}/file,mode=max", f"type=local,dest={tmp_path}/good,mode=max")
