@@ -2,6 +2,7 @@
 
 import _signal  # type: ignore[import-not-found]
 import os
+import stat
 import sys
 
 from kernel.release import RELEASE
@@ -56,6 +57,7 @@ def become(spec: "SandboxSpec | ExecSpec", who: Account, streams: list[int], pro
     set_rlimits(spec.rlimits)
     if spec.oom_score_adj:
         adjust_oom_score(spec.oom_score_adj)
+    streams = [own_null(fd) for fd in streams]
     privileges.own_streams(streams, who.uid, who.gid)
     for number, fd in enumerate(streams):
         os.dup2(fd, number)
@@ -68,6 +70,28 @@ def become(spec: "SandboxSpec | ExecSpec", who: Account, streams: list[int], pro
         def meet() -> None:
             meet_supervisor(supervision, who, upper_fd, nnp=spec.no_new_privileges)
     privileges.become(who, held, spec.ambient, program, no_new_privileges=spec.no_new_privileges, machine=machine, bounding=bounding, meet=meet)
+
+
+def own_null(fd: int, path: str = "/dev/null") -> int:
+    """In the place of the machine's /dev/null, whose mode root could change by it, the sandbox's at `path`; if that is hidden, what is empty."""
+    outer = os.fstat(fd)
+    if not _is_null(outer):
+        return fd
+    try:
+        own = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+        if _is_null(os.fstat(own)):
+            os.set_blocking(own, True)
+            return own
+        os.close(own)
+    except OSError:
+        pass                                              # something is mounted over /dev
+    read, write = os.pipe()
+    os.close(write)
+    return read
+
+
+def _is_null(status: os.stat_result) -> bool:
+    return stat.S_ISCHR(status.st_mode) and status.st_rdev == os.makedev(1, 3)
 
 
 def _close_on_exec() -> None:

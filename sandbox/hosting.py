@@ -126,8 +126,9 @@ class _Keeper(Birth):
             os.close(os.open("root/dev/console", os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o600))
         listener = self._listen() if spec.terminal else None
         self._created = True
+        streams = [departure.own_null(fd, "root/dev/null") for fd in self._fds[:3]]
         self._call("create", "--bundle", self._machine.stage, "--pid-file", f"{self._machine.stage}/pid",
-                   *(["--console-socket", f"{self._machine.stage}/tty"] if listener else []), streams=self._fds[:3])
+                   *(["--console-socket", f"{self._machine.stage}/tty"] if listener else []), streams=streams)
         if listener:
             self._hand_on_terminal(listener)
         with open("pid") as file:

@@ -1,6 +1,7 @@
 """/dev of a sandbox: its nodes are its own, whatever is done to them."""
 
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -9,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.spec import Device
-from tests.sandbox.harness import Box
+from sandbox.client import connect
+from sandbox.spec import Device, ExecSpec, Overlay, SandboxSpec, Tmpfs
+from tests.sandbox.harness import PATH, Box
 from tests.users import ROOT, needs_root
 
 pytestmark = pytest.mark.userns
@@ -84,3 +86,40 @@ def test_node_that_cannot_be_made_is_the_machines_and_cannot_be_changed(node: st
     done = subprocess.run(["unshare", "--mount", "setpriv", "--bounding-set=-mknod", sys.executable, "-c", BIND, node, tmp_path], cwd=ROOT,
                           capture_output=True, text=True)
     assert (done.stdout.splitlines(), done.stderr) == (["True", "Read-only file system"], "")
+
+
+def by_stdin(run_directory: str, spec: SandboxSpec) -> tuple[int, bool]:
+    """(exit status, whether it has /dev/null of its own) of a sandbox, and then of an exec in it, with the machine's /dev/null as streams."""
+    null = os.open("/dev/null", os.O_RDWR)
+    with connect(run_directory, idle_s=3) as client, client.spawn(spec, null, null, null) as running:
+        own = not os.path.samestat(os.stat(f"/proc/{running.pid}/fd/0"), os.stat("/dev/null"))
+        with client.exec(running.pidfd, ExecSpec(("/bin/test", "/proc/self/fd/0", "-ef", "/dev/null"), env=(PATH,)), null, null, null) as second:
+            return second.wait().code, own
+
+
+@pytest.mark.parametrize("runtime", ["", "crun", "runc"])
+def test_null_that_comes_as_a_stream_is_the_sandboxes(root_box: Box, runtime: str) -> None:
+    path = shutil.which(runtime) if runtime else ""
+    if path is None:
+        pytest.skip(f"{runtime} is not installed (package {runtime})")
+    for name in ("upper", "work"):
+        (root_box.scratch / name).mkdir()
+    root = Overlay((str(root_box.rootfs),), str(root_box.scratch / "upper"), str(root_box.scratch / "work"))
+    spec = SandboxSpec(root, ("/bin/sleep", "1000"), env=(PATH,), runtime=path)
+    assert by_stdin(str(root_box.run_directory), spec) == (0, True)
+
+
+def test_null_that_comes_as_a_stream_where_there_is_none(root_box: Box) -> None:
+    """It is empty."""
+    null = os.open("/dev/null", os.O_RDWR)
+    read, write = os.pipe()
+    for name in ("upper", "work"):
+        (root_box.scratch / name).mkdir()
+    root = Overlay((str(root_box.rootfs),), str(root_box.scratch / "upper"), str(root_box.scratch / "work"))
+    spec = SandboxSpec(root, ("/bin/sh", "-c", "cat; ls /dev; echo end"), (Tmpfs("/dev"),), (PATH,))
+    with connect(str(root_box.run_directory), idle_s=3) as client, client.spawn(spec, null, write, write) as running:
+        assert running.wait().code == 0
+    os.close(write)
+    with open(read) as file:
+        assert file.read() == "end\n"
+    os.close(null)

@@ -85,7 +85,7 @@ def move_the_memory_map() -> None:
 
 # ---------------------------------------------------------------- other processes
 def descriptors() -> None:
-    """Nothing but the three streams is open, and none of these is a directory."""
+    """Nothing but the three streams is open, and none of these is a directory, or a device that is not our own."""
     own = {os.fstat(fd).st_ino for fd in (int(FACTS["result"]),)}
     scan = os.open("/proc/self/fd", os.O_RDONLY | os.O_DIRECTORY)
     for number in map(int, os.listdir(scan)):
@@ -96,6 +96,8 @@ def descriptors() -> None:
         if number <= 2:
             if stat.S_ISDIR(state.st_mode):
                 raise Out(f"{number} is a directory")
+            if stat.S_ISCHR(state.st_mode) and not os.path.samestat(state, os.stat("/dev/null")):
+                raise Out(f"{number} is a device of the host")
         elif number != scan and state.st_ino not in own:
             raise Out(f"{number} is {os.readlink(f'/proc/self/fd/{number}')}")
 
