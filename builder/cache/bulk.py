@@ -17,6 +17,7 @@ from kernel.paths import DIRECTORY, remove_tree
 from kernel.value import Value
 from store.digest import Digest, is_digest
 from store.errors import StoreError
+from store.pack import diff_id as diff_id_of
 from store.snapshots import SnapshotId
 
 TYPE_CHECKING = False
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 
 # fetched sources have their key as op: they are asked for at every build, and not exported
-_STEPS = "SELECT key, op, result, tree, snapshot, diff_id, size, created FROM record WHERE op != key AND diff_id != '' ORDER BY used DESC, rowid"
+_STEPS = "SELECT key, op, result, tree, snapshot, diff_id, size, created FROM record WHERE op != key ORDER BY used DESC, rowid"
 _MEMOS = "SELECT key, value FROM build WHERE length(value) = 71"          # bytes of a digest: what else is kept there is longer
 
 
@@ -52,6 +53,7 @@ def export_all(store: "Store", addresses: "tuple[CacheAddress, ...]", sessions: 
         records = []
         for key, op, result, tree, snapshot, diff_id, size, created in store.index.query(_STEPS):
             if store.snapshots.hold(SnapshotId(snapshot)):
+                diff_id = diff_id or _diff_id(store, key, SnapshotId(snapshot))
                 records.append(Record(key, op, result, tree, diff_id, size, created))
                 exporter.on_layer(0, BuiltLayer(result, tree, snapshot, diff_id, created, key, size))
         memos = tuple((Digest(key), Digest(value.decode())) for key, value in store.index.query(_MEMOS) if is_digest(value.decode(errors="replace")))
@@ -59,6 +61,13 @@ def export_all(store: "Store", addresses: "tuple[CacheAddress, ...]", sessions: 
         return exporter.finish(Exported(tuple(records), memos, final), pack(_history(store, records)))
     finally:
         exporter.stop()
+
+
+def _diff_id(store: "Store", key: Digest, snapshot: SnapshotId) -> Digest:
+    """That of a layer whose build ended before it was known."""
+    found = diff_id_of(store.snapshots.tree(snapshot), store.snapshots.directories(snapshot))
+    store.cache.set_diff_id(key, found)
+    return found
 
 
 def _history(store: "Store", records: "list[Record]") -> History:

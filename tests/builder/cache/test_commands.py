@@ -1,6 +1,8 @@
 """`pybuild cache ..`: the commands, as a user runs them."""
 
 import json
+import sqlite3
+from contextlib import closing
 
 import pytest
 
@@ -88,6 +90,15 @@ def test_export_and_import_everything(machine: Machine, machines: Machines) -> N
     explained = other.ok(DOCKERFILE.replace("echo kept", "cat /m/file && echo kept"), "--explain")
     assert "kept" in [line.split(" ", 2)[-1] for line in explained.err.splitlines()]
     assert "the command changed" in explained.err or "src content changed" in explained.err
+
+
+def test_export_of_steps_whose_build_was_cut_off(machine: Machine, machines: Machines) -> None:
+    with closing(sqlite3.connect(f"{machine.root}/index.db")) as index, index:
+        index.execute("UPDATE record SET diff_id = ''")                      # as a build leaves it that was killed between two steps
+    place = machines.context.parent / "all"
+    machine.tool.pybuild("cache", "export", f"type=local,dest={place}")
+    other = machines.new()
+    assert other.tool.pybuild("cache", "import", f"type=local,src={place}").out.split(": ")[1].startswith("3 steps")
 
 
 def test_inspect_a_cache_elsewhere(machine: Machine, machines: Machines) -> None:
