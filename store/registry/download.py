@@ -4,6 +4,8 @@ What broke off is taken up where it ended, at the same registry or at its next m
 name only when they are what was promised; whoever reads behind learns at the end whether they were.
 """
 
+from time import monotonic
+
 from store.errors import StoreError
 from store.oci import Descriptor
 from store.registry.connection import Trouble
@@ -24,7 +26,8 @@ if TYPE_CHECKING:
     from store.registry.repository import Repository
     from store.store import Store
 
-_STEP = 1 << 20                          # bytes between two words of progress
+_STEP = 1 << 20                          # bytes between two words of progress,
+_PAUSE_S = 0.2                           # or seconds, where the bytes come slowly
 
 
 class Cancelled(StoreError):
@@ -41,7 +44,7 @@ class Download:
         self.descriptor = descriptor
         self._store, self._repository, self._on_progress = store, repository, on_progress
         self._trail = Trail()
-        self._told_bytes = 0
+        self._told_bytes, self._told_at = 0, 0.0
         self._cancelled = False
         self._response: "BaseHTTPResponse | None" = None
         self._state = DOWNLOADING
@@ -116,8 +119,9 @@ class Download:
 
     def _told(self, written: int) -> None:
         self._trail.advance(written)
-        if written - self._told_bytes >= _STEP or written == self.descriptor.size:
-            self._told_bytes = written
+        now = monotonic()
+        if written - self._told_bytes >= _STEP or now - self._told_at >= _PAUSE_S or written == self.descriptor.size:
+            self._told_bytes, self._told_at = written, now
             self._on_progress(Transfer(self.descriptor.digest, self._state, written, self.descriptor.size))
 
     # ------------------------------------------------------------ everybody else
