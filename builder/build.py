@@ -320,7 +320,8 @@ class _Build:
         images = {i: v.op.name for i, v in enumerate(vertices) if isinstance(v.op, SourceImage)}
         parents = {i: v.label.partition("] ")[2] for i, v in enumerate(vertices)}
         sources = {i: tuple(p.path for p in e.selector.picks) for i, e in enumerate(step.vertex.inputs) if e.selector and not e.selector.parents}
-        return Inputs(images, parents, sources, step.vertex.arguments, self._excluded_by)
+        return Inputs(images, parents, sources, step.vertex.arguments, self._excluded_by,
+                      lambda result: self._store.cache.has_result(Digest(result)))
 
     def _excluded_by(self, path: str) -> str:
         """The ignore pattern because of which a path that is there is not in the context; "" if that is not why it is gone."""

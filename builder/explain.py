@@ -35,7 +35,7 @@ class Inputs(Value):
 
     images: names of base images by input; parents: labels of the steps they are; sources: the paths that an input is selected by;
     arguments: which variables come from ARG; excluded: what excludes a path from the context that is still there ("`*.log` of
-    .dockerignore"), or "".
+    .dockerignore"), or ""; of_step: whether a result is one that some step yielded.
     """
 
     images: "Mapping[int, str]"
@@ -43,6 +43,7 @@ class Inputs(Value):
     sources: "Mapping[int, tuple[str, ...]]"
     arguments: frozenset[str]
     excluded: "Callable[[str], str]"
+    of_step: "Callable[[str], bool]"
 
 
 def similarity(before: "tuple[Any, ...]", after: "tuple[Any, ...]") -> int:
@@ -164,6 +165,8 @@ def _shown(value: "Any") -> str:
 # ---------------------------------------------------------------- inputs
 def _input(index: int, was: str, now: str, inputs: Inputs, load: "Load") -> tuple[Cause, ...]:
     if index == 0:
+        if 0 in inputs.images and inputs.of_step(was):
+            return (Cause("parent", f"follows the base image `{inputs.images[0]}`, and followed another step"),)
         if 0 in inputs.images:
             return (Cause("base", f"base image `{inputs.images[0]}` moved"),)
         return (Cause("parent", f"follows `{_short(inputs.parents.get(0, 'an earlier step'))}`, which yielded something else"),)
@@ -174,7 +177,8 @@ def _input(index: int, was: str, now: str, inputs: Inputs, load: "Load") -> tupl
     changes = [cause for path in sorted(before.keys() | after.keys()) if (cause := _file(path, before.get(path), after.get(path), inputs))]
     if not changes:
         return (Cause("source", "its sources were renamed or reordered"),)
-    changes.sort(key=lambda cause: cause.text.endswith("(directory)"))       # a file tells more than the directory around it
+    # what is left out from now on tells more than the file that says so, and a file more than the directory around it
+    changes.sort(key=lambda cause: (" is excluded now, by " not in cause.text, cause.text.endswith("(directory)")))
     return (changes[0]._replace(more=len(changes) - 1),)
 
 

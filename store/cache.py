@@ -72,6 +72,10 @@ class Cache:
         """Whether there is a record of this step at all, with whatever inputs."""
         return self._index.one("SELECT 1 FROM record WHERE op = ? LIMIT 1", op) is not None
 
+    def has_result(self, result: Digest) -> bool:
+        """Whether some step is known to have yielded this. Reads all records."""
+        return self._index.one("SELECT 1 FROM record WHERE result = ? LIMIT 1", result) is not None
+
     def parts(self, key: Digest) -> bytes:
         """Parts of the key as they were put; b"" if there are none."""
         row = self._index.one("SELECT parts FROM parts WHERE key = ?", key)

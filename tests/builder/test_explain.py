@@ -66,6 +66,23 @@ def test_explain_changed_context(as_root: Builds, change: str) -> None:
     assert explained(as_root) == expected
 
 
+def test_explain_tells_what_is_excluded_before_the_ignore_file_that_says_so(as_root: Builds) -> None:
+    as_root.write(f="1", g="2", _dot_dockerignore="*.log\n")
+    as_root.ok(text := "FROM busybox\nCOPY . /app\n")
+    as_root.write(_dot_dockerignore="*.log\ng\n")
+    assert explained(as_root, text) == {"COPY .": "g is excluded now, by `g` of .dockerignore (+1 more)"}
+
+
+def test_explain_names_the_paths_of_copy_parents(as_root: Builds) -> None:
+    as_root.write(a__one__f="1", a__two__f="1")
+    as_root.ok(text := "FROM busybox\nCOPY --parents a/*/f /p/\n")
+    as_root.write(a__two__f="2")
+    assert explained(as_root, text) == {"COPY --parents": "a/two/f content changed"}
+    as_root.ok(text)
+    (as_root.context / "a/one").chmod(0o700)
+    assert explained(as_root, text) == {"COPY --parents": "a/one mode 755 -> 700 (directory)"}
+
+
 @pytest.mark.parametrize(("words", "expected"), [
     (("--build-arg", "VERSION=1.3"), {"RUN echo": "ARG VERSION 1.2 -> 1.3"}),
     (("--build-arg", "UNUSED=b"), {"RUN echo": "ARG UNUSED a -> b (unused by the command)"}),
@@ -85,6 +102,7 @@ def test_explain_changed_options(as_root: Builds, words: tuple[str, ...], expect
     ("COPY app /app", "RUN --network=none true\nCOPY app /app", {"RUN --network=none": "the build before had no such step"}),
     ("RUN echo", "RUN --mount=type=tmpfs,target=/t echo", {"RUN --mount=type=tmpfs,target=/t": "mount /t is new"}),
     ("WORKDIR /w", "WORKDIR /v", {"WORKDIR /v": "path /w -> /v"}),
+    ("WORKDIR /w\n", "", {"COPY app": "follows the base image `busybox`, and followed another step"}),
     ("ENV MODE=x", "ENV MODE=x\nUSER 5", {"WORKDIR /w": "USER none -> 5"})])
 def test_explain_changed_dockerfile(as_root: Builds, old: str, new: str, expected: dict[str, str]) -> None:
     prepare(as_root)
