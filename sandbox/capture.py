@@ -66,7 +66,7 @@ def capture(root_fd: int, before: "Seen", upper_fd: int, mark: str) -> None:
     What an earlier capture has left in it counts: it is below, and replaced.
     """
     after = look(root_fd)
-    work = _Capture(before, after, Copier(upper_fd), mark)
+    work = _Capture(before, after, Copier(upper_fd, swap_devices=True), mark)
     top = _Place(None, "", "", root_fd, upper_fd)
     work.compare(top, fresh=False)
     dress_directory(root_fd, upper_fd)

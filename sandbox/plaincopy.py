@@ -15,6 +15,7 @@ from sandbox.errors import SandboxError
 DEPTH_MAX = 400                                          # of directories in each other: a level is an open one
 _FICLONE = 0x40049409
 _CHUNK = 1 << 30
+_NO_DRIVER = 1 << 11
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _OPAQUE = ("trusted.overlay.opaque", "user.overlay.opaque")
@@ -23,12 +24,15 @@ _CARRIED = ("user.", "security.capability")
 
 
 class Copier:
-    """Copies entries to below `root_fd`; remembers the inodes that have several names."""
+    """Copies entries to below `root_fd`; remembers the inodes that have several names.
 
-    __slots__ = ("_clones", "_links", "_root_fd")
+    swap_devices: devices are copied as ones that cannot be opened, and such ones as what they were."""
 
-    def __init__(self, root_fd: int) -> None:
+    __slots__ = ("_clones", "_links", "_root_fd", "_swap_devices")
+
+    def __init__(self, root_fd: int, *, swap_devices: bool = False) -> None:
         self._root_fd = root_fd
+        self._swap_devices = swap_devices
         self._links: dict[tuple[int, int], str] = {}
         self._clones = True                              # until a file system says that it cannot share blocks
 
@@ -48,7 +52,8 @@ class Copier:
             os.symlink(os.readlink(name, dir_fd=source_fd), here, dir_fd=target_fd)
             _own(here, target_fd, status)
         elif kind in (stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO):
-            os.mknod(here, kind | 0o600, status.st_rdev, dir_fd=target_fd)
+            device = _swapped(status.st_rdev) if self._swap_devices and kind != stat.S_IFIFO else status.st_rdev
+            os.mknod(here, kind | 0o600, device, dir_fd=target_fd)
             _own(here, target_fd, status)
             os.chmod(here, stat.S_IMODE(status.st_mode), dir_fd=target_fd)
         else:
@@ -92,6 +97,11 @@ class Copier:
         os.ftruncate(write, size)
 
 
+def _swapped(device: int) -> int:
+    """A device number that no driver can have, and back: Linux gives out major numbers below 512."""
+    return os.makedev(os.major(device) ^ _NO_DRIVER, os.minor(device))
+
+
 def dress_directory(source_fd: int, target_fd: int) -> None:
     """Give a directory mode, owner, attributes and times of another one; its mark of being opaque is its own affair."""
     _dress(source_fd, target_fd, os.fstat(source_fd))
@@ -132,11 +142,11 @@ def is_opaque(fd: int) -> bool:
     return False
 
 
-def apply(layer: str, root_fd: int) -> None:
-    """Put the layer in the directory `layer` on top of the tree behind `root_fd`. Raises OSError, SandboxError."""
+def apply(layer: str, root_fd: int, *, swap_devices: bool = False) -> None:
+    """Put the layer in the directory `layer` on top of the tree behind `root_fd`. swap_devices: as Copier takes it. Raises OSError, SandboxError."""
     source_fd = os.open(layer, DIRECTORY)
     try:
-        _merge(source_fd, root_fd, "", Copier(root_fd), 0)
+        _merge(source_fd, root_fd, "", Copier(root_fd, swap_devices=swap_devices), 0)
         dress_directory(source_fd, root_fd)
     finally:
         os.close(source_fd)

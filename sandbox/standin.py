@@ -145,7 +145,7 @@ class StandIns:
         scratch_fd = os.open(scratch, DIRECTORY)
         try:
             for lower in reversed(overlay.lower):
-                apply(lower, scratch_fd)
+                apply(lower, scratch_fd, swap_devices=True)
             parts = resolve(scratch_fd, overlay.source)
             if not parts:
                 self._put(overlay.target, lambda fd, name: os.rename(scratch, name, dst_dir_fd=fd))

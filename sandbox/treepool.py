@@ -41,7 +41,7 @@ class TreePool:
         fd = os.open(f"{path}/root", DIRECTORY)
         try:
             for layer in reversed(layers[:missing]):
-                apply(layer, fd)
+                apply(layer, fd, swap_devices=True)
         except BaseException:
             self.drop(path)
             raise

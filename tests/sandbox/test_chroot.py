@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import stat
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -196,6 +197,19 @@ def test_a_dev_that_is_a_symlink_makes_no_node_elsewhere(step: Chrooted, tmp_pat
     step.layers = (step.layers[0], *step.layers[1:])
     assert step.run("test -c /dev/null").code == 0
     assert list((tmp_path / "host").iterdir()) == []
+
+
+def test_a_device_of_a_layer_cannot_be_opened_and_stays_one(step: Chrooted, tmp_path: Path) -> None:
+    """Nothing like `nodev` is there, and a layer may hold the machine's disk."""
+    layer = tmp_path / "devices"
+    layer.mkdir()
+    for name in ("zero", "moved"):
+        os.mknod(layer / name, 0o666 | stat.S_IFCHR, os.makedev(1, 5))
+    step.layers = (str(layer), *step.layers)
+    done = step.run("for d in zero moved; do test -c /$d && head -c 1 /$d 2>&1; done; mv /moved /new; test -c /dev/zero && head -c 1 /dev/zero | wc -c")
+    assert [line.rpartition(": ")[2] for line in done.out.splitlines()] == ["No such device or address"] * 2 + ["1"]
+    assert paths(done.upper) == {"moved", "new"}
+    assert (done.upper / "new").lstat().st_rdev == os.makedev(1, 5)
 
 
 def test_a_socket_can_be_mounted(step: Chrooted, tmp_path: Path) -> None:
