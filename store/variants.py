@@ -1,4 +1,4 @@
-"""Images of other platforms under one name. In: a name that leads to an index, and a platform; out: the ID of that image, if it is here."""
+"""Images of several platforms under one name. In: a name that leads to an index, and a platform; out: the ID of that image, if it is here."""
 
 from store.errors import ReferenceMissing
 from store.oci import CONFIG_LIMIT, MANIFEST_LIMIT, Descriptor, ImageConfig, Index, Manifest, compression_of, from_json, parse_manifest
@@ -58,6 +58,16 @@ def part(store: "Store", name: str, platform: "Platform") -> "Descriptor | None"
     if chosen is None:
         raise ReferenceMissing(f"{name} for {platform}")
     return chosen
+
+
+def name_too(store: "Store", source: str, name: str) -> None:
+    """Give what `source` (a name or ID) leads to a further name: the image, and the index that it is of, if it is of one.
+
+    Raises ReferenceMissing, InvalidReference.
+    """
+    image = store.images.require(source).id
+    target = store.images.target(source) if index_of(store, source, image) else None
+    store.images.tag(image, name, target or "")
 
 
 def index_of(store: "Store", name: str, image: "Digest") -> "Index | None":

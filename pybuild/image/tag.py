@@ -9,6 +9,8 @@ USAGE = Usage("Give an image another name. A name that exists moves.", "pybuild 
 
 
 def main(options: Options) -> int:
+    from store.variants import name_too
+
     with open_store(options) as store:
-        store.images.tag(store.images.require(options.image).id, options.name)
+        name_too(store, options.image, options.name)
     return 0

@@ -68,15 +68,21 @@ class Sending:
 
     # ------------------------------------------------------------ with a manifest that is here
     def _targets(self, image: Digest) -> "list[str]":
-        """Manifests that the image was pulled or pushed with: this name's own first; of an index that cannot be pushed, its part for the image."""
+        """Manifests that the image was pulled or pushed with: what this name itself leads to, then other names' manifests of the image alone.
+
+        An index is pushed for its own name only: what else it lists is nothing that another name of the image stands for.
+        """
         rows = self._store.index.query("SELECT name, target FROM reference WHERE image = ? AND target != ''", image)
-        targets = [row[1] for row in sorted(rows, key=lambda row: row[0] != str(self._reference))]
-        return [*targets, *(part for target in targets for part in self._parts(target, image))]
+        own = [row[1] for row in rows if row[0] == str(self._reference)]
+        others = dict.fromkeys(row[1] for row in sorted(rows, key=lambda row: row[1] not in own))
+        return [*own, *(part for target in others for part in self._parts(target, image) if part not in own)]
 
     def _parts(self, target: str, image: Digest) -> "list[str]":
-        """The manifests of this image that an index lists, as far as they are here."""
+        """The manifest, if it is this image's; of an index those that are, as far as they are here."""
         descriptor = self._known(target)
         document = self._parsed(descriptor) if descriptor is not None else None
+        if isinstance(document, Manifest):
+            return [target] if document.config.digest == image else []
         found: "list[str]" = []
         for each in document.manifests if isinstance(document, Index) else ():
             if self._store.blobs.has(each.digest):

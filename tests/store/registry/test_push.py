@@ -14,11 +14,13 @@ from store.errors import InvalidReference, ReferenceMissing
 from store.oci import DOCKER_MANIFEST, OCI_INDEX, OCI_LAYER
 from store.platform import parse_platform
 from store.registry.errors import AccessDenied, RegistryRefused, RegistryUnreachable
+from store.registry.manifestlist import create
 from store.registry.progress import EXISTS, MOUNTED, PUSHED, Transfer
 from store.registry.pull import Options, pull
 from store.registry.push import push
 from store.registry.session import Session
 from store.store import Store
+from store.variants import name_too
 from tests.store.making import image_of, member, tar_of
 from tests.store.registry.conftest import Sessions
 from tests.store.registry.fake import FakeRegistry, digest_of
@@ -110,10 +112,27 @@ def test_index_is_pushed_whole(store: Store, session: Session, registry: FakeReg
     index = registry.index("from", "1", {"linux/arm64": arm, "linux/amd64": amd})
     image = pull(store, session, f"{registry.host}/from:1", Options(parse_platform("linux/amd64"), whole=True)).image
     with FakeRegistry() as elsewhere:
-        store.images.tag(image, f"{elsewhere.host}/to:1")
+        name_too(store, f"{registry.host}/from:1", f"{elsewhere.host}/to:1")
+        assert store.images.require(f"{elsewhere.host}/to:1").id == image
         assert push(store, session, f"{elsewhere.host}/to:1").digest == index
         assert elsewhere.manifests["to"]["1"][0] == OCI_INDEX
         assert set(elsewhere.blobs["to"]) == set(registry.blobs["from"])
+
+
+def test_index_of_another_name_is_not_pushed_for_the_image(store: Store, session: Session, registry: FakeRegistry) -> None:
+    """A list that somebody made of this image and others is no more than a list that has it."""
+    for name, content in (("mine", b"1"), ("other", b"2")):
+        registry.image(name, "1", tar_of(member("a", content=content)))
+        pull(store, session, f"{registry.host}/{name}:1")
+    mine = registry.manifests["mine"]["1"]
+    listed = create(store, session, f"{registry.host}/list:1", (f"{registry.host}/mine:1", f"{registry.host}/other:1"))
+    image = store.images.require(f"{registry.host}/mine:1").id
+    assert store.images.require(f"{registry.host}/list:1").id == image and store.images.target(f"{registry.host}/list:1") == listed
+    store.images.untag(f"{registry.host}/mine:1")
+    with FakeRegistry() as elsewhere:
+        name_too(store, image, f"{elsewhere.host}/to:1")
+        push(store, session, f"{elsewhere.host}/to:1")
+        assert elsewhere.manifests["to"]["1"] == mine
 
 
 def test_index_that_is_here_in_part_is_pushed_as_its_image(store: Store, session: Session, registry: FakeRegistry) -> None:
