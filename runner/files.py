@@ -6,7 +6,7 @@ that lies in one of its volumes or binds is looked up there.
 
 import os
 
-from kernel.paths import open_in_root, resolve
+from kernel.paths import open_beneath, open_in_root, resolve
 from runner.container import Mount
 from runner.errors import Conflict, InvalidOption
 from runner.state import Place
@@ -96,10 +96,13 @@ class Files:
         for mount in sorted(self._container.spec.mounts, key=lambda one: -len(one.target)):
             target = [part for part in mount.target.split("/") if part]
             if mount.kind in ("volume", "bind") and parts[:len(target)] == target:
-                source = self._source(mount)
-                if os.path.isdir(source):
-                    self._fds.append(os.open(source, _DIRECTORY | os.O_CLOEXEC))
-                    return Spot(self._fds[-1], "/".join(parts[len(target):]), mount.readonly)
+                try:
+                    self._fds.append(os.open(self._source(mount), _DIRECTORY | os.O_CLOEXEC))
+                    if mount.kind == "volume" and mount.subpath.strip("/"):
+                        self._fds.append(open_beneath(self._fds[-1], mount.subpath, _DIRECTORY))
+                except (FileNotFoundError, NotADirectoryError):
+                    continue
+                return Spot(self._fds[-1], "/".join(parts[len(target):]), mount.readonly)
         return None
 
     def _source(self, mount: Mount) -> str:

@@ -116,7 +116,7 @@ def _mount(mount: Mount, found: Found, *, nodev: bool) -> "MountOp":
     if mount.propagation not in PROPAGATIONS:
         raise InvalidOption("mount propagation", mount.propagation, "is unknown", f"it is one of {', '.join(list(PROPAGATIONS)[1:])}")
     return Bind(source, mount.target, readonly=mount.readonly, recursive=mount.recursive, propagation=PROPAGATIONS[mount.propagation],
-                nodev=nodev)
+                nodev=nodev, below=mount.subpath.strip("/") if mount.kind == "volume" else "")
 
 
 def tmpfs(mount: Mount) -> Tmpfs:

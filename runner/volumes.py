@@ -64,7 +64,7 @@ class Volumes:
 
     # ------------------------------------------------------------ using
     def prepare(self, name: str, *, view: "Callable[[], View] | None" = None, target: str = "", subpath: str = "") -> str:
-        """The directory to mount for it. view: of the image whose files at `target` go into an empty volume; None if none are to.
+        """Its directory. view: of the image whose files at `target` go into an empty volume; None if none are to.
 
         Raises InvalidOption: its options cannot be had, or there is no such `subpath`.
         """
@@ -88,7 +88,9 @@ class Volumes:
             with view() as layers:
                 if copy_up(layers, target, path):
                     self._emit("copy", name, {"destination": target})
-        return self._below(path, subpath) if subpath.strip("/") else path
+        if subpath.strip("/"):
+            _require_beneath(path, subpath)
+        return path
 
     def _mount(self, name: str, kind: str, source: str, options: "tuple[str, ...]") -> None:
         from kernel.syscalls import mount
@@ -103,17 +105,6 @@ class Volumes:
             mount(os.fsencode(source), os.fsencode(self.path(name)), os.fsencode(kind), flags, os.fsencode(",".join(data)) or None)
         except OSError as error:
             raise InvalidOption("volume", name, f"cannot be mounted ({kind} of `{source}`): {(error.strerror or '').lower()}") from error
-
-    def _below(self, path: str, subpath: str) -> str:
-        """A directory or file inside the volume: no link in it may lead out."""
-        top = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.close(open_beneath(top, subpath))
-        except OSError as error:
-            raise InvalidOption("volume subpath", subpath, (error.strerror or "").lower()) from error
-        finally:
-            os.close(top)
-        return f"{path}/{subpath.strip('/')}"
 
     # ------------------------------------------------------------ removing
     def remove(self, name: str, *, force: bool = False) -> bool:
@@ -179,3 +170,14 @@ def _resolved(option: str) -> str:
         return f"addr={socket.gethostbyname(host)}"
     except OSError as error:
         raise InvalidOption("volume option", option, (error.strerror or "is no known host").lower()) from error
+
+
+def _require_beneath(path: str, subpath: str) -> None:
+    """Whether there is such a thing, behind no symlink: said early. Whoever mounts it has to walk again, as it can be replaced meanwhile."""
+    top = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.close(open_beneath(top, subpath))
+    except OSError as error:
+        raise InvalidOption("volume subpath", subpath, (error.strerror or "").lower()) from error
+    finally:
+        os.close(top)

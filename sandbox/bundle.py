@@ -71,12 +71,17 @@ def _of(target: str, kind: str, options: list[str]) -> "Json":
     return {"destination": target, "type": kind, "source": kind, "options": options}
 
 
+def _source(bind: Bind) -> str:
+    assert isinstance(bind.source, str)
+    return f"{bind.source}/{bind.below.strip('/')}" if bind.below else bind.source
+
+
 def _mount(operation: object, places: "Mapping[str, str]") -> "Json":
     match operation:
         case Bind():
             options = ["rbind" if operation.recursive else "bind", f"r{operation.propagation}", "ro" if operation.readonly else "rw"]
             options += [name for name, wanted in (("nosuid", operation.nosuid), ("nodev", operation.nodev), ("noexec", operation.noexec)) if wanted]
-            return {"destination": operation.target, "type": "bind", "source": operation.source, "options": options}
+            return {"destination": operation.target, "type": "bind", "source": _source(operation), "options": options}
         case Tmpfs():
             options = ["nodev", f"mode={operation.mode:o}", *(["noexec"] if operation.noexec else []), *(["nosuid"] if operation.nosuid else [])]
             options += [f"size={operation.size_bytes}"] if operation.size_bytes else []

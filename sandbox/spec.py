@@ -34,7 +34,8 @@ class Directory(Value):
 
 
 class Bind(Value):
-    """A file or directory of the host. recursive: with the mounts below it. propagation: "private", "slave" or "shared"."""
+    """A file or directory of the host. recursive: with the mounts below it. propagation: "private", "slave" or "shared".
+    below: what is to be mounted in the directory `source`, reached without a symlink; others may be writing there."""
 
     source: str | int
     target: str
@@ -44,6 +45,7 @@ class Bind(Value):
     nosuid: bool = False
     nodev: bool = True
     noexec: bool = False
+    below: str = ""
 
 
 class Tmpfs(Value):

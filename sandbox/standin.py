@@ -111,7 +111,7 @@ class StandIns:
 
     def _bind(self, bind: Bind) -> None:
         source = bind.source
-        if not isinstance(source, str):
+        if not isinstance(source, str) or bind.below:
             raise SandboxError("mount", path=bind.target, reason="only what has a name can be moved to where nothing can be mounted")
         parent, _, name = os.path.realpath(source).rpartition("/")
         parent_fd = os.open(parent or "/", DIRECTORY)

@@ -110,6 +110,11 @@ def pack(spec: SandboxSpec, first: int) -> "tuple[tuple[Any, ...], list[int], li
                 if isinstance(source, str):
                     source = os.open(source, os.O_PATH)
                     opened.append(source)
+                if operation.below:
+                    from kernel.paths import open_beneath
+
+                    source = open_beneath(source, operation.below)
+                    opened.append(source)
                 operation = operation._replace(source=place(source))
             elif isinstance(operation, Joined):
                 operation = operation._replace(namespace=place(operation.namespace))

@@ -43,9 +43,9 @@ def test_files_of_the_network_give_way_to_mounts() -> None:
 
 def test_every_kind_of_mount() -> None:
     found = mounts(ContainerSpec("i", mounts=(
-        Mount("volume", "/data", "data", readonly=True), Mount("image", "/image", "other", subpath="usr"), Mount("tmpfs", "/tmp", size=5),
+        Mount("volume", "/data", "data", readonly=True, subpath="/sub/"), Mount("image", "/image", "other", subpath="usr"), Mount("tmpfs", "/tmp", size=5),
         Mount("bind", "/srv", "/home", propagation="rshared")), files=(File("/run/secrets/file", "/secret", uid=5, mode=0o400),)))
-    assert found["/data"] == Bind("/volumes/data", "/data", readonly=True)
+    assert found["/data"] == Bind("/volumes/data", "/data", readonly=True, below="sub")
     assert found["/image"] == Overlay(("/other",), target="/image", source="/usr", readonly=True)
     assert found["/tmp"] == Tmpfs("/tmp", 5, noexec=True)
     assert found["/srv"] == Bind("/home", "/srv", propagation="shared")

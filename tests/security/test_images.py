@@ -79,6 +79,20 @@ def test_mount_target_is_a_link_to_the_root(box: Box, value: str) -> None:
     assert outcome.message == "cannot mount on `/data`: it is the root"
 
 
+def test_cve_2021_25741_part_of_a_volume_became_a_link(box: Box, outside: Path) -> None:
+    """Between looking and mounting: somebody else writes to the volume, and no symlink in it may be followed."""
+    volume = box.scratch / "volume"
+    (volume / "real/sub").mkdir(parents=True)
+    (volume / "sub").symlink_to(outside)
+    (volume / "up").symlink_to("..")
+    for below in ("sub", "up", "sub/file", "../outside", "real/../sub"):
+        outcome = box.run("/bin/ls", "/data", mounts=(Bind(str(volume), "/data", below=below),))
+        assert (outcome.error, outcome.out) == ("SandboxError", ""), below
+        assert outcome.message.startswith("cannot open the source of a mount")
+    assert box.run("/bin/ls", "/data", mounts=(Bind(str(volume), "/data", below="real"),)).out == "sub\n"
+    assert untouched(outside)
+
+
 @pytest.mark.parametrize("target", ["/proc/self/fd", "/proc/1/root", "/proc/thread-self/cwd"])
 def test_cve_2021_30465_mount_target_is_a_link_into_proc(box: Box, target: str) -> None:
     outcome = run(box, {"here": target}, mounts=(Tmpfs("/here/below"),))

@@ -16,6 +16,7 @@ ROWS = {
     "CVE-2026-30892: user that is hard to read": ("security/test_images: cve_2026_30892", "sandbox/test_account: resolve_number_out_of_range"),
     "CVE-2022-29162: inheritable capabilities": ("security/test_escape: nothing_gets_out",),
     "CVE-2021-30465: mount target is swapped": ("security/test_images: cve_2021_30465", "security/test_images: mount_target_leads_up"),
+    "CVE-2021-25741: part of a volume is swapped": ("security/test_images: cve_2021_25741",),
     "CVE-2024-23651: source of a cache is raced": ("security/test_images: cve_2024_23651", "security/test_builds: cve_2024_23651"),
     "CVE-2024-23652: stubs are replaced": ("security/test_images: cve_2024_23652", "sandbox/test_stubs: process_moves_the_stub"),
     "CVE-2024-23653: entitlements": ("security/test_builds: cve_2024_23653",),
