@@ -58,7 +58,7 @@ class Targets:
         parent, _, name = path.rstrip("/").rpartition("/")
         fd = self.open(parent or "/", directory=True)
         try:
-            where = "/".join(resolve(self.root_fd, parent))
+            where = "/".join(self._resolve(parent))
             self._remember(where)
             os.symlink(value, name, dir_fd=fd)
         except FileExistsError:
@@ -68,8 +68,14 @@ class Targets:
         finally:
             os.close(fd)
 
+    def _resolve(self, path: str) -> list[str]:
+        try:
+            return resolve(self.root_fd, path)
+        except OSError as error:
+            raise SandboxError("find the mount point", error.errno or 0, path) from error
+
     def _make(self, path: str, *, directory: bool) -> int:
-        parts = resolve(self.root_fd, path)
+        parts = self._resolve(path)
         fd = os.open(".", DIRECTORY, dir_fd=self.root_fd)
         try:
             for index, part in enumerate(parts):

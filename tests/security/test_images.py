@@ -43,8 +43,9 @@ def hostile(box: Box, links: dict[str, str]) -> str:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.symlink_to(target)
     if box.user:
-        for path in (layer, *layer.rglob("*")):
-            os.lchown(path, box.user.uid, box.user.gid)
+        for where, directories, files in os.walk(layer):  # rglob fails at a link to a name that is too long
+            for name in (".", *directories, *files):
+                os.lchown(f"{where}/{name}", box.user.uid, box.user.gid)
     return str(layer)
 
 
@@ -97,6 +98,13 @@ def test_cve_2021_25741_part_of_a_volume_became_a_link(box: Box, outside: Path) 
 def test_cve_2021_30465_mount_target_is_a_link_into_proc(box: Box, target: str) -> None:
     outcome = run(box, {"here": target}, mounts=(Tmpfs("/here/below"),))
     assert outcome.error and "\n" not in outcome.message
+
+
+@pytest.mark.parametrize("value", ["x" * 300, "loop"])
+def test_mount_target_is_a_link_that_leads_nowhere(box: Box, value: str) -> None:
+    """A link to a name that no file can have, and to itself, behind a directory that is to be made."""
+    outcome = run(box, {"loop": value}, mounts=(Tmpfs("/new/../loop/data"), Symlink("/loop/link", "x")))
+    assert outcome.error == "SandboxError" and outcome.message.startswith("cannot find the mount point `/")
 
 
 def test_mount_target_leads_up_and_out(box: Box, outside: Path) -> None:
