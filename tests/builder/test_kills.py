@@ -110,7 +110,9 @@ def kill_at_moments(killed: Builds, seed: int, *always: str) -> None:
         while left := running():
             assert time.monotonic() < deadline, left
             time.sleep(0.01)
-        assert os.listdir(place / "tmp") == [], number
+        while left := os.listdir(place / "tmp"):         # a process may be seen for some moments after its kill, and what it made with it
+            assert time.monotonic() < deadline, (number, left)
+            killed.ok(dockerfile, *always)
         assert [name for name in os.listdir(out) if name != "x.tar"] == [], number
     assert Path("/proc/self/mounts").read_text().count(str(place)) == mounts
     killed.tool.pybuild("fsck")
