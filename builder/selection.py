@@ -62,7 +62,9 @@ def take(files: "Files", selector: "Selector") -> list[Taken]:
 
 
 def _nearby(files: "Files", path: str) -> str:
-    """A help line: what is there by a similar name."""
+    """A help line: what there is of it, or by a similar name."""
+    if files.lookup(path, follow=False) is not None:
+        return f"`{path}` is a link, and what it names is not there"
     from difflib import get_close_matches
 
     directory, _, name = path.rpartition("/")

@@ -212,6 +212,14 @@ def test_copy_symlink_in_directory_is_kept_as_source_is_followed(case: Copied) -
     assert (case.draft / "u").read_text() == "data"
 
 
+@pytest.mark.parametrize("target", ["nowhere", "/etc/passwd", "dead"])
+def test_copy_of_a_link_to_nowhere_says_so(case: Copied, target: str) -> None:
+    os.symlink(target, case.context / "dead")
+    with pytest.raises(CopySourceMissing) as caught:
+        case.copy("dead", to="/t")
+    assert caught.value.help == "`dead` is a link, and what it names is not there"
+
+
 def test_copy_parents_keeps_the_path_and_its_modes(case: Copied) -> None:
     write(case.context / "a/b/c.txt")
     (case.context / "a").chmod(0o700)
