@@ -22,7 +22,7 @@ def main(options: Options) -> int:
         record = store.images.require(options.image)
         request = request_of(store, record.id)
         if request is None:
-            raise BuildError(f"`{options.image}` was not built here, or too long ago", help="build it, and verify it then")
+            raise BuildError(f"`{options.image}` was not built here, or by an earlier version", help="build it, and verify it then")
         request = request._replace(names=(), outputs=(), no_cache=True, fresh=True)
         again = run(request, store, printer("quiet" if options.quiet else "plain"))
         differences = compare(store, record.id, Digest(again.image))
