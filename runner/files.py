@@ -62,14 +62,21 @@ class Files:
             raise Conflict("container", self._container.name, "is restarting")
         if not state.pid:
             return False
+        opened: list[int] = []
         try:
-            self._fds.append(os.open(f"/proc/{state.pid}/root", _DIRECTORY | os.O_CLOEXEC))
+            opened.append(os.open(f"/proc/{state.pid}/root", _DIRECTORY | os.O_CLOEXEC))
             if self._container.ids:
-                self.user_namespace = os.open(f"/proc/{state.pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
-                self._fds.append(self.user_namespace)
+                opened.append(os.open(f"/proc/{state.pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC))
         except FileNotFoundError:
-            return False
-        return True
+            pass
+        # if it has ended meanwhile, the number may be that of a process of the machine
+        if len(opened) == 1 + bool(self._container.ids) and self._engine.state(self._container).pid == state.pid:
+            self._fds = opened
+            self.user_namespace = opened[1] if self._container.ids else -1
+            return True
+        for fd in opened:
+            os.close(fd)
+        return False
 
     def _open_stopped(self, place: Place) -> bool:
         self._lock = self._engine.idle_lock(self._container)

@@ -194,7 +194,11 @@ def _of_container(engine: "Engine", id: str, kind: str) -> int:
     state = engine.state(other)
     if not state.pid:
         raise Conflict("container", other.name, f"is not running, and its {kind} namespace is to be joined")
-    return os.open(f"/proc/{state.pid}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC)
+    fd = os.open(f"/proc/{state.pid}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC)
+    if engine.state(other).pid != state.pid:              # it has ended meanwhile, and the number may be that of a process of the machine
+        os.close(fd)
+        raise Conflict("container", other.name, f"has just ended, and its {kind} namespace is to be joined")
+    return fd
 
 
 def _user_namespace(container: Container, fds: "list[int]") -> "tuple[str | int, int]":
