@@ -87,7 +87,7 @@ def main(options: Options) -> int:
 
         check_outputs(request)
     with open_store(options) as store:
-        result = record.find(store, request, on_event)
+        result = found = record.find(store, request, on_event)
         if result is None:
             from pybuild.image.building import run
 
@@ -106,6 +106,10 @@ def main(options: Options) -> int:
             from pybuild.image.metadata import metadata_of
 
             _write(options.metadata_file, metadata_of(store, request, result, pushed))
+        if found is None:
+            from pybuild.image.building import tidy
+
+            tidy(store, options.config)
     return _finish(options, result, on_event)
 
 

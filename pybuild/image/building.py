@@ -7,8 +7,18 @@ if TYPE_CHECKING:
     from store.store import Store
 
 
+def tidy(store: "Store", config: "str | None" = None) -> None:
+    """Keep the cache to its budget, by the end of a command: whatever this process held is nobody's from here on."""
+    from builder.cleaning import after_build
+    from store.config import load_config
+
+    store.index.write_uses()                             # so that what this build has found is known to have been used
+    store.leases.release()
+    after_build(store, load_config(config))
+
+
 def run(request: "Request", store: "Store", on_event: "OnEvent", config: "str | None" = None) -> "Result":
-    """Build for real. config: what `--config` says, for base images from registries.
+    """Build for real; somebody calls `tidy` when all is done. config: what `--config` says, for base images from registries.
 
     An ordinary user's process enters its user namespace first, and stays there: the one that its networks are in too.
     """
@@ -17,7 +27,6 @@ def run(request: "Request", store: "Store", on_event: "OnEvent", config: "str | 
     directory = store.root.run
     from builder.build import Tools, build
     from builder.cache.budget import Keeper
-    from builder.cleaning import after_build
     from pybuild.image import terminal
     from pybuild.image.isolating import Isolated
     from pybuild.session import open_session, puller
@@ -29,6 +38,4 @@ def run(request: "Request", store: "Store", on_event: "OnEvent", config: "str | 
     with Isolated(request, store, on_event, lambda: zygote(directory), Steps(store.root.path, directory)) as how:
         tools = Tools(how.connect, how.network, puller(store, config, on_event), attend, lambda: open_session(config), Keeper(store, settings).grown,
                       how.ahead)
-        result = build(request, store, tools, on_event)
-    after_build(store, settings)
-    return result
+        return build(request, store, tools, on_event)

@@ -14,7 +14,7 @@ USAGE = Usage("Build an image again, every step of it, and say which files came 
 def main(options: Options) -> int:
     from builder.errors import BuildError
     from builder.verify import compare, request_of
-    from pybuild.image.building import run
+    from pybuild.image.building import run, tidy
     from pybuild.output.progress import printer
     from store.digest import Digest
 
@@ -26,6 +26,7 @@ def main(options: Options) -> int:
         request = request._replace(names=(), outputs=(), no_cache=True, fresh=True)
         again = run(request, store, printer("quiet" if options.quiet else "plain"))
         differences = compare(store, record.id, Digest(again.image))
+        tidy(store)
     limit = int(options.limit)
     for difference in differences[:limit]:
         print(f"layer {difference.layer}: {difference.text}" if difference.layer else difference.text)

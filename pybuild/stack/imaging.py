@@ -97,7 +97,7 @@ class Images:
 
     def _build(self, service: "Service", image: str) -> None:
         from builder import record
-        from pybuild.image.building import run
+        from pybuild.image.building import run, tidy
         from runner.building import secret_variables
 
         assert service.build
@@ -106,6 +106,7 @@ class Images:
         say = _printer(self._options, service.name, quiet=self._quiet_build)
         if record.find(self._store, request, say) is None:
             run(request, self._store, say)
+            tidy(self._store)
 
     def _pull(self, service: "Service", image: str) -> None:
         from builder.base.reserved import is_reserved, resolve

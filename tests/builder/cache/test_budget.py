@@ -63,3 +63,15 @@ def test_a_build_larger_than_the_budget_drops_what_it_does_not_use(machines: Mac
     with sqlite3.connect(machine.root / "index.db") as index:        # the exporter had it open while the build collected
         assert index.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     assert "busybox" in machine.tool.pybuild("images").out
+
+
+@pytest.mark.userns
+def test_what_a_build_held_beyond_the_budget_is_gone_with_it(machines: Machines, tmp_path: Path) -> None:
+    (config := tmp_path / "config.toml").write_text('[gc]\nbudget = "30MB"\n')
+    machine = machines.new()
+    steps = "".join(f"RUN head -c 20000000 /dev/zero > /f; echo {n}\n" for n in range(5))
+    machine.ok(f"FROM busybox\n{steps}", "--config", str(config), "--output=type=cacheonly")
+    assert sum(p.stat().st_size for p in (machine.root / "snapshots").rglob("f")) <= 30_000_000
+    machine.ok(f"FROM busybox\n{steps}", "--config", str(config), "--no-cache")
+    assert sum(p.stat().st_size for p in (machine.root / "snapshots").rglob("f")) == 100_000_000, "an image keeps its layers"
+    assert machine.says("stat -c %s /f") == "20000000"
