@@ -39,6 +39,11 @@ def note_collected(store: Store) -> None:
     store.index.run("INSERT OR REPLACE INTO meta VALUES ('collected', ?)", f"{int(time.time())} {_recorded(store)}")
 
 
+def note_unfinished(store: Store) -> None:
+    """Let the next question be answered with yes: what was forgotten is still on the disk, for a running build holds it."""
+    store.index.run("DELETE FROM meta WHERE key = 'collected'")
+
+
 def _last(store: Store) -> "tuple[int, int]":
     row = store.index.one("SELECT value FROM meta WHERE key = 'collected'")
     words = row[0].split() if row else []

@@ -4,6 +4,7 @@ What this build uses is held and stays; everything else goes by when it was last
 """
 
 from builder.cleaning import after_build
+from store.budget import note_unfinished
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,4 +27,6 @@ class Keeper:
         if self._added >= self._step:
             self._added = 0
             self._store.index.write_uses()           # so that what this build has found is known to have been used
-            after_build(self._store, self._config)
+            cleaned = after_build(self._store, self._config)
+            if cleaned is not None and cleaned.collected.records:
+                note_unfinished(self._store)

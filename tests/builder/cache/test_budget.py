@@ -69,9 +69,9 @@ def test_a_build_larger_than_the_budget_drops_what_it_does_not_use(machines: Mac
 def test_what_a_build_held_beyond_the_budget_is_gone_with_it(machines: Machines, tmp_path: Path) -> None:
     (config := tmp_path / "config.toml").write_text('[gc]\nbudget = "30MB"\n')
     machine = machines.new()
-    steps = "".join(f"RUN head -c 20000000 /dev/zero > /f; echo {n}\n" for n in range(5))
+    steps = "".join(f"RUN head -c 20000000 /dev/zero > /f; echo {n}\n" for n in range(4))      # the budget is looked after at the last one
     machine.ok(f"FROM busybox\n{steps}", "--config", str(config), "--output=type=cacheonly")
     assert sum(p.stat().st_size for p in (machine.root / "snapshots").rglob("f")) <= 30_000_000
     machine.ok(f"FROM busybox\n{steps}", "--config", str(config), "--no-cache")
-    assert sum(p.stat().st_size for p in (machine.root / "snapshots").rglob("f")) == 100_000_000, "an image keeps its layers"
+    assert sum(p.stat().st_size for p in (machine.root / "snapshots").rglob("f")) == 80_000_000, "an image keeps its layers"
     assert machine.says("stat -c %s /f") == "20000000"
