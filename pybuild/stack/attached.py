@@ -3,10 +3,12 @@
 One loop from the first start to the last stop: output of what runs is shown while others still start, and while they are being stopped.
 """
 
+import sys
+
 from pybuild.stack.converging import Failed, tell
 from pybuild.stack.lines import LineWriter
 from pybuild.stack.lull import is_over
-from pybuild.stack.project import limit
+from pybuild.stack.project import is_set, limit
 from pybuild.stack.showing import ansi_of
 from pybuild.stack.signals import Signals
 from runner import labels, plan_down
@@ -16,10 +18,13 @@ from runner.reactor import Reactor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from pybuild.scanner import Options
     from pybuild.stack.converging import Converging
     from pybuild.stack.project import stack
     from pybuild.stack.showing import Printer
+    from pybuild.stack.watch import Watching
     from runner.contact import Contact
     from runner.container import Container
     from runner.stream import Exit
@@ -29,6 +34,10 @@ INTERRUPTED, FAILED = 130, 1
 
 class Interrupted(Exception):
     """The user wants everything to stop."""
+
+
+class Detached(Exception):
+    """The user wants everything to go on without this command."""
 
 
 class Attached:
@@ -42,6 +51,7 @@ class Attached:
         self._abort: "tuple[str, int] | None" = None      # (service, exit code) of the one because of which all is to stop
         self._signals = 0
         self._stopping = False
+        self._watching: "Watching | None" = None
         self.reactor = Reactor(it.engine.store.events)
         self.chorus = Chorus(it.engine, self.reactor, self._write, self._on_exit)
 
@@ -65,11 +75,14 @@ class Attached:
                 self.it.unlock()                          # else whoever waits until no command is at work would wait for this one
                 if not self._aborts:
                     raise Interrupted from None
-            while not self._abort and not is_over(self.it, self.chorus, self.reactor):
-                self.reactor.turn()
+            with self._menu():
+                while not self._abort and not is_over(self.it, self.chorus, self.reactor):
+                    self.reactor.turn()
             if not self._abort:
                 return FAILED if failed else self._status()
             self.show.say("Aborting on container exit...")
+        except Detached:
+            return 0
         except Interrupted:
             if not failed:
                 self.show.say("Gracefully Stopping... press Ctrl+C again to force")
@@ -81,9 +94,43 @@ class Attached:
         self.it.unlock()
         self.chorus.follow(self._wants)
         if self.options.watch:
-            from pybuild.stack.watch import Watching
+            self._watch()
 
-            Watching(self.it, self.show, self.reactor, quiet=self.options.quiet_build).begin()
+    def _watch(self) -> None:
+        """Begin, or end."""
+        from pybuild.stack.watch import Watching
+
+        if self._watching:
+            self._watching.end()
+            self._watching = None
+            return
+        watching = Watching(self.it, self.show, self.reactor, quiet=self.options.quiet_build)
+        watching.begin()
+        self._watching = watching
+
+    # ---------------------------------------------------------------- keys
+    def _menu(self) -> "AbstractContextManager[object]":
+        from contextlib import nullcontext
+
+        from pybuild.stack import menu
+
+        if not (self.options.menu or is_set(self.it.environment, "COMPOSE_MENU")) or not menu.is_possible():
+            return nullcontext()
+        self.show.say(menu.HINT)
+        return menu.Menu(self.reactor, {b"d": self._detach, b"w": self._on_watch_key})
+
+    def _detach(self) -> None:
+        raise Detached
+
+    def _on_watch_key(self) -> None:
+        from pybuild.output.errors import text
+        from runner.errors import RunError
+
+        try:
+            self._watch()
+        except RunError as error:
+            self.show.pause()
+            print(text(error), file=sys.stderr)
 
     def _greet(self) -> None:
         """Say whose output comes, and join what runs already."""

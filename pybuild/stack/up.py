@@ -53,7 +53,7 @@ USAGE = Usage(
      Option("--no-log-prefix", FLAG, "do not say whose output a line is"),
      Option("--timestamps", FLAG, "show when each line came"),
      Option("-w --watch", FLAG, "watch the sources, and sync or rebuild when they change"),
-     Option("--menu", FLAG, "accepted; there are no shortcuts", hidden=True)))
+     Option("--menu", FLAG, "answer to keys: d detaches, w watches; COMPOSE_MENU does it too")))
 
 
 def main(options: Options) -> int:

@@ -64,10 +64,15 @@ class Watching:
                 copies = first_copies(rule)
                 if copies:
                     self._do(Todo(rule.service, copies=tuple(copies), changed=len(copies)))
-        tree = TreeWatch(self.reactor, self._on_batch, self._is_ignored)
+        self._tree = tree = TreeWatch(self.reactor, self._on_batch, self._is_ignored)
         for path in dict.fromkeys(rule.watch.path for rule in self.rules):
             tree.add(path)
         self.show.say("Watch enabled")
+
+    def end(self) -> None:
+        """Watch no more."""
+        self._tree.close()
+        self.show.say("Watch disabled")
 
     def _is_ignored(self, directory: str) -> bool:
         """Whether nothing below it concerns anybody: it has not to be watched. Patterns that take something back in are for files, not for this."""

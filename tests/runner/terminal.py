@@ -6,17 +6,29 @@ import pty
 import select
 import sys
 import time
+from typing import Protocol
 
-from tests.runner.scene import Scene
+from tests.tool import Tool
+from tests.users import User
 
 _PATIENCE_S = 60.0
 _TIOCGPTN = 0x80045430
 
 
+class Stage(Protocol):
+    """Who runs commands, and as whom."""
+
+    @property
+    def tool(self) -> Tool: ...
+
+    @property
+    def user(self) -> User | None: ...
+
+
 class Terminal:
     """`with Terminal(scene, "container", "run", "-it", ...) as terminal`: type, and wait for what appears."""
 
-    def __init__(self, scene: Scene, *words: str, rows: int = 30, columns: int = 100) -> None:
+    def __init__(self, scene: Stage, *words: str, rows: int = 30, columns: int = 100) -> None:
         self.seen = ""
         argv = scene.tool.argv("pyup", *words)
         self.pid, self.fd = pty.fork()
