@@ -1,4 +1,4 @@
-"""A build that is killed at seeded moments: the store opens, the next build is right, and nothing is left. PYBUILD_LONG=1 for the long run."""
+"""A build that is killed or interrupted at seeded moments: the store opens, the next build is right, and nothing is left. PYBUILD_LONG=1 for the long run."""
 
 import os
 import random
@@ -100,8 +100,8 @@ def kill_at_moments(killed: Builds, seed: int, *always: str) -> None:
         dockerfile = DOCKERFILE.format(number)
         process = start(killed, dockerfile, *always, *dice.choice(((), ("--no-cache",), ("-o", f"type=oci,dest={out}/x.tar"))))
         time.sleep(dice.uniform(0, 0.9))                 # the moment is what is tested; nothing is waited for
-        how = dice.choice((os.kill, os.killpg))
-        how(process.pid, signal.SIGKILL)
+        how, what = dice.choice((os.kill, os.killpg)), dice.choice((signal.SIGKILL, signal.SIGKILL, signal.SIGINT))
+        how(process.pid, what)
         process.wait(timeout=PATIENCE_S)
         killed.ok(dockerfile, *always)
         assert killed.says("cat /all") == EXPECTED.format(number), number
