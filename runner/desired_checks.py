@@ -112,6 +112,9 @@ def _limits(service: "Service") -> "Iterator[Fault]":
     for path, cpus in words:
         if fault := cpus_fault(int(cpus * 1_000_000_000)):
             yield path, f"is {cpus:g}, which {fault}", ""
+    for key in ("mem_reservation", "shm_size"):      # less than no `mem_limit` is none, as in docker
+        if getattr(service, key) < 0:
+            yield (key,), f"is {getattr(service, key)}, which is less than nothing", ""
     if 0 < service.mem_limit < MEMORY_LEAST:
         yield ("mem_limit",), f"is less than {MEMORY_LEAST >> 20} MiB", ""
     if service.blkio_config and service.blkio_config.weight and not 10 <= service.blkio_config.weight <= 1000:

@@ -29,7 +29,7 @@ RULES = "has no effect but on volumes that are single device nodes: only those a
 def limits(service: "Service") -> "tuple[Limits, int]":
     """(what it is limited to, its CPUs in billionths). `deploy.resources` counts where the service itself says nothing."""
     changes: dict[str, Any] = {
-        "memory": service.mem_limit, "memory_swap": service.memswap_limit, "memory_reservation": service.mem_reservation,
+        "memory": max(0, service.mem_limit), "memory_swap": service.memswap_limit, "memory_reservation": service.mem_reservation,
         "cpu_shares": service.cpu_shares, "cpu_quota_us": service.cpu_quota, "cpu_period_us": service.cpu_period, "cpuset_cpus": service.cpuset,
         "pids": service.pids_limit}
     if service.mem_swappiness:

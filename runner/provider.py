@@ -6,7 +6,7 @@ The program is `TYPE`, or `docker-TYPE`, from PATH; what it writes is one JSON o
 import os
 
 from runner.errors import RunError
-from runner.progress import Progress, Warned
+from runner.progress import Output, Progress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def run(service: "Service", project: "Project", command: str, on_news: "OnNews")
         if kind in ("setenv", "rawsetenv") and equals:
             found[name if kind == "rawsetenv" else f"{service.name.upper().replace('-', '_').replace('.', '_')}_{name}"] = value
         elif kind == "info":
-            on_news(Warned(f"{service.name}: {text}"))
+            on_news(Output(service.name, "provider", text.encode(errors="replace")))
     on_news(Progress("Service", service.name, "Created" if command == "up" else "Removed"))
     return found
 

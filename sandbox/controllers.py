@@ -98,5 +98,5 @@ def number_of(path: str) -> str:
     try:
         device = os.stat(path).st_rdev
     except OSError as error:
-        raise InvalidSpec("device", path=path, reason=(error.strerror or "").lower()) from error
+        raise InvalidSpec("device", path=path, reason=f"cannot be looked at: {(error.strerror or '').lower()}") from error
     return f"{os.major(device)}:{os.minor(device)}"

@@ -326,6 +326,12 @@ def test_sysctls_of_an_interface_are_set(stack: Stacks) -> None:
     assert it.sh("a", "cat /proc/sys/net/ipv4/conf/eth0/log_martians") == "1\n"
 
 
+@pytest.mark.parametrize("key", ["mem_reservation", "shm_size"])
+def test_less_than_no_memory_is_one_error(stack: Stacks, key: str) -> None:
+    said = stack(services(sleeping(f"{key}: -1"))).fails("up", "-d").err
+    assert said.count("error: ") == 1 and f"services.a.{key}` is -1" in said
+
+
 @pytest.mark.parametrize("rule", ["c 1", "x 1:3 r", "c 1:3 q", "c 1:a r", "c 1:3"])
 def test_a_bad_device_rule_is_one_error(stack: Stacks, rule: str) -> None:
     it = stack(services(sleeping(f"device_cgroup_rules: ['{rule}']")))

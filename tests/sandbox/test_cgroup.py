@@ -144,7 +144,7 @@ def test_process_sees_its_limits(root_box: Box, controllers: Cgroups) -> None:
 
 @pytest.mark.userns
 def test_unknown_device_is_one_error(root_box: Box, controllers: Cgroups) -> None:
-    assert root_box.run("/bin/true", limits=Limits(read_bps=(("/dev/nope", 1),))).message == "device `/dev/nope` no such file or directory"
+    assert root_box.run("/bin/true", limits=Limits(read_bps=(("/dev/nope", 1),))).message == "device `/dev/nope` cannot be looked at: no such file or directory"
 
 
 @pytest.mark.userns
