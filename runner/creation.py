@@ -67,6 +67,9 @@ def _free_name(engine: "Engine") -> str:
 def _mount(mount: Mount) -> Mount:
     if mount.kind not in KINDS:
         raise InvalidOption("mount type", mount.kind, "is unknown", f"types are {', '.join(KINDS)}")
+    for path in (mount.target, mount.source, mount.subpath):
+        if "\0" in path:
+            raise InvalidOption("mount", path.replace("\0", "\\0"), "contains a NUL byte")
     if not mount.target.startswith("/"):
         raise InvalidOption("mount target", mount.target, "is not an absolute path")
     target = posixpath.normpath(mount.target).replace("//", "/")

@@ -80,6 +80,14 @@ def test_volume_subpath(scene: Scene) -> None:
     assert scene.do(play) == [(0, "in\n"), *[InvalidOption.__name__] * 3]
 
 
+@pytest.mark.parametrize("mount", [Mount("volume", "/a\0b", "data"), Mount("bind", "/a", "/a\0b", create=True), Mount("volume", "/a", "data", subpath="\0")])
+def test_path_with_a_nul_byte_is_refused(scene: Scene, mount: Mount) -> None:
+    """As an image may say in its volumes."""
+    def play(engine: Engine) -> str:
+        return error_of(script, engine, "true", mount)[0]
+    assert scene.do(play) == InvalidOption.__name__
+
+
 def test_read_only_volume(scene: Scene) -> None:
     assert scene.do(script, "touch /data/x 2>&1 | grep -o 'Read-only'", volume("/data", readonly=True)) == (0, "Read-only\n")
 
