@@ -32,7 +32,6 @@ _FIXED = {
     "store": ("true", "an image is always put into the store"),
     "rewrite-timestamp": ("true", "with SOURCE_DATE_EPOCH, files of new layers never are younger than it"),
     "registry.insecure": ("false", "insecure registries are named in the configuration file"),
-    "mode": ("copy", "what is there already stays"),
 }
 _TRUTHS = ("push", "force-compression", "oci-mediatypes", "rewrite-timestamp", "squash", "tar", "push-by-digest", "name-canonical", "unpack", "store",
            "registry.insecure", "platform-split")
@@ -52,6 +51,8 @@ def check_outputs(request: "Request") -> None:
         for option, value in output.options:
             _check_option(output.type, option, value)
         _check_destination(output)
+        if output.option("mode") == "delete":
+            _check_deleting(request, output.dest)
         _check_packing(output)
         of_output(request, output)
         if is_push(output):
@@ -66,6 +67,8 @@ def _check_option(kind: str, option: str, value: str) -> None:
         return                                           # `of_output` reads it
     if option not in known:
         raise BuildError(f"an output of type `{kind}` has no option `{option}`", help=f"it has {', '.join(known)}" if known else "it has none")
+    if option == "mode" and value not in ("copy", "delete"):
+        raise BuildError(f"`mode={value}` of an output is neither copy nor delete")
     if option in _TRUTHS and value not in ("true", "false"):
         raise BuildError(f"`{option}={value}` of an output is neither true nor false")
     if option in _FIXED and value != _FIXED[option][0]:
@@ -91,6 +94,14 @@ def _check_destination(output: "Output") -> None:
         raise BuildError(f"the output's destination `{dest}` is a directory, and is to be a file")
     if not unpacked and not os.path.isdir(os.path.dirname(dest)):
         raise BuildError(f"there is no directory for the output `{dest}`")
+
+
+def _check_deleting(request: "Request", dest: str) -> None:
+    """What is deleted must not be what is built from, nor the machine."""
+    place = os.path.realpath(dest)
+    for source in ("/", *((os.path.realpath(request.context),) if request.context else ())):
+        if os.path.commonpath((place, source)) == place:
+            raise BuildError(f"with `mode=delete` all else in `{dest}` would go, and `{source}` lies there")
 
 
 def _check_packing(output: "Output") -> None:
@@ -124,7 +135,7 @@ def write_outputs(store: "Store", request: "Request", image: "Digest") -> None:
                 write_root_tar(store, image, file.write)
         elif output.type == "local":
             with OpenedDirectory(output.dest) as directory:
-                write_files(store, image, directory)
+                write_files(store, image, directory, delete=output.option("mode") == "delete")
 
 
 def chosen_of(store: "Store", request: "Request", output: "Output", image: "Digest") -> "Chosen":
@@ -170,8 +181,8 @@ def write_root_tar(store: "Store", image: "Digest", write: "Write") -> None:
         write_tar(view.walk(), view.directories, write)
 
 
-def write_files(store: "Store", image: "Digest", destination: str) -> None:
-    """The root file system as files below `destination`, all of them the user's own; what is there already is merged with."""
+def write_files(store: "Store", image: "Digest", destination: str, *, delete: bool = False) -> None:
+    """The root file system as files below `destination`, all of them the user's own; what is there already is merged with, or with `delete` goes."""
     from builder.copying import Dressing, copy
     from builder.graph import Pick, Selector
     from builder.layerfiles import LayerFiles
@@ -183,6 +194,10 @@ def write_files(store: "Store", image: "Digest", destination: str) -> None:
     files = LayerFiles(store.view(store.images.layers(image)), "the image")
     target = Target(View(()), destination)
     try:
+        if delete:
+            from builder.clearing import clear
+
+            clear(files, destination)
         target.look_again()
         copy(files, take(files, Selector((Pick(""),), wildcards=False)), target, "/", Dressing((os.geteuid(), os.getegid())))
     finally:

@@ -122,6 +122,33 @@ def test_push_to_a_real_registry(as_root: Builds, docker_registry: str, tmp_path
     assert metadata["containerimage.config.digest"] == raw("other:1")["config"]["digest"]
 
 
+def test_local_output_that_deletes_is_the_image_and_nothing_else(builds: Builds) -> None:
+    out = builds.context.parent / "out"
+    (out / "keep/deep").mkdir(parents=True)
+    for path in ("keep/old", "keep/deep/f", "gone/f", "was_directory/f", "was_file"):
+        (out / path).parent.mkdir(exist_ok=True)
+        (out / path).write_text("old")
+    (builds.context.parent / "outside").write_text("stays")
+    os.symlink(builds.context.parent, out / "link")
+    builds.give(out)
+    builds.write(keep__deep__f="new", was_directory="now a file", was_file__f="now in a directory")
+    dockerfile = "FROM scratch\nCOPY keep /keep\nCOPY was_directory /\nCOPY was_file /was_file\n"
+    for _ in (1, 2):                                     # the second time the image is found in the cache
+        builds.ok(dockerfile, "-o", f"type=local,dest={out},mode=delete")
+        found = {str(p.relative_to(out)): p.read_text() for p in out.rglob("*") if not p.is_dir()}
+        assert found == {"keep/deep/f": "new", "was_directory": "now a file", "was_file/f": "now in a directory"}
+        (out / "late").write_text("goes")
+    assert (builds.context.parent / "outside").read_text() == "stays"
+
+
+def test_local_output_deletes_neither_the_context_nor_the_machine(as_root: Builds) -> None:
+    as_root.write(f="x")
+    for dest in (as_root.context, as_root.context.parent, "/"):
+        done = as_root.build("FROM scratch\nCOPY f /\n", "-o", f"type=local,dest={dest},mode=delete")
+        assert done.status == 1 and "all else in" in done.err
+    assert (as_root.context / "f").exists()
+
+
 def test_push_repeats_what_the_build_annotated(as_root: Builds, docker_registry: str) -> None:
     def pushed(tag: str) -> Any:
         as_root.tool.pybuild("push", f"{docker_registry}/annotated:{tag}")
