@@ -27,8 +27,6 @@ _OPTIONS = {"image": (*_PUSHED, "push"), "registry": (*_PUSHED, "push"), "docker
 # options that there is only one way for here: what they may say, and what is so
 _FIXED = {
     "squash": ("false", "layers stay as they are made; RUN several commands at once instead"),
-    "push-by-digest": ("false", "an image is pushed by its name"),
-    "name-canonical": ("false", "an image is named as it is said"),
     "store": ("true", "an image is always put into the store"),
     "rewrite-timestamp": ("true", "with SOURCE_DATE_EPOCH, files of new layers never are younger than it"),
     "registry.insecure": ("false", "insecure registries are named in the configuration file"),

@@ -25,7 +25,9 @@ def push_outputs(store: "Store", request: "Request", image: "Digest", config: "s
         for output in outputs:
             chosen = chosen_of(store, request, output, image)
             for name in chosen.names:
-                pushed = push(store, session, name, packing_of(output), told(on_event), image=image, annotations=dict(chosen.annotations) or None)
-                on_event(Note("info", f"pushed {pushed.reference}@{pushed.digest}"))
+                by_digest = output.option("push-by-digest") == "true"
+                pushed = push(store, session, name, packing_of(output), told(on_event), image=image, annotations=dict(chosen.annotations) or None,
+                              by_digest=by_digest)
+                on_event(Note("info", f"pushed {pushed.reference.name if by_digest else pushed.reference}@{pushed.digest}"))
                 done.append(pushed)
     return tuple(done)

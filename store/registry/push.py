@@ -29,10 +29,12 @@ class Pushed(Value):
 
 
 def push(store: "Store", session: "Session", name: str, packing: "Packing | None" = None, on_progress: "OnProgress | None" = None, *,
-         image: "Digest | None" = None, document: "Digest | None" = None, annotations: "dict[str, str] | None" = None) -> Pushed:
+         image: "Digest | None" = None, document: "Digest | None" = None, annotations: "dict[str, str] | None" = None,
+         by_digest: bool = False) -> Pushed:
     """Push the image of this name, or `image` under this name. document: the manifest or index to push, if it is one of several; the name
     then goes on to lead to what it led to.
 
+    by_digest: no tag leads to it there: whoever knows its digest finds it.
     packing: how layers are to be packed that have no blob yet, or all of them if it says so; None: as they are, else gzip.
     Raises ReferenceMissing, InvalidReference, RegistryError, AccessDenied; what was sent until then stays in the registry, without a name.
     """
@@ -40,13 +42,13 @@ def push(store: "Store", session: "Session", name: str, packing: "Packing | None
     if reference.digest:
         raise InvalidReference(name, name.index("@"), "what is pushed gets its digest from its content, so a name with a digest cannot be given")
     image = image or store.images.require(name).id
-    head = _head(store, session, reference)
+    head = None if by_digest else _head(store, session, reference)
     if head is not None and document is None and packing is None and not annotations and _is_of(store, reference, image, head):
         return Pushed(reference, head.digest, head.size, head.media_type)
     from store.registry.progress import Serial
     from store.registry.sending import Sending
 
-    sending = Sending(store, session, reference, packing, Serial(on_progress), annotations, head.digest if head else "")
+    sending = Sending(store, session, reference, packing, Serial(on_progress), annotations, head.digest if head else "", by_digest)
     descriptor = sending.run(image, document)
     return Pushed(reference, descriptor.digest, descriptor.size, descriptor.media_type)
 

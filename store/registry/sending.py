@@ -37,11 +37,11 @@ _DEPTH = 4
 
 
 class Sending:
-    """One push. head: what the tag leads to in the registry now, "" if nothing."""
+    """One push. head: what the tag leads to in the registry now, "" if nothing; by_digest: no tag is to lead to it."""
 
     def __init__(self, store: "Store", session: "Session", reference: "Reference", packing: "Packing | None", on_progress: "OnProgress",
-                 annotations: "dict[str, str] | None", head: str) -> None:
-        self._store, self._session, self._reference, self._head = store, session, reference, head
+                 annotations: "dict[str, str] | None", head: str, by_digest: bool = False) -> None:
+        self._store, self._session, self._reference, self._head, self._by_digest = store, session, reference, head, by_digest
         self._repository = session.repository(reference)
         self._packing, self._on_progress, self._annotations = packing or Packing(), on_progress, annotations
         self._uploads = Uploads(self._repository, on_progress)
@@ -53,11 +53,14 @@ class Sending:
             descriptor = self._known(target)
             if descriptor is not None and self._is_possible(descriptor, 0):
                 if descriptor.digest != self._head:      # else everything is there
-                    self._document(descriptor, self._reference.tag, 0)
+                    self._document(descriptor, self._under(descriptor), 0)
                 return descriptor if document else self._named(image, descriptor)
         if document is not None:
             raise BlobMissing(document)
         return self._named(image, self._fresh(image))
+
+    def _under(self, descriptor: Descriptor) -> str:
+        return descriptor.digest if self._by_digest else self._reference.tag
 
     def _named(self, image: Digest, descriptor: Descriptor) -> Descriptor:
         images, name = self._store.images, str(self._reference)
@@ -158,7 +161,7 @@ class Sending:
         document = describe(self._store, image, self._packing, self._annotations, [blobs[layer.diff_id] for layer in layers])
         if not self._deliver(Descriptor("", image, len(document.config)), "", fetch=False):
             raise BlobMissing(image)
-        self._repository.put_manifest(self._reference.tag, document.manifest, document.descriptor.media_type)
+        self._repository.put_manifest(self._under(document.descriptor), document.manifest, document.descriptor.media_type)
         self._store.blobs.put(document.manifest)
         return document.descriptor
 

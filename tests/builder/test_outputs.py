@@ -9,6 +9,7 @@ import tarfile
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 from urllib.request import Request as Request_
 from urllib.request import urlopen
 
@@ -147,6 +148,22 @@ def test_local_output_deletes_neither_the_context_nor_the_machine(as_root: Build
         done = as_root.build("FROM scratch\nCOPY f /\n", "-o", f"type=local,dest={dest},mode=delete")
         assert done.status == 1 and "all else in" in done.err
     assert (as_root.context / "f").exists()
+
+
+def test_push_by_digest_leaves_no_tag(as_root: Builds, docker_registry: str, tmp_path: Path) -> None:
+    as_root.write(f=os.urandom(4).hex())
+    name = f"{docker_registry}/untagged"
+    for _ in (1, 2):
+        done = as_root.ok(FILE, "-o", f"type=image,name={name},push-by-digest=true,name-canonical=true,push=true", "--metadata-file", f"{tmp_path}/m")
+        digest = json.loads((tmp_path / "m").read_text())["containerimage.digest"]
+        assert f"pushed {name}@{digest}" in done.err
+        with pytest.raises(HTTPError, match="404"):                          # a repository without any tag, as this registry says it
+            urlopen(f"http://{docker_registry}/v2/untagged/tags/list")
+        subprocess.run(["skopeo", "inspect", "--raw", "--tls-verify=false", f"docker://{name}@{digest}"], check=True, capture_output=True)
+    assert as_root.tool.pybuild("inspect", "--format", "{{.Id}}", f"{name}@{digest}").out.startswith("sha256:")
+    as_root.tool.pybuild("push", f"{name}:latest")
+    with urlopen(f"http://{docker_registry}/v2/untagged/tags/list") as answer:
+        assert json.load(answer)["tags"] == ["latest"]
 
 
 def test_push_repeats_what_the_build_annotated(as_root: Builds, docker_registry: str) -> None:
