@@ -160,6 +160,7 @@ class _Keeper:
         self._tree = self._pool.take(layers)
         self._root_fd = os.open(f"{self._tree}/root", DIRECTORY)
         stand_ins = self._stand_ins = StandIns(self._root_fd, f"{self._tree}/aside")
+        stand_ins.borrow(self._spec.mounts)
         stand_ins.system()
         for operation in by_depth(self._spec.mounts):
             stand_ins.mount(operation)

@@ -17,7 +17,7 @@ from sandbox.spec import Bind, MountOp, Overlay, Symlink, Tmpfs, WriteFile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from sandbox.capture import Seen
 
@@ -45,13 +45,14 @@ class _Spot(Value):
 class StandIns:
     """Those of one tree. root_fd: it; aside: an empty directory on the same file system."""
 
-    __slots__ = ("_aside", "_aside_fd", "_locks", "_made", "_root_fd", "_spots")
+    __slots__ = ("_aside", "_aside_fd", "_borrowed", "_locks", "_made", "_root_fd", "_spots")
 
     def __init__(self, root_fd: int, aside: str) -> None:
         self._root_fd, self._aside = root_fd, aside
         self._aside_fd = os.open(aside, DIRECTORY)
         self._spots: list[_Spot] = []
         self._locks: list[Lock] = []                     # of directories that are moved in: others wait until they are back
+        self._borrowed: set[str] = set()                 # of these, the ones that are mounted
         self._made: list[tuple[int, str, str]] = []      # (parent_fd, name, path) of directories that a stand-in needed
 
     # ---------------------------------------------------------------- putting in
@@ -60,6 +61,18 @@ class StandIns:
         self._put("/dev", self._make_dev, plain=True)
         self._put("/proc", self._make_proc, plain=True)
         self._put("/sys", lambda fd, name: os.mkdir(name, 0o555, dir_fd=fd), plain=True)
+
+    def borrow(self, mounts: "Iterable[MountOp]") -> None:
+        """Before any is mounted: have the directories that will be moved in for ourselves. While another step has one, it is not even there.
+
+        In an order that all steps keep, so that none waits for one that waits for it."""
+        sources = {mount.source for mount in mounts if isinstance(mount, Bind) and isinstance(mount.source, str)}
+        for path in sorted({os.path.realpath(source) for source in sources if os.path.isdir(source) or not os.path.exists(source)}):
+            lock = Lock(_lock_of(path))
+            lock.take()
+            self._locks.append(lock)
+            if not os.path.exists(path):                 # whoever had it was killed
+                os.mkdir(path, 0o755)
 
     def mount(self, operation: MountOp) -> None:
         """Raises SandboxError, OSError."""
@@ -113,10 +126,13 @@ class StandIns:
         source = bind.source
         if not isinstance(source, str) or bind.below:
             raise SandboxError("mount", path=bind.target, reason="only what has a name can be moved to where nothing can be mounted")
-        parent, _, name = os.path.realpath(source).rpartition("/")
+        path = os.path.realpath(source)
+        if path in self._borrowed:
+            raise SandboxError("mount", path=path, reason="it is mounted twice, and can only be moved to one place")
+        if any(lock.path == _lock_of(path) for lock in self._locks):
+            self._borrowed.add(path)
+        parent, _, name = path.rpartition("/")
         parent_fd = os.open(parent or "/", DIRECTORY)
-        if not os.path.exists(source) or os.path.isdir(source):
-            self._borrow(f"{parent}/{name}")
         status = os.stat(source)
         if not stat.S_ISDIR(status.st_mode):
             self._put(bind.target, lambda fd, here: _link_or_copy(parent_fd, name, fd, here, bind.target))
@@ -127,16 +143,6 @@ class StandIns:
                       home=(parent_fd, name, status.st_ino))
         except OSError as error:
             raise SandboxError("mount", error.errno or 0, bind.target) from error
-
-    def _borrow(self, path: str) -> None:
-        """Have the directory for ourselves: while another step has it, it is not even there."""
-        lock = Lock(f"{path}.borrowed")
-        if any(held.path == lock.path for held in self._locks):
-            raise SandboxError("mount", path=path, reason="it is mounted twice, and can only be moved to one place")
-        lock.take()
-        self._locks.append(lock)
-        if not os.path.exists(path):                     # whoever had it was killed
-            os.mkdir(path, 0o755)
 
     def _overlay(self, overlay: Overlay) -> None:
         """A copy of the part that is wanted: what is written to it is not kept."""
@@ -254,6 +260,10 @@ class StandIns:
                 before.update({f"{spot.path}/{where}": seen for where, seen in look(fd).items()})
             finally:
                 os.close(fd)
+
+
+def _lock_of(path: str) -> str:
+    return f"{path}.borrowed"
 
 
 def _make(fd: int, name: str, mode: int, uid: int = 0, gid: int = 0) -> None:

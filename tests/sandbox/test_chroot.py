@@ -1,6 +1,7 @@
 """Steps isolated by chroot: what they see, what is captured of them, what they cannot reach, and that nothing is left."""
 
 import os
+import select
 import signal
 import socket
 import stat
@@ -217,6 +218,34 @@ def test_a_device_of_a_layer_cannot_be_opened_and_stays_one(step: Chrooted, tmp_
     assert [line.rpartition(": ")[2] in answers for line in done.out.splitlines()] == [True] * 2
     assert paths(done.upper) == {"moved", "new"}
     assert (done.upper / "new").lstat().st_rdev == os.makedev(1, 5)
+
+
+def test_two_steps_that_want_the_same_directories_never_wait_for_each_other(rootfs: Path, tmp_path: Path) -> None:
+    """Each begins with the one that the other has."""
+    directories = [str(tmp_path / name) for name in ("a", "b")]
+    pids = []
+    for number, order in enumerate((directories, directories[::-1])):
+        (tmp_path / f"{number}").mkdir()
+        pid = os.fork()
+        if not pid:
+            code = 99
+            try:
+                code = 0
+                for turn in range(20):
+                    (base := tmp_path / f"{number}/{turn}").mkdir()
+                    code |= Chrooted(rootfs, base).run("true", *(Bind(path, f"/m{at}") for at, path in enumerate(order))).code
+            finally:
+                os._exit(code)
+        pids.append(pid)
+    pidfds = [os.pidfd_open(pid) for pid in pids]
+    try:
+        for pidfd in pidfds:
+            assert select.select([pidfd], [], [], 60)[0], "they wait for each other"
+    finally:
+        for pid, pidfd in zip(pids, pidfds):
+            os.close(pidfd)
+            os.kill(pid, signal.SIGKILL)
+    assert [os.waitpid(pid, 0)[1] for pid in pids] == [0, 0]
 
 
 def test_a_socket_can_be_mounted(step: Chrooted, tmp_path: Path) -> None:
