@@ -49,7 +49,9 @@ class CacheDirectories:
 
         initial: lower directories, topmost first, whose `mount.source` is the first content of a new one. fresh: begin with an empty one.
         """
-        name = self._name(mount, bool(initial))
+        name = self.name(mount, bool(initial))
+        if name in session.caches:                           # mounted twice by one step, which is not to wait for itself
+            return session.caches[name]
         for number in range(1000):
             directory = f"{self._root}/{name}" if not number else f"{self._root}/{name}-{number}"
             os.makedirs(directory, 0o700, exist_ok=True)
@@ -65,7 +67,8 @@ class CacheDirectories:
                 if not os.path.isdir(f"{directory}/data"):
                     self._make(directory, mount, initial, None if fresh else session)
         os.utime(directory)
-        return f"{directory}/data"
+        session.caches[name] = f"{directory}/data"
+        return session.caches[name]
 
     def _begin_anew(self, directory: str) -> None:
         """Empty it, if this build has not done so already; whoever uses it now keeps what it has."""
@@ -77,7 +80,7 @@ class CacheDirectories:
             os.ftruncate(lock.fd, 0)
             os.pwrite(lock.fd, self._build.encode(), 0)
 
-    def _name(self, mount: "CacheMount", filled: bool) -> str:
+    def name(self, mount: "CacheMount", filled: bool) -> str:
         identity = f"{self._namespace}\0{mount.id}\0{mount.uid}\0{mount.gid}\0{mount.mode}\0{mount.source if filled else ''}"
         return digest_of(identity.encode()).removeprefix("sha256:")[:40]
 

@@ -63,6 +63,7 @@ class Session:
 
     def __init__(self, say: "Callable[[str], None]" = lambda text: None) -> None:
         self._undo: list[Callable[[], object]] = []
+        self.caches: dict[str, str] = {}                  # name of a cache -> its directory, which this run has
         self.say = say
 
     def later(self, undo: "Callable[[], object]") -> None:
@@ -131,16 +132,25 @@ def specify(op: RunOp, place: Place, around: Surroundings, session: Session, no_
     extra: list[tuple[str, str]] = []
     if op.epoch is not None and all(name != "SOURCE_DATE_EPOCH" for name, _ in op.env):
         extra.append(("SOURCE_DATE_EPOCH", str(op.epoch)))
-    for number, mounted in enumerate(op.mounts):
-        made, environment = _mount(mounted.mount, mounted.input, number, place, around, session, no_cache)
-        mounts += made
-        extra += environment
+    made = {number: _mount(op.mounts[number].mount, op.mounts[number].input, number, place, around, session, no_cache)
+            for number in _in_order(op, place, around)}
+    for number in range(len(op.mounts)):
+        mounts += made[number][0]
+        extra += made[number][1]
     insecure = op.security == "insecure"
     return SandboxSpec(
         Overlay(place.lower, place.upper, place.work), op.argv, tuple(mounts), (*op.env, *op.how.proxies, *extra), op.cwd, op.user,
         hostname=op.hostname or HOSTNAME, network=net.namespace, capabilities=DEFAULT, privileged=insecure, rlimits=ulimits(op.ulimits),
         limits=Limits(memory=op.how.memory, cpu_quota_us=int(op.how.cpus * 100_000), cpu_period_us=100_000 if op.how.cpus else 0),
         shm_size=op.shm_size or 64 << 20)
+
+
+def _in_order(op: RunOp, place: Place, around: Surroundings) -> list[int]:
+    """Numbers of the mounts: caches last, in an order that all steps keep, since a step that waits for one has those before it."""
+    def key(number: int) -> str:
+        mount, at = op.mounts[number].mount, op.mounts[number].input
+        return around.caches.name(mount, at >= 0 and bool(place.inputs[at])) if isinstance(mount, CacheMount) else ""
+    return sorted(range(len(op.mounts)), key=key)
 
 
 def _is_covered(path: str, targets: tuple[str, ...]) -> bool:
