@@ -35,6 +35,7 @@ _LINKS_MAX = 40
 class Context:
     """A context directory as builder.files.Files. `close` keeps the index and lets go of the directory."""
 
+    lasts = False
     owner = (0, 0)               # whoever checked the sources out does not matter to an image
 
     def __init__(self, root: str, index: str, keep: "Callable[[str, bool], bool] | None" = None, where: str = "the build context",

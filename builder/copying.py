@@ -255,7 +255,7 @@ class _Placer:
             try:
                 _pour(source, made, node.stat[1], buffer)
                 now = os.fstat(source)
-                if (now.st_size, now.st_mtime_ns, now.st_ino) != (node.stat[1], node.stat[2], node.stat[4]):
+                if not self._files.lasts and (now.st_size, now.st_mtime_ns, now.st_ino) != (node.stat[1], node.stat[2], node.stat[4]):
                     raise BuildError(f"`{node.path}` changed while it was copied", help="build again when nothing writes to the context any more")
                 for key, value in node.xattrs:
                     os.setxattr(made, key, value)

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         """A tree to take files from."""
 
         where: str               # "the build context", "stage `builder`": for messages
+        lasts: bool              # nobody changes it; its times are what is recorded of it, which SOURCE_DATE_EPOCH may have made older
 
         @property
         def owner(self) -> tuple[int, int] | None:

@@ -16,6 +16,7 @@ class LayerFiles:
     """A chain of layers, merged. `close` when done."""
 
     owner = None
+    lasts = True
 
     def __init__(self, view: View, where: str) -> None:
         self.where = where
