@@ -197,8 +197,9 @@ def test_make_directories_stays_inside(world: "Callable[[], World]", nodes: "lis
     assert here.untouched()
     after = listing(here.root)
     assert {name: after.get(name) for name in before} == before
-    if made.startswith("inode"):
-        assert made == judged(here.root, lambda: inode(os.open(path or ".", os.O_PATH | os.O_DIRECTORY))) or ".." in path or "." in path
+    words = [path, *(node.target for node in nodes if node.kind == "l")]
+    if made.startswith("inode") and not any("." in word for word in words):      # from what is missing, `..` leads back by its name
+        assert made == judged(here.root, lambda: inode(os.open(path or ".", os.O_PATH | os.O_DIRECTORY)))
     world.clear()  # type: ignore[attr-defined]
 
 
