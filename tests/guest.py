@@ -31,7 +31,8 @@ TTYPath=/dev/ttyS1
 [Install]
 WantedBy=multi-user.target
 """
-TREES = ("kernel", "sandbox", "tests/__init__.py", "tests/users.py", "tests/conftest.py", "tests/guest.py", "tests/kernel", "tests/sandbox", "pyproject.toml")
+TREES = ("kernel", "sandbox", "store", "tests/__init__.py", "tests/users.py", "tests/fork.py", "tests/conftest.py", "tests/guest.py",
+         "tests/kernel", "tests/sandbox", "pyproject.toml")
 
 
 def skip_reason() -> str:
