@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from kernel.release import parse
 from sandbox import userns
 from sandbox.client import connect
 from sandbox.owners import MARK
 from sandbox.spec import Overlay, SandboxSpec, Tmpfs, WriteFile
+from tests.sandbox.conftest import USERS_OVERLAY
 from tests.sandbox.harness import IDLE_S, PATH, Box, Outcome
 from tests.users import User
 
@@ -25,6 +27,8 @@ _SU_FOR_ALL = "chmod 4755 /bin/busybox; sed -i s/^root:x/root:/ /etc/passwd"
 
 @pytest.fixture
 def box(rootfs: Path, unprivileged_single: User) -> Iterator[Box]:
+    if parse(os.uname().release) < USERS_OVERLAY:
+        pytest.skip("overlays of ordinary users are of Linux 5.11")
     user = unprivileged_single
     scratch = user.directory(Path(tempfile.mkdtemp(prefix="scratch-", dir=user.home)))
     own = scratch / "rootfs"
