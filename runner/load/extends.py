@@ -67,6 +67,9 @@ class _Work:
             report.fault(mark, f"service `{name}` extends itself: {steps}", key=True)
             report.stop()
         if wanted.__class__ is Map:
+            if "service" not in wanted:
+                report.fault(mark, f"`services.{name}.extends` has no `service`", key=True)
+                report.stop()
             target, file_name = wanted.get("service"), wanted.get("file")
             mark = wanted.marks.get("service", mark)
         other = base if file_name is None else self.file(file_name, wanted.marks.get("file", mark))

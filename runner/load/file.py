@@ -5,7 +5,7 @@ from runner.load.canonical import canonical
 from runner.load.location import Place
 from runner.load.merge import merge, reset
 from runner.load.schema import FILE
-from runner.load.shape import validate
+from runner.load.shape import complete, validate
 from runner.load.tree import Map
 from runner.load.unique import enforce
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from runner.load.context import ComposeFile, Context
+    from runner.load.shape import Lack
 
 HIDDEN = "x-#value"                                       # the value of a secret: never printed
 
@@ -28,7 +29,8 @@ def add(context: "Context", root: Map, file: "ComposeFile", place: Place, enviro
     report, source = context.report, file.source
     for one in file.documents:
         tree = context.substituted(source, one.root, environment)
-        validate(tree, FILE, (), (source, 0, 0, 0, 0), report, not context.interpolates)
+        lacking: list[Lack] = []
+        validate(tree, FILE, (), (source, 0, 0, 0, 0), report, not context.interpolates, lacking)
         report.stop()
         version = tree.get("version")
         if version is not None:
@@ -38,6 +40,7 @@ def add(context: "Context", root: Map, file: "ComposeFile", place: Place, enviro
         include.apply(context, tree, one.resets, place, environment, (*included, file.path), model)
         reset(root, one.resets)
         root = merge(root, tree, (), None, report)
+        complete(root, lacking, report)
         report.stop()
         enforce(root)
         canonical(root, report, not context.interpolates)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from runner.load.report import Report
     from runner.load.tree import Mark, Path
 
+    Lack = tuple[Path, str, "Mark | None"]                # a mapping, the attribute it must have and has not, and where it stands
     Reason = Callable[[Any], str]                         # why a scalar of the right type will not do, or ""
 
 NONE = type(None)
@@ -82,10 +83,12 @@ SCALAR = Shape((str, int, float, bool))
 ANY = Shape()
 
 
-def validate(node: "Any", shape: Shape, path: "Path", mark: "Mark | None", report: "Report", raw: bool) -> None:
+def validate(node: "Any", shape: Shape, path: "Path", mark: "Mark | None", report: "Report", raw: bool,
+             lacking: "list[Lack] | None" = None) -> None:
     """Note whatever in `node` is not as `shape` says.
 
     raw: variables are still in the words, so words with a `$` in them are good for anything.
+    lacking: takes the attributes that mappings lack and that an earlier file or an extended service may have; `complete` judges them.
     """
     kind = node.__class__
     if shape is ANY:
@@ -94,12 +97,12 @@ def validate(node: "Any", shape: Shape, path: "Path", mark: "Mark | None", repor
         if shape.keys is None:
             report.fault(mark, f"`{show(path)}` is a mapping, not {accepted(shape)}")
         else:
-            _mapping(node, shape, path, mark, report, raw)
+            _mapping(node, shape, path, mark, report, raw, lacking)
     elif kind is Seq:
         if shape.items is None:
             report.fault(mark, f"`{show(path)}` is a list, not {accepted(shape)}")
         else:
-            for index, item in enumerate(node):
+            for index, item in enumerate(node):                 # an item of a list is merged whole: nobody adds what it lacks
                 validate(item, shape.items, (*path, index), node.marks[index], report, raw)
             if shape.unique:
                 _unique(node, path, report)
@@ -113,24 +116,41 @@ def validate(node: "Any", shape: Shape, path: "Path", mark: "Mark | None", repor
             report.fault(mark, f"`{show(path)}` {reason}")
 
 
-def _mapping(node: Map, shape: Shape, path: "Path", mark: "Mark | None", report: "Report", raw: bool) -> None:
+def complete(root: Map, lacking: "list[Lack]", report: "Report") -> None:
+    """Note the attributes of `lacking` that the merged tree `root` still lacks."""
+    for path, key, mark in lacking:
+        node: Any = root
+        for step in path:
+            node = node.get(step) if node.__class__ is Map else None
+        if node.__class__ is Map and key not in node:
+            _lacks(path, key, mark, report)
+
+
+def _lacks(path: "Path", key: str, mark: "Mark | None", report: "Report") -> None:
+    report.fault(mark, f"`{show(path)}` has no `{key}`", key=True)
+
+
+def _mapping(node: Map, shape: Shape, path: "Path", mark: "Mark | None", report: "Report", raw: bool, lacking: "list[Lack] | None") -> None:
     keys, rest, marks = shape.keys or {}, shape.rest, node.marks
     for key, value in node.items():
         inner = keys.get(key)
         if inner is not None:
-            validate(value, inner, (*path, key), marks.get(key, mark), report, raw)
+            validate(value, inner, (*path, key), marks.get(key, mark), report, raw, lacking)
         elif rest is not None and not (key[:2] == "x-" and keys):
             reason = shape.name(key) if shape.name is not None else ""
             if reason:
                 report.fault(marks.get(key, mark), f"the name `{key}` in `{show(path)}` {reason}", key=True)
-            validate(value, rest, (*path, key), marks.get(key, mark), report, raw)
+            validate(value, rest, (*path, key), marks.get(key, mark), report, raw, lacking)
         elif key[:2] != "x-":
             near = closest(key, keys)
             where = f"`{show(path)}` has" if path else "the file has"
             report.fault(marks.get(key, mark), f"{where} an unknown attribute `{key}`", f"did you mean `{near}`?" if near else "", key=True)
     for key in shape.required:
         if key not in node:
-            report.fault(mark, f"`{show(path)}` has no `{key}`", key=True)
+            if lacking is None:
+                _lacks(path, key, mark, report)
+            else:
+                lacking.append((path, key, mark))
 
 
 def _unique(node: Seq, path: "Path", report: "Report") -> None:

@@ -119,3 +119,19 @@ def test_documents_of_a_file_merge_in_order(folder: Folder) -> None:
 def test_a_service_can_be_reset(folder: Folder) -> None:
     project = folder.load("services: {a: {image: x}, b: {image: y}}", "services: {b: !reset {}}").project
     assert [service.name for service in project.services] == ["a"]
+
+
+def test_what_an_override_lacks_may_stand_in_an_earlier_file(folder: Folder) -> None:
+    base = "services: {a: {image: i, depends_on: {b: {condition: service_healthy}}}, b: {image: i}}"
+    found = folder.printed(base, "services: {a: {depends_on: {b: {required: false}}}}")["services"]["a"]["depends_on"]["b"]
+    assert (found["condition"], found["required"]) == ("service_healthy", False)
+
+
+def test_what_no_file_has_is_pointed_at_where_it_is_missing(folder: Folder) -> None:
+    text = folder.refused("services: {a: {image: i}, b: {image: i}}", "services:\n  a:\n    depends_on:\n      b: {required: false}\n")
+    assert "`services.a.depends_on.b` has no `condition`\n --> f1.yaml:4:7\n" in text
+
+
+@pytest.mark.parametrize("text", ["services: {a: {extends: {file: f0.yaml}}}", "services: {a: {image: i, extends: {}}}"])
+def test_extends_names_a_service(folder: Folder, text: str) -> None:
+    assert "`services.a.extends` has no `service`" in folder.refused(text)
