@@ -1,5 +1,5 @@
 """Owners of files where the file system can give them one only: kept in an attribute of the file itself, so that renames, links and overlay's
-copies carry it; for links, fifos and sockets, which cannot have one, in a table of this process.
+copies carry it; for links, fifos and sockets, which cannot have one, and where there are none (tmpfs before Linux 6.6), in a table of this process.
 
 Only what is not root's is marked. The same form is read and written by the room that keeps layers.
 """
@@ -69,7 +69,10 @@ class Owners:
         except OSError as error:
             if error.errno != ENODATA and error.errno not in _UNMARKABLE:
                 raise
-        if (not self._special and not self._below) or stat.S_IFMT(os.stat(path, follow_symlinks=follow).st_mode) in _CAN_BE_MARKED:
+            without = error.errno == EOPNOTSUPP           # the whole file system is
+        if not self._special and not self._below:
+            return None
+        if not without and stat.S_IFMT(os.stat(path, follow_symlinks=follow).st_mode) in _CAN_BE_MARKED:
             return None
         fd = os.open(path, os.O_PATH | (0 if follow else os.O_NOFOLLOW))
         try:
