@@ -119,13 +119,18 @@ def _limits(service: "Service") -> "Iterator[Fault]":
         yield ("mem_limit",), f"is less than {MEMORY_LEAST >> 20} MiB", ""
     if service.blkio_config and service.blkio_config.weight and not 10 <= service.blkio_config.weight <= 1000:
         yield ("blkio_config", "weight"), f"is {service.blkio_config.weight}, not from 10 to 1000", ""
+    for index, one_device in enumerate(service.blkio_config.weight_device if service.blkio_config else ()):
+        if not 10 <= one_device.weight <= 1000:
+            yield ("blkio_config", "weight_device", index), f"has the weight {one_device.weight}, not from 10 to 1000", ""
+    if ".." in service.cgroup_parent.split("/"):
+        yield ("cgroup_parent",), f"is `{service.cgroup_parent}`, which leads out of the control groups", ""
     for index, rule in enumerate(service.device_cgroup_rules):
         if fault := rule_fault(rule):
             yield ("device_cgroup_rules", index), f"is `{rule}`: {fault}", ""
     for index, device in enumerate(service.devices):
         if device.source.startswith("/"):
-            if not (device.target or device.source).startswith("/dev/"):
-                yield ("devices", index), f"is to be at `{device.target}`, which is not below /dev", ""
+            if not (device.target or device.source).startswith("/"):
+                yield ("devices", index), f"is to be at `{device.target}`, which is not absolute", ""
             if set(device.permissions) - set("rwm"):
                 yield ("devices", index), f"has the permissions `{device.permissions}`", "they are some of `r`, `w` and `m`"
 

@@ -19,11 +19,10 @@ _LOG_OPTIONS = ("max-size", "max-file")
 LOG_OPTIONS = "a log has `max-size` and `max-file`"
 # attributes of a service, and options of `container run`, -> why they are only looked at
 WITHOUT_EFFECT = {
-    "storage_opt": "the root of a container is as large as the file system it is on",
-    "cgroup_parent": "the control groups of containers are below the one of this program",
+    "storage_opt": "only a file system with quotas of projects could hold a container to a size",
 }
 NO_LIMIT = "has no effect without a limit of memory: the whole machine would run out of it"
-RULES = "has no effect but on volumes that are single device nodes: only those and `devices` can be opened in a container"
+RULES = "has no effect but on volumes that are device nodes or directories of /dev: only those and `devices` can be opened in a container"
 
 
 def limits(service: "Service") -> "tuple[Limits, int]":
@@ -56,7 +55,8 @@ def _io(config: "part.BlockIO") -> "dict[str, Any]":
     def rates(items: "tuple[part.DeviceRate, ...]") -> "tuple[tuple[str, int], ...]":
         return tuple((one.path, one.rate) for one in items)
 
-    return {"io_weight": config.weight, "read_bps": rates(config.device_read_bps), "write_bps": rates(config.device_write_bps),
+    return {"io_weight": config.weight, "io_weights": tuple((one.path, one.weight) for one in config.weight_device),
+            "read_bps": rates(config.device_read_bps), "write_bps": rates(config.device_write_bps),
             "read_iops": rates(config.device_read_iops), "write_iops": rates(config.device_write_iops)}
 
 
@@ -129,6 +129,4 @@ def notes(service: "Service") -> "tuple[str, ...]":
         found.append(f"`{at}.cpu_rt_runtime` has no effect: the control groups of this kernel do not divide real time")
     if service.ports and service.network_mode in ("host", "none"):
         found.append(f"`{at}.ports` has no effect: the network is `{service.network_mode}`, where nothing is published")
-    if service.blkio_config and service.blkio_config.weight_device:
-        found.append(f"`{at}.blkio_config.weight_device` has no effect: only `weight` and rates are set")
     return tuple(found)

@@ -12,7 +12,7 @@ from runner.container import Container, process_of
 from runner.endpoint import Attachment, Endpoint, Membership, PortMapping
 from runner.errors import Conflict, InvalidOption
 from runner.lower import Found, lower, probe_spec
-from runner.nodes import expanded, openable
+from runner.nodes import expanded, inner, openable
 from runner.order import Order, pack
 from runner.signals import parse_signal
 from runner.state import State, boot_id
@@ -66,7 +66,7 @@ def begin(engine: "Engine", container: Container, lock: int, *, attached: bool, 
             found = Found(runtime.lowerdirs or (_empty(place),), place.fs, place.work, place.path, net.hostname, net.mode, spec.auto_remove,
                           pid, ipc, uts, shm if isinstance(shm, int) else -1, sources, images, contents,
                           runtimes.find(spec.runtime, os.environ.get("PATH", os.defpath)), users,
-                          openable(spec.mounts, spec.device_cgroup_rules), expanded(spec.devices),
+                          openable(spec.mounts, spec.device_cgroup_rules), inner(spec.mounts, spec.device_cgroup_rules), expanded(spec.devices),
                           _tuned(spec, net.attachment))
             order = _order(engine, container, lock, lower(container, found), before, net, attached, reaper, console_size)
             fds.append(order.home)

@@ -32,7 +32,8 @@ class Found(Value):
     sources: target of a volume -> its directory; images: target of an image mount -> lower directories; contents: target of a File -> bytes.
     network, pid, ipc, uts: as SandboxSpec has them. shm: fd of the mount namespace whose /dev/shm is shared. hostname: as decided.
     program: path of the OCI runtime that starts it, "" for ourselves. user_namespace: as SandboxSpec has it. nodes: targets of mounts that are
-    device nodes and may be opened. devices: those of the container, with what their directories have. sysctls: of its interfaces.
+    device nodes and may be opened. inner: target of a directory -> nodes below it that may be opened, too. devices: those of the container, with
+    what their directories have. sysctls: of its interfaces.
     """
 
     lower: "Texts"
@@ -52,6 +53,7 @@ class Found(Value):
     program: str = ""
     user_namespace: "str | int" = "host"
     nodes: "frozenset[str]" = frozenset()
+    inner: "Mapping[str, Texts]" = {}
     devices: "tuple[Device, ...] | None" = None
     sysctls: "tuple[tuple[str, str], ...]" = ()
 
@@ -67,13 +69,25 @@ def lower(container: Container, found: Found) -> SandboxSpec:
         network=found.network, pid=found.pid, ipc=found.ipc, uts=found.uts,
         cgroup_namespace="host" if spec.cgroupns_mode == "host" else "private",
         capabilities=capabilities.select(spec.cap_add, spec.cap_drop), seccomp=spec.seccomp, no_new_privileges=spec.no_new_privileges,
-        readonly_root=spec.read_only, rlimits=spec.ulimits, limits=spec.limits, cgroup=container.short_id, sysctls=_sysctls(container, found),
+        readonly_root=spec.read_only, rlimits=spec.ulimits, limits=spec.limits, cgroup=group_of(container), sysctls=_sysctls(container, found),
         terminal=(spec.console_size if spec.console_size != (0, 0) else (24, 80)) if spec.tty else None, init=spec.init,
         oom_score_adj=spec.oom_score_adj, masked=spec.masked, privileged=spec.privileged,
-        devices=spec.devices if found.devices is None else found.devices,
+        devices=tuple(one for one in _devices(container, found) if one.target.startswith("/dev/")),
         shm_size=0 if spec.ipc_mode == "none" else spec.shm_size or _SHM, runtime=found.program,
         user_namespace=found.user_namespace, outer_root=(container.ids.uid, container.ids.gid) if container.ids else (0, 0),
         apparmor=apparmor, selinux=selinux)
+
+
+def _devices(container: Container, found: Found) -> "tuple[Device, ...]":
+    return container.spec.devices if found.devices is None else found.devices
+
+
+def group_of(container: Container) -> str:
+    """Name of its control group; with slashes where `cgroup_parent` says below what it is to be."""
+    parts = [part for part in container.spec.cgroup_parent.split("/") if part and part != "."]
+    if ".." in parts:
+        raise InvalidOption("control group parent", container.spec.cgroup_parent, "leads out of the control groups")
+    return "/".join((*parts, container.short_id))
 
 
 def _sysctls(container: Container, found: Found) -> "tuple[tuple[str, str], ...]":
@@ -103,8 +117,14 @@ def _mounts(container: Container, found: Found) -> "tuple[MountOp, ...]":
         files.append(Bind("/dev/shm", "/dev/shm"))
     if found.shm >= 0 and "/dev/shm" not in taken:
         files.append(Joined(found.shm, "/dev/shm"))
-    mounted = (_mount(mount, found, nodev=not spec.privileged and mount.target not in found.nodes) for mount in spec.mounts)
-    return (*files, *mounted, *(_file(file, found) for file in spec.files))
+    mounted: list[MountOp] = []
+    for mount in spec.mounts:
+        mounted.append(_mount(mount, found, nodev=not spec.privileged and mount.target not in found.nodes))
+        mounted += [Bind(f"{mount.source}/{name}", f"{mount.target.rstrip('/')}/{name}", readonly=mount.readonly, nodev=False)
+                    for name in found.inner.get(mount.target, ())]
+    outside = (Bind(one.source, one.target, readonly=True, recursive=False, nodev=False)      # what it has besides bytes is the machine's to change
+               for one in _devices(container, found) if not one.target.startswith("/dev/"))
+    return (*files, *mounted, *outside, *(_file(file, found) for file in spec.files))
 
 
 def _mount(mount: Mount, found: Found, *, nodev: bool) -> "MountOp":
@@ -161,7 +181,7 @@ def exec_spec(container: Container, argv: "Texts", *, env: "Texts" = (), working
     return ExecSpec(
         argv, environment(process, spec.hostname or container.short_id, terminal=terminal is not None), working_dir or process.working_dir,
         process.user if user is None else user, groups=spec.group_add, capabilities=capabilities.select(spec.cap_add, spec.cap_drop),
-        seccomp=spec.seccomp, no_new_privileges=spec.no_new_privileges, rlimits=spec.ulimits, cgroup=container.short_id, terminal=terminal,
+        seccomp=spec.seccomp, no_new_privileges=spec.no_new_privileges, rlimits=spec.ulimits, cgroup=group_of(container), terminal=terminal,
         oom_score_adj=spec.oom_score_adj, privileged=privileged or spec.privileged, apparmor=apparmor, selinux=selinux)
 
 

@@ -1,7 +1,7 @@
 """Device nodes of the machine for containers: what a directory of `devices` has, and which nodes that are volumes by themselves may be opened.
 
-Everything that is mounted comes without its devices, a directory of nodes too: nothing here could tell those in it that are permitted from those
-that are not. A single node can be told: it is one of the harmless ones that every container has, or a rule permits it.
+Everything that is mounted comes without its devices. A single node may be opened if it is one of the harmless ones that every container has, or if a
+rule permits it; of a directory of the machine's /dev those nodes may that a rule permits, each mounted once more, by itself.
 """
 
 import os
@@ -74,6 +74,21 @@ def openable(mounts: "Iterable[Mount]", rules: "Iterable[str]") -> "frozenset[st
     """Targets of those that are single device nodes which may be opened."""
     parsed = [parse_rule(rule) for rule in rules]
     return frozenset(one.target for one in mounts if one.kind == "bind" and _is_openable(one.source, parsed))
+
+
+def inner(mounts: "Iterable[Mount]", rules: "Iterable[str]", dev: str = "/dev") -> "dict[str, tuple[str, ...]]":
+    """target of a directory of the machine's /dev -> nodes that are below it now and that a rule permits, from there. Links are not followed."""
+    parsed = [parse_rule(rule) for rule in rules]
+    if not parsed:
+        return {}
+    found = {}
+    number = os.stat(dev).st_dev
+    for one in mounts:
+        if one.kind == "bind" and os.path.isdir(one.source) and os.stat(one.source).st_dev == number:
+            top = one.source.rstrip("/")
+            paths = (f"{path}/{name}" for path, _, names in sorted(os.walk(top)) for name in sorted(names))
+            found[one.target] = tuple(path[len(top) + 1:] for path in paths if _is_node(path) and _is_openable(path, parsed))
+    return found
 
 
 def _is_openable(path: str, rules: "list[tuple[str, int, int, str]]") -> bool:

@@ -175,7 +175,7 @@ class Shim:
     def _needs_group(self) -> bool:
         """A cgroup is cheap in version 2. In version 1 it costs ten milliseconds, so it is made only for limits, or when it is asked for."""
         spec = self.order.spec
-        return self.maker.cgroups.version == 2 or spec.limits != NO_LIMITS or spec.pid != "private" or bool(spec.runtime)
+        return self.maker.cgroups.version == 2 or spec.limits != NO_LIMITS or spec.pid != "private" or bool(spec.runtime) or "/" in spec.cgroup
 
     def _own_network(self) -> int:
         """fd of a network namespace with nothing but a loopback. This process stays in it too: going back is not for ordinary users."""
@@ -378,7 +378,7 @@ class Shim:
         assert self.child
         group = self.child.unit.group or self.late_group
         if group is None:
-            group = self.maker.cgroups.create(self.order.id[:12], NO_LIMITS, ("freezer", "memory", "cpuacct", "cpu", "cpuset", "pids", "blkio"))
+            group = self.maker.cgroups.create(self.order.spec.cgroup, NO_LIMITS, ("freezer", "memory", "cpuacct", "cpu", "cpuset", "pids", "blkio"))
             if group is None:
                 raise SandboxError("use a cgroup", reason=self.maker.cgroups.reason)
             self.late_group = group

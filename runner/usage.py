@@ -102,8 +102,9 @@ def _counted(first: int) -> "cgroup.Usage":
 
 def _inactive(name: str, groups: "cgroup.Cgroups") -> int:
     """Bytes of files in memory that nobody has used lately."""
-    for path, key in ((f"/sys/fs/cgroup/memory/{groups.name}/{name}/memory.stat", "total_inactive_file "),
-                      (f"/sys/fs/cgroup/{groups.name}/{name}/memory.stat", "inactive_file ")):
+    below = name if "/" in name else f"{groups.name}/{name}"
+    for path, key in ((f"/sys/fs/cgroup/memory/{below}/memory.stat", "total_inactive_file "),
+                      (f"/sys/fs/cgroup/{below}/memory.stat", "inactive_file ")):
         try:
             with open(path) as file:
                 return next((int(line.split()[1]) for line in file if line.startswith(key)), 0)

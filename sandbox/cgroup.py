@@ -1,9 +1,11 @@
 """Control groups of sandboxes: made below one directory of ours, joined, read, frozen and removed; version 2, or version 1 as far as it is there.
+A name with slashes says itself below which directory its group is to be, from where ours would be.
 
 Directories are held by fd, so that they work in the zygote's mount namespace too. What the machine does not offer is said, never fatal: a
 build must not fail because a CI runner has no cgroups.
 """
 
+import errno
 import os
 
 from kernel.value import Value
@@ -38,12 +40,13 @@ class Usage(Value):
 class Group:
     """One cgroup (in version 1: one directory in each hierarchy). Its processes are not its own to kill unless asked."""
 
-    __slots__ = ("_directories", "_parents", "missing", "name", "version")
+    __slots__ = ("_directories", "_parents", "absent", "missing", "name", "version")
 
     def __init__(self, name: str, version: int, parents: dict[str, int], directories: dict[str, int], missing: tuple[str, ...]) -> None:
         self.name = name
         self.version = version
         self.missing = missing                            # controllers that were wanted and are not there
+        self.absent: set[str] = set()                     # files that this kernel does not have, and may lack
         self._parents = parents
         self._directories = directories
 
@@ -82,7 +85,11 @@ class Group:
         except FileNotFoundError:
             if not file.name.startswith("?"):
                 raise SandboxError("set the limit", path=file.name, reason="this kernel does not have it") from None
+            self.absent.add(file.name[1:])
         except OSError as error:
+            if error.errno == errno.EOPNOTSUPP and file.name.startswith("?"):
+                self.absent.add(file.name[1:])            # a weight, and another scheduler than BFQ has the device
+                return
             raise SandboxError("set the limit", error.errno or 0, f"{file.name.removeprefix('?')}={file.value}") from error
 
     def allow_only(self, devices: tuple[Device, ...]) -> bool:
@@ -150,7 +157,7 @@ class Group:
         """Once no process is left; what is still busy is swept by a later `Cgroups.sweep`."""
         for controller in self._directories:
             try:
-                os.rmdir(self.name, dir_fd=self._parents[controller])
+                os.rmdir(self.name.rpartition("/")[2], dir_fd=self._parents[controller])
             except OSError:
                 pass
         self.close()
@@ -168,13 +175,13 @@ class Cgroups:
         self.version = version
         self.name = name
         self._tops = tops
-        self._parents: dict[str, int] = {}
+        self._parents: dict[str, dict[str, int]] = {}     # directory -> hierarchy -> its fd
         self.controllers = controllers
         self.reason = reason
 
     def fds(self) -> list[int]:
         """What must stay open for it to work."""
-        return [*self._tops.values(), *self._parents.values()]
+        return [*self._tops.values(), *(fd for parents in self._parents.values() for fd in parents.values())]
 
     def prepare(self) -> None:
         """Get a place for groups if one has to be asked for; processes that are forked later are in it. Done once; a refusal becomes the reason."""
@@ -196,15 +203,19 @@ class Cgroups:
         wanted = {file.controller for file in files}
         places = {""} if self.version == 2 else (wanted | set(also)) & self._tops.keys()
         directories: dict[str, int] = {}
-        group = Group(name, self.version, self._parents, directories, ())
+        above, leaf = self._divided(name)
+        group = Group(name, self.version, self._parents.setdefault(above, {}), directories, ())
+        offered = self.controllers
         try:
             for place in sorted(places):
-                parent = self._parent(place)
-                os.mkdir(name, 0o755, dir_fd=parent)
-                directories[place] = os.open(name, _DIRECTORY, dir_fd=parent)
+                parent = self._parent(place, above)
+                _make(leaf, parent, afresh=above != self.name)
+                directories[place] = os.open(leaf, _DIRECTORY, dir_fd=parent)
                 if place == "cpuset":
                     _inherit_cpuset(parent, directories[place])
-            group.missing = tuple(sorted(wanted - self.controllers))
+                if self.version == 2:
+                    offered &= frozenset(_read(parent, "cgroup.subtree_control").split())
+            group.missing = tuple(sorted(wanted - offered))
             group.update(limits)
         except OSError as error:
             group.remove()
@@ -214,43 +225,57 @@ class Cgroups:
             raise
         return group
 
-    def _parent(self, place: str) -> int:
-        if place not in self._parents:
-            top = self._tops[place]
+    def _divided(self, name: str) -> tuple[str, str]:
+        """(the directory that a group is in, its own name there)."""
+        above, slash, leaf = name.rpartition("/")
+        return (above, leaf) if slash else (self.name, name)
+
+    def _parent(self, place: str, above: str) -> int:
+        """fd of the directory for groups; each part of its path is made, and followed through no link."""
+        parents = self._parents.setdefault(above, {})
+        if place in parents:
+            return parents[place]
+        at = os.open(".", _DIRECTORY, dir_fd=self._tops[place])
+        for part in above.split("/"):
             try:
-                os.mkdir(self.name, 0o755, dir_fd=top)
+                os.mkdir(part, 0o755, dir_fd=at)
             except FileExistsError:
                 pass
-            fd = self._parents[place] = os.open(self.name, _DIRECTORY, dir_fd=top)
+            fd = os.open(part, _DIRECTORY, dir_fd=at)
             if place == "cpuset":
-                _inherit_cpuset(top, fd)
+                _inherit_cpuset(at, fd)
             if self.version == 2:
-                for directory in (top, fd):
-                    _delegate(directory)
-                self.controllers &= frozenset(_read(fd, "cgroup.subtree_control").split())
-        return self._parents[place]
+                _delegate(at)
+            os.close(at)
+            at = fd
+        if self.version == 2:
+            _delegate(at)
+            if above == self.name:
+                self.controllers &= frozenset(_read(at, "cgroup.subtree_control").split())
+        parents[place] = at
+        return at
 
     def open(self, name: str) -> "Group | None":
         """The group of that name that somebody has made; None if there is none."""
         directories = {}
         for place, top in self._tops.items():
             try:
-                directories[place] = os.open(f"{self.name}/{name}", _DIRECTORY, dir_fd=top)
+                directories[place] = os.open("/".join(self._divided(name)), _DIRECTORY, dir_fd=top)
             except FileNotFoundError:
                 pass
-        return Group(name, self.version, self._parents, directories, ()) if directories else None
+        return Group(name, self.version, self._parents.setdefault(self._divided(name)[0], {}), directories, ()) if directories else None
 
     def path_of(self, group: Group) -> str:
         """Its path from the top of the hierarchies."""
         if self.version == 1:
-            return f"/{self.name}/{group.name}"
+            return "/" + "/".join(self._divided(group.name))
         return os.readlink(f"/proc/self/fd/{group.fd}").removeprefix("/sys/fs/cgroup")
 
     def adopt(self, name: str) -> "Group | None":
         """As `open`, for one who is to remove it in the end."""
         group = self.open(name)
         for place in group.places if group else ():
-            self._parent(place)
+            self._parent(place, self._divided(name)[0])
         return group
 
     def sweep(self) -> None:
@@ -266,6 +291,17 @@ class Cgroups:
                 except OSError:
                     pass                                  # a file, or a group in use
             os.close(fd)
+
+
+def _make(name: str, parent: int, *, afresh: bool) -> None:
+    """afresh: nobody sweeps that directory, so an empty group of this name may be there since its sandbox was killed."""
+    try:
+        os.mkdir(name, 0o755, dir_fd=parent)
+    except FileExistsError:
+        if not afresh:
+            raise
+        os.rmdir(name, dir_fd=parent)
+        os.mkdir(name, 0o755, dir_fd=parent)
 
 
 def of_process(pid: int) -> Group | None:

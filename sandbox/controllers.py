@@ -44,7 +44,10 @@ def files_v2(limits: Limits, device: "Callable[[str], str]") -> tuple[File, ...]
     if limits.pids:
         found.append(File("pids", "pids.max", _UNLIMITED if limits.pids < 0 else str(limits.pids)))
     if limits.io_weight:
-        found.append(File("io", "?io.bfq.weight", str(limits.io_weight)))
+        found += [File("io", "?io.bfq.weight", str(limits.io_weight)), File("io", "?io.weight", str(_cost_weight(limits.io_weight)))]
+    for path, weight_there in limits.io_weights:
+        found += [File("io", "?io.bfq.weight", f"{device(path)} {weight_there}"),
+                  File("io", "?io.weight", f"{device(path)} {_cost_weight(weight_there)}")]
     for key, rates in (("rbps", limits.read_bps), ("wbps", limits.write_bps), ("riops", limits.read_iops), ("wiops", limits.write_iops)):
         found += [File("io", "io.max", f"{device(path)} {key}={rate}") for path, rate in rates]
     return tuple(found)
@@ -75,6 +78,7 @@ def files_v1(limits: Limits, device: "Callable[[str], str]") -> tuple[File, ...]
         found.append(File("pids", "pids.max", _UNLIMITED if limits.pids < 0 else str(limits.pids)))
     if limits.io_weight:
         found.append(File("blkio", "?blkio.bfq.weight", str(limits.io_weight)))
+    found += [File("blkio", "?blkio.bfq.weight_device", f"{device(path)} {weight_there}") for path, weight_there in limits.io_weights]
     for name, rates in (("read_bps", limits.read_bps), ("write_bps", limits.write_bps),
                         ("read_iops", limits.read_iops), ("write_iops", limits.write_iops)):
         found += [File("blkio", f"blkio.throttle.{name}_device", f"{device(path)} {rate}") for path, rate in rates]
@@ -86,6 +90,11 @@ def _swap(limits: Limits) -> int:
     if swap < limits.memory:
         raise InvalidSpec("memory and swap together", reason="are less than the memory alone")
     return swap
+
+
+def _cost_weight(weight: int) -> int:
+    """io.weight (1..10000) for a weight of 10..1000, as runc converts them."""
+    return 1 + (weight - 10) * 9999 // 990
 
 
 def weight(shares: int) -> int:

@@ -281,10 +281,13 @@ class Maker:
             raise SandboxError("give the capability SYS_ADMIN", reason="without a device cgroup it opens every disk of this machine",
                                help="use --privileged if that is what you want")
         if spec.limits == NO_LIMITS:
-            return group, ""
+            above = "/" in spec.cgroup and group is None
+            return group, f"there is no control group for it below `{spec.cgroup.rpartition('/')[0]}`: {self.cgroups.reason}" if above else ""
         if group is None:
             return None, f"limits are not enforced: {self.cgroups.reason}"
         said = [f"limits of {', '.join(group.missing)} are not enforced: this machine does not offer that controller"] if group.missing else []
+        if "blkio.bfq.weight" in group.absent or "blkio.bfq.weight_device" in group.absent or {"io.bfq.weight", "io.weight"} <= group.absent:
+            said.append("weights of block devices are not enforced: no scheduler that knows them is in use")
         if spec.limits.oom_kill_disable and group.version == 2:
             said.append("who runs out of memory is killed all the same: control groups of version 2 cannot be told not to")
         return group, "; ".join(said)

@@ -138,6 +138,7 @@ class Limits(Value):
     write_bps: tuple[tuple[str, int], ...] = ()
     read_iops: tuple[tuple[str, int], ...] = ()
     write_iops: tuple[tuple[str, int], ...] = ()
+    io_weights: tuple[tuple[str, int], ...] = ()          # over io_weight, for single devices
     oom_kill_disable: bool = False                        # who wants more than `memory` waits until there is some
 
 

@@ -1,5 +1,9 @@
 """What attributes of services do in their containers."""
 
+import glob
+import os
+from pathlib import Path
+
 import pytest
 
 from tests.pybuild.stacking import Stacks, services, sleeping
@@ -34,6 +38,7 @@ INSIDE = [
     ("security_opt: ['seccomp=unconfined']", "grep ^Seccomp: /proc/1/status | cut -f 2", "0\n"),
     ("privileged: true", "grep CapEff /proc/self/status | cut -f 2 | grep -c ffff", "1\n"),
     ("devices: ['/dev/null:/dev/mine']", "echo x > /dev/mine && ls -l /dev/mine | cut -c 1", "c\n"),
+    ("devices: ['/dev/zero:/srv/deep/mine']", "head -c 3 /srv/deep/mine | wc -c; chmod 600 /srv/deep/mine 2>/dev/null || echo kept", "3\nkept\n"),
     ("ipc: private\npid: host", "test -e /proc/2 && echo host", "host\n"),
     ("network_mode: none", "ip -o link | grep -c .", "1\n"),
     ("network_mode: none\nextra_hosts: ['x=9.9.9.9', 'y=host-gateway']", "grep -c '[xy]$' /etc/hosts", "1\n"),
@@ -266,7 +271,8 @@ def test_attributes_that_cannot_be_had(stack: Stacks, attributes: str, word: str
     ("pid: bogus", "pid"), ("ipc: bogus", "ipc"), ("uts: bogus", "uts"), ("userns_mode: bogus", "userns_mode"), ("userns_mode: keep-id", "userns_mode"),
     ("working_dir: relative", "working_dir"), ("stop_signal: SIGBOGUS", "stop_signal"), ("ulimits: {bogus: 1}", "ulimits.bogus"),
     ("ulimits: {nofile: {soft: 9, hard: 8}}", "ulimits.nofile"), ("mem_limit: 1k", "mem_limit"), ("blkio_config: {weight: 5}", "blkio_config.weight"),
-    ("devices: ['/dev/null:/etc/x']", "devices[0]"), ("devices: ['/dev/null:/dev/x:q']", "devices[0]"), ("tmpfs: ['/x:bogus']", "tmpfs[0]"),
+    ("devices: ['/dev/null:etc/x']", "devices[0]"), ("cgroup_parent: ../x", "cgroup_parent"),
+    ("blkio_config: {weight_device: [{path: /dev/null, weight: 5}]}", "blkio_config.weight_device[0]"), ("devices: ['/dev/null:/dev/x:q']", "devices[0]"), ("tmpfs: ['/x:bogus']", "tmpfs[0]"),
     ("tmpfs: rel", "tmpfs[0]"), ("volumes: ['./x:rel']", "volumes[0]"), ("volumes: ['./x:/']", "volumes[0]"),
     ("volumes: [{type: volume, target: /x, volume: {subpath: ../y}}]", "volumes[0].volume.subpath"), ("environment: ['=x']", "environment"),
     ("healthcheck: {test: 'true', interval: 1us}", "healthcheck.interval"), ("cap_add: [NONSENSE]", "cap_add[0]"),
@@ -318,6 +324,28 @@ def test_a_device_node_that_every_container_has_can_be_a_volume(stack: Stacks) -
     assert it.sh("a", "cat /etc/nothing && echo x >/etc/nothing && echo fine") == "fine\n"
 
 
+@needs_root
+def test_nodes_that_a_rule_permits_can_be_opened_in_a_directory_of_dev(stack: Stacks) -> None:
+    it = stack(services(sleeping("volumes: ['/dev:/host']\ndevice_cgroup_rules: ['c 1:9 rwm']")))
+    it("up", "-d")
+    assert it.sh("a", "head -c 4 /host/urandom | wc -c; (: </host/kmsg) 2>/dev/null || echo refused") == "4\nrefused\n"
+
+
+def test_a_control_group_is_below_its_parent_or_it_is_said(stack: Stacks) -> None:
+    parent = f"pybuild-test-{os.getpid()}"
+    it = stack(services(sleeping(f"cgroup_parent: /{parent}/inner\nmem_limit: 64m")))
+    said = it("up", "-d").err
+    found = glob.glob(f"/sys/fs/cgroup/**/{parent}/inner/*/cgroup.procs", recursive=True)
+    try:
+        assert all(Path(one).read_text().split() for one in found) and bool(found) != ("not enforced" in said)
+        it("down", "-t", "0")
+        assert not glob.glob(f"/sys/fs/cgroup/**/{parent}/inner/*/cgroup.procs", recursive=True)
+    finally:
+        for name in ("inner", ""):
+            for one in glob.glob(f"/sys/fs/cgroup/**/{parent}/{name}", recursive=True):
+                os.rmdir(one)
+
+
 def test_sysctls_of_an_interface_are_set(stack: Stacks) -> None:
     option = "com.docker.network.endpoint.sysctls: net.ipv4.conf.IFNAME.log_martians=1"
     it = stack(services(sleeping(f"networks: {{default: {{driver_opts: {{{option}, odd: '1'}}}}}}")) + "networks: {default: {driver_opts: {strange: '1'}}}\n")
@@ -339,7 +367,7 @@ def test_a_bad_device_rule_is_one_error(stack: Stacks, rule: str) -> None:
 
 
 @pytest.mark.parametrize(("attributes", "word"), [
-    ("logging: {driver: syslog}", "syslog"), ("cgroup_parent: x", "cgroup_parent"), ("device_cgroup_rules: ['c 1:3 r']", "device_cgroup_rules"),
+    ("logging: {driver: syslog}", "syslog"), ("device_cgroup_rules: ['c 1:3 r']", "device_cgroup_rules"),
     ("network_mode: none\nports: ['80']", "ports"), ("security_opt: ['apparmor=mine']", "AppArmor"), ("security_opt: ['label:type:x']", "SELinux"),
     ("oom_kill_disable: true", "without a limit"), ("devices: ['/dev/null:/dev/n:r']", "devices[0]"), ("storage_opt: {size: 1G}", "storage_opt")])
 def test_attributes_without_effect_are_told(stack: Stacks, attributes: str, word: str) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from runner.container import Mount
-from runner.nodes import expanded, openable, parse_rule
+from runner.nodes import expanded, inner, openable, parse_rule
 from sandbox.spec import Device
 
 
@@ -32,6 +32,13 @@ def test_others_need_a_rule() -> None:
 def test_a_directory_of_nodes_and_a_file_cannot(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     assert targets("/dev", str(tmp_path / "file"), str(tmp_path / "missing"), rules=("a *:* rwm",)) == set()
+
+
+def test_nodes_of_a_directory_of_dev_need_a_rule_each(tmp_path: Path) -> None:
+    mounts = [Mount("bind", "/host", "/dev/"), Mount("bind", "/other", str(tmp_path)), Mount("volume", "/v", "name")]
+    found = inner(mounts, ("c 1:3 rwm", "c 1:5 r"))
+    assert list(found) == ["/host"] and "null" in found["/host"] and "kmsg" not in found["/host"]
+    assert inner(mounts, ()) == {}
 
 
 @pytest.mark.parametrize("text", ["", "c", "c 1:3", "c 1 r", "x 1:3 r", "c 1:3 x", "c 1:-3 r", "c 99999999999:1 r", "c 1:3 r w"])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.cgroup import Cgroups, Usage, look, mounts, name_of
+from sandbox.cgroup import Cgroups, Group, Usage, look, mounts, name_of
 from sandbox.client import Client, connect
 from sandbox.controllers import File, files_v1, files_v2, weight
 from sandbox.errors import InvalidSpec, SandboxError
@@ -39,6 +39,19 @@ def test_files_of_version_1() -> None:
 
 def test_nothing_asked_nothing_written() -> None:
     assert files_v1(Limits(), number) == files_v2(Limits(), number) == ()
+
+
+def test_weights_of_devices_are_over_the_one_of_all() -> None:
+    limits = Limits(io_weight=10, io_weights=(("/dev/x", 1000),))
+    assert lines(files_v1(limits, number)) == ["?blkio.bfq.weight=10", "?blkio.bfq.weight_device=8:0 1000"]
+    assert lines(files_v2(limits, number)) == ["?io.bfq.weight=10", "?io.weight=1", "?io.bfq.weight=8:0 1000", "?io.weight=8:0 10000"]
+
+
+def test_a_weight_that_this_kernel_does_not_have_is_known_as_absent(tmp_path: Path) -> None:
+    group = Group("x", 1, {}, {"blkio": os.open(tmp_path, os.O_RDONLY)}, ())
+    group.update(Limits(io_weight=10))
+    group.close()
+    assert group.absent == {"blkio.bfq.weight"}
 
 
 def test_unlimited_swap_and_pids() -> None:

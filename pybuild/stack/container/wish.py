@@ -173,12 +173,10 @@ def _check(options: Options) -> None:
 
 def _warn(options: Options) -> None:
     """Say what is accepted for docker's sake and has no effect."""
-    given = {"storage_opt": options.storage_opt, "cgroup_parent": options.cgroup_parent}
-    if any(given.values()):
+    if options.storage_opt:
         from runner.desired_limits import WITHOUT_EFFECT
 
-        for key in (key for key, value in given.items() if value):
-            print(f"warning: `--{key.removesuffix('s').replace('_', '-')}` has no effect: {WITHOUT_EFFECT[key]}", file=sys.stderr)
+        print(f"warning: `--storage-opt` has no effect: {WITHOUT_EFFECT['storage_opt']}", file=sys.stderr)
     if options.oom_kill_disable and not options.memory:
         from runner.desired_limits import NO_LIMIT
 
