@@ -80,12 +80,12 @@ def build(request: Request, store: "Store", tools: Tools, on_event: "OnEvent") -
     check_outputs(request)
     check_network(request.network, request.add_hosts)
     ulimits(request.ulimits)
-    store.temporary.sweep()                              # what a killed build has left
+    store.temporary.sweep(partials=False)                # what a killed build has left
     run = _Build(request, store, tools, on_event)
     try:
         return run.build()
     except BaseException:
-        store.temporary.sweep(own=True)                  # what workers had begun
+        store.temporary.sweep(own=True, partials=False)  # what workers had begun
         raise
     finally:
         run.close()

@@ -7,7 +7,7 @@ last, so that no process ever sees half a blob, and a kill leaves debris in tmp/
 import os
 
 from store.digest import PREFIX, Digest, Hasher, digest_of, hex_of
-from store.errors import BlobMissing, DigestMismatch, SizeMismatch, StoreError
+from store.errors import BlobMissing, DigestMismatch, DiskFull, SizeMismatch
 from store.temporary import Temporary
 
 TYPE_CHECKING = False
@@ -87,6 +87,12 @@ class Blobs:
         """For those who have the bytes bit by bit; `with` it, and `commit`. hashed: False for those who hash themselves, and `adopt`."""
         return BlobWriter(self, self._temporary, want, size, hashed)
 
+    def resumed(self, want: Digest, size: int) -> "BlobWriter":
+        """As writer; what somebody had of it when it was broken off is written already, and what breaks off now is left for the next."""
+        from store.partial import claim
+
+        return BlobWriter(self, self._temporary, want, size, True, claim(self._temporary, want), leaving=True)
+
     def hold(self, *digests: Digest) -> None:
         """Keep them as long as this process lives; ask afterwards whether they are there."""
         if digests:
@@ -105,15 +111,32 @@ class Blobs:
 class BlobWriter:
     """A blob that is being written. Leaving the `with` without a commit throws it away."""
 
-    def __init__(self, blobs: Blobs, temporary: Temporary, want: "Digest | None", size: "int | None", hashed: bool) -> None:
+    def __init__(self, blobs: Blobs, temporary: Temporary, want: "Digest | None", size: "int | None", hashed: bool, begun: str = "", *,
+                 leaving: bool = False) -> None:
+        """begun: name of a beginning that is ours (store.partial); leaving: leave what is not finished to others."""
         self._blobs = blobs
-        self._name = temporary.name()
         self._temporary = temporary
-        self._want, self._size = want, size
+        self._want, self._size, self._leaving = want, size, leaving
         self._hasher = Hasher() if hashed else None
         self.size = 0                                  # bytes written
+        self._name = begun or temporary.name()
+        if leaving and not begun and want:
+            from store.partial import name_of
+
+            self._name = name_of(self._name, want)
         self.path = temporary.path(self._name)
-        self.fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        self.fd = os.open(self.path, os.O_RDWR | (0 if begun else os.O_CREAT | os.O_EXCL) | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        if begun:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Hash what is there, and write on behind it."""
+        assert self._hasher is not None
+        if self._size is not None and os.fstat(self.fd).st_size > self._size:
+            os.ftruncate(self.fd, 0)                   # of a blob that was promised to be another one
+        for chunk in chunks_of(self.fd):
+            self._hasher.update(chunk)
+            self.size += len(chunk)
 
     def write(self, data: "bytes | bytearray | memoryview") -> None:
         """Raises SizeMismatch as soon as more comes than was promised."""
@@ -147,8 +170,15 @@ class BlobWriter:
 
     def __exit__(self, kind: "type[BaseException] | None", error: "BaseException | None", trace: "TracebackType | None") -> None:
         os.close(self.fd)
-        if self._name:
-            self._temporary.remove(self._name)
+        if not self._name:
+            return
+        if self._leaving and not isinstance(error, (DigestMismatch, SizeMismatch, DiskFull)):
+            from store.partial import LEAST, leave
+
+            if self.size >= LEAST:
+                leave(self._temporary, self._name)
+                return
+        self._temporary.remove(self._name)
 
 
 def write_all(fd: int, data: "bytes | bytearray | memoryview") -> None:
@@ -160,7 +190,7 @@ def write_all(fd: int, data: "bytes | bytearray | memoryview") -> None:
             while done < len(data):
                 done += os.write(fd, view[done:])
     except OSError as error:
-        raise StoreError(f"cannot write to the store: {(error.strerror or '').lower()}") from error
+        raise DiskFull((error.strerror or "").lower()) from error
 
 
 def chunks_of(fd: int, size: int = _CHUNK) -> "Iterator[bytes]":

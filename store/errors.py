@@ -140,6 +140,13 @@ class DigestMismatch(StoreError):
         return f"the content promised as `{self.want}` is `{self.got}`"
 
 
+class DiskFull(StoreError):
+    """What cannot be written, as the kernel says it."""
+
+    def __str__(self) -> str:
+        return f"cannot write to the store: {self.args[0]}"
+
+
 class SizeMismatch(StoreError):
     """Bytes that were promised in one number came in another."""
 

@@ -65,6 +65,7 @@ class _Check:
         self._store, self._repair, self._fetch, self._say = store, repair, fetch, say
         self._findings: "list[Finding]" = []
         self._bytes = self._files = 0
+        self._unknown: "set[SnapshotId]" = set()         # layers that can be compared with nothing
 
     def run(self) -> Report:
         store = self._store
@@ -198,7 +199,9 @@ class _Check:
         self._files += sum(len(rows) for rows in now.values())
         if kept is not None and store.root.owners == "xattr":
             now = _owned(now, kept)
-        if kept is None or digest(kept) == digest(now):
+        if kept is None:
+            return "cannot be checked, because its blob is damaged" if snapshot in self._unknown and not self._repair else ""
+        if digest(kept) == digest(now):
             return ""
         differing = [change.path for change in changes(kept, now)]
         return f"has changed files: {', '.join(differing[:3])}{f' and {len(differing) - 3} more' if len(differing) > 3 else ''}"
@@ -219,6 +222,7 @@ class _Check:
             finally:
                 store.snapshots.delete(layer.snapshot)
         except StoreError:
+            self._unknown.add(snapshot)
             return None
 
     def _forgotten(self, snapshot: SnapshotId) -> str:

@@ -50,6 +50,11 @@ def choose(manifests: "Sequence[Descriptor]", wanted: Platform) -> "Descriptor |
     return best[1] if best else None
 
 
+def fits(have: Platform, wanted: Platform) -> bool:
+    """Whether an image of `have` is one for `wanted`."""
+    return _fit(have, wanted) > 0
+
+
 def _fit(have: "Platform | None", wanted: Platform) -> int:
     if have is None:
         return 1

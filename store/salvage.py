@@ -135,7 +135,10 @@ def _layers(store: Store, wanted: "set[Digest]") -> None:
 def _layer(store: Store, each: Digest) -> Layer:
     """The layer of a diff ID; absent if no directory is it."""
     row = store.index.one("SELECT diff_id, tree, snapshot, size FROM layer WHERE diff_id = ?", each)
-    return Layer(*row) if row and store.snapshots.hold(row[2]) else Layer(each, "", SnapshotId(""), 0)
+    if row and store.snapshots.hold(row[2]):
+        return Layer(*row)
+    blobs = store.layerblobs.of(each)
+    return Layer(each, "", SnapshotId(""), blobs[0].unpacked if blobs else 0)
 
 
 def _names(store: Store, targets: "dict[Digest, Digest]") -> None:

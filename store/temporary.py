@@ -32,6 +32,11 @@ class Temporary:
         finally:
             os.close(fd)
 
+    def _is_useful(self, name: str) -> bool:
+        from store.partial import is_young
+
+        return is_young(self, name)
+
     def point(self, name: str, to: str) -> None:
         """Let the name stand for what is at `to`, seen from here."""
         os.symlink(to, self.path(name))
@@ -39,13 +44,21 @@ class Temporary:
     def is_pointer(self, name: str) -> bool:
         return os.path.islink(self.path(name))
 
-    def sweep(self, *, own: bool = False) -> int:
-        """Remove what no living process is working on; returns how many there were. own: what this one was working on goes too."""
+    def is_alive(self, name: str) -> bool:
+        """Whether the maker of what has this name lives."""
+        return self.leases.is_alive(name.partition("-")[0])
+
+    def sweep(self, *, own: bool = False, partials: bool = True) -> int:
+        """Remove what no living process is working on; returns how many there were. own: what this one was working on goes too.
+
+        partials: False leaves the beginnings of downloads that somebody may still go on from.
+        """
         removed = 0
         mine = self.leases.current().name if own else ""
         for name in os.listdir(self.directory):
-            maker = name.partition("-")[0]
-            if maker == mine or not self.leases.is_alive(maker):
+            if name.partition("-")[0] == mine or not self.is_alive(name):
+                if not partials and self._is_useful(name):
+                    continue
                 if self.is_pointer(name):
                     self.remove(os.readlink(self.path(name)))
                 self.remove(name)

@@ -93,7 +93,7 @@ def main(options: Options) -> int:
 
             result = run(request, store, on_event, options.config)
         else:
-            store.temporary.sweep()                      # what a killed build has left: builder.build does so too
+            store.temporary.sweep(partials=False)        # what a killed build has left: builder.build does so too
             if request.outputs:
                 _write_outputs(store, request, result)
         if result.image:

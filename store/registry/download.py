@@ -6,7 +6,7 @@ name only when they are what was promised; whoever reads behind learns at the en
 
 from time import monotonic
 
-from store.errors import StoreError
+from store.errors import DigestMismatch, SizeMismatch, StoreError
 from store.oci import Descriptor
 from store.registry.connection import Trouble
 from store.registry.errors import NotInRegistry, RegistryBroken, RegistryError
@@ -40,8 +40,11 @@ class Cancelled(StoreError):
 class Download:
     """One blob. `run` in a thread of its own; `chunks` and `finish` by whoever wants the bytes; `cancel` by anybody."""
 
-    def __init__(self, store: "Store", repository: "Repository", descriptor: Descriptor, on_progress: "OnProgress") -> None:
+    def __init__(self, store: "Store", repository: "Repository", descriptor: Descriptor, on_progress: "OnProgress", *, resume: bool = False) -> None:
+        """resume: go on from what an earlier download had, if one was broken off."""
         self.descriptor = descriptor
+        self.begun = 0                                   # bytes that an earlier one had
+        self._resume = resume
         self._store, self._repository, self._on_progress = store, repository, on_progress
         self._trail = Trail()
         self._told_bytes, self._told_at = 0, 0.0
@@ -61,8 +64,11 @@ class Download:
 
     def _run(self) -> None:
         store, want = self._store, self.descriptor
-        with store.blobs.writer(want.digest, want.size) as writer:
+        with store.blobs.resumed(want.digest, want.size) if self._resume else store.blobs.writer(want.digest, want.size) as writer:
             self._trail.begin(writer.fd)
+            self.begun = writer.size
+            if self.begun:
+                self._told(writer.size)
             self._fill(writer)
             writer.commit()
 
@@ -147,6 +153,30 @@ class Download:
         """
         return self.descriptor.digest, self._trail.wait()
 
+    def is_spoilt(self) -> bool:
+        """Wait for the end: whether it has other bytes than were promised."""
+        try:
+            self.finish()
+        except (DigestMismatch, SizeMismatch):
+            return True
+        except StoreError:
+            return False
+        return False
+
     def close(self) -> None:
         """After the end: let go of the file."""
         self._trail.close()
+
+
+def fetch_blob(store: "Store", repository: "Repository", descriptor: Descriptor, on_progress: "OnProgress") -> None:
+    """One blob that nobody reads behind. Raises RegistryError, DigestMismatch, SizeMismatch."""
+    while True:
+        download = Download(store, repository, descriptor, on_progress, resume=True)
+        try:
+            download.run()
+            if download.begun and download.is_spoilt():
+                continue                                 # the beginning was damaged, and is gone: now from zero
+            download.finish()
+            return
+        finally:
+            download.close()

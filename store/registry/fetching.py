@@ -7,11 +7,11 @@ from store.digest import Digest
 from store.errors import InvalidImage, StoreError
 from store.oci import CONFIG_LIMIT, MANIFEST_LIMIT, Descriptor, ImageConfig, Index, Manifest, compression_of, from_json, parse_manifest
 from store.origins import Origin
-from store.platform import choose, local_platform
+from store.platform import choose, fits, local_platform
 from store.presence import absent, present, with_known
 from store.registry.errors import NoPlatform
 from store.registry.layers import Source, fetch_layers
-from store.registry.progress import EXISTS, WAITING, Transfer
+from store.registry.progress import EXISTS, WAITING, Transfer, Word
 from store.registry.pull import Options, Pulled
 from store.registry.repository import Found
 
@@ -100,6 +100,7 @@ class Fetching:
         if len(parsed.diff_ids) != len(document.layers):
             raise InvalidImage(f"the config of `{self._reference.familiar()}`",
                                f"it has {len(parsed.diff_ids)} diff IDs, and the manifest {len(document.layers)} layers")
+        self._check_platform(parsed)
         image = document.config.digest
         layers = absent(parsed.diff_ids, [layer.size for layer in document.layers])
         layers = tuple(with_known(self._store, layers)) if self._options.lazy else self._layers(layers, document)
@@ -118,6 +119,13 @@ class Fetching:
         if chosen is None:
             raise NoPlatform(self._reference.familiar(), str(self._platform), tuple(dict.fromkeys(str(d.platform) for d in usable if d.platform)))
         return self._document(chosen.digest, chosen.media_type)
+
+    def _check_platform(self, config: ImageConfig) -> None:
+        """What is no index has one image for all who ask: whoever said which platform is told that it is another's."""
+        wanted = self._options.platform
+        if wanted is not None and not fits(config.platform, wanted):
+            self._on_progress(Word(f"WARNING: the image `{self._reference.familiar()}` was found, but its platform ({config.platform}) "
+                                   f"does not match the specified platform ({wanted})"))
 
     def _config(self, manifest: Manifest) -> bytes:
         digest = manifest.config.digest
@@ -158,18 +166,13 @@ class Fetching:
             self._whole(self._document(descriptor.digest, descriptor.media_type), depth + 1)
 
     def _blob(self, descriptor: Descriptor) -> None:
-        from store.registry.download import Download
+        from store.registry.download import fetch_blob
 
         self._store.blobs.hold(descriptor.digest)
         if self._store.blobs.has(descriptor.digest):
             return
         self._new = True
-        download = Download(self._store, self._repository, descriptor, self._on_progress)
-        try:
-            download.run()
-            download.finish()
-        finally:
-            download.close()
+        fetch_blob(self._store, self._repository, descriptor, self._on_progress)
 
 
 def is_attestation(descriptor: Descriptor) -> bool:

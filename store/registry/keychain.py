@@ -3,9 +3,8 @@
 Their protocol: one word as argument, the key or a JSON object on stdin, JSON on stdout; what went wrong is on stdout too.
 """
 
+import json
 import subprocess
-
-import msgspec
 
 from store.registry.credential import Credential
 from store.registry.errors import InvalidCredentials, printable
@@ -29,8 +28,8 @@ def get(name: str, key: str) -> "Credential | None":
             return None
         raise InvalidCredentials(program, f"does not give the credentials of `{key}`: {printable(text) or f'it ended with status {done.returncode}'}")
     try:
-        answer = msgspec.json.decode(done.stdout)
-    except msgspec.MsgspecError as error:
+        answer = json.loads(done.stdout)
+    except (ValueError, RecursionError) as error:
         raise InvalidCredentials(program, f"answers what is no JSON ({error})") from error
     if not isinstance(answer, dict):
         raise InvalidCredentials(program, "answers what is no JSON object")
@@ -43,7 +42,7 @@ def get(name: str, key: str) -> "Credential | None":
 def store(name: str, key: str, credential: Credential) -> None:
     """Have the helper keep it. Raises InvalidCredentials."""
     username, secret = (_TOKEN, credential.identity) if credential.identity else (credential.username, credential.password)
-    _change(name, "store", msgspec.json.encode({"ServerURL": key, "Username": username, "Secret": secret}).decode())
+    _change(name, "store", json.dumps({"ServerURL": key, "Username": username, "Secret": secret}))
 
 
 def erase(name: str, key: str) -> None:

@@ -6,7 +6,7 @@ In: an image's layers, and where the absent ones can be had; out: the same layer
 import threading
 
 from kernel.value import Value
-from store.errors import DigestMismatch, SizeMismatch
+from store.errors import DigestMismatch, InvalidLayer, SizeMismatch
 from store.images import Layer
 from store.ingest import known_layer, unpack
 from store.oci import Descriptor
@@ -76,16 +76,16 @@ def _bring(store: Store, layer: Layer, below: "tuple[Layer, ...]", source: "Sour
 
 
 def _behind(store: Store, layer: Layer, below: "tuple[Layer, ...]", source: Source, download: Download, on_progress: "OnProgress") -> Layer:
-    """Unpack behind the download; what a mirror had spoilt is fetched once more from the registry itself."""
+    """Unpack behind the download; what a damaged beginning or a mirror had spoilt is fetched once more, from zero or from the registry itself."""
+    repository = source.repository
     try:
         return unpack(store, download.chunks(), layer.diff_id, below, download.finish)
-    except (DigestMismatch, SizeMismatch):
-        download.cancel()
-        repository = source.repository
-        if len(repository.connections) == 1:
+    except (DigestMismatch, SizeMismatch, InvalidLayer):
+        if not (download.begun or len(repository.connections) > 1) or not download.is_spoilt():
             raise
-        home = Repository(repository.domain, repository.path, repository.connections[-1:])
-        return _alone(store, layer, below, source._replace(repository=home), on_progress)
+        if not download.begun:
+            repository = Repository(repository.domain, repository.path, repository.connections[-1:])
+        return _alone(store, layer, below, source._replace(repository=repository), on_progress)
 
 
 def _alone(store: Store, layer: Layer, below: "tuple[Layer, ...]", source: Source, on_progress: "OnProgress") -> Layer:
@@ -99,7 +99,7 @@ class _Downloads:
     """Downloads in threads, `parallel` at once, in the order given. Leaving the `with` stops what still runs."""
 
     def __init__(self, store: Store, sources: "tuple[Source, ...]", on_progress: "OnProgress", parallel: int) -> None:
-        self._all = {s.descriptor.digest: Download(store, s.repository, s.descriptor, on_progress) for s in sources}
+        self._all = {s.descriptor.digest: Download(store, s.repository, s.descriptor, on_progress, resume=True) for s in sources}
         self._waiting = list(self._all.values())[::-1]
         self._lock = threading.Lock()
         self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(min(parallel, len(sources)))]

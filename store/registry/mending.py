@@ -3,7 +3,7 @@
 from store.errors import StoreError
 from store.oci import MANIFEST_LIMIT, Descriptor
 from store.reference import parse_reference
-from store.registry.download import Download
+from store.registry.download import fetch_blob
 from store.registry.errors import NotInRegistry, RegistryError
 from store.registry.progress import silent
 
@@ -50,12 +50,7 @@ def _from(store: "Store", session: "Session", name: str, digest: "Digest", size:
                     writer.write(chunk)
                 writer.commit()
             return True
-        download = Download(store, repository, Descriptor("", digest, size), silent)
-        try:
-            download.run()
-            download.finish()
-        finally:
-            download.close()
+        fetch_blob(store, repository, Descriptor("", digest, size), silent)
         return True
     except StoreError:
         return False

@@ -14,6 +14,7 @@ from store.document import describe
 from store.errors import IndexDamaged
 from store.fsck import Report, check
 from store.gc import sweep
+from store.images import Layer
 from store.registry.lazy import fetcher
 from store.registry.mending import blob_fetcher
 from store.registry.pull import pull
@@ -21,6 +22,7 @@ from store.registry.push import push
 from store.registry.session import Session
 from store.root import open_root
 from store.salvage import salvage
+from store.snapshots import SnapshotId
 from store.store import Store
 from tests.store.making import config_of, image_of, layer_of, member, tar_of
 from tests.store.registry.conftest import registry, session, sessions, waits  # noqa: F401  # fixtures
@@ -163,6 +165,18 @@ def test_changed_file_of_a_pulled_layer_is_found_by_its_blob(store: Store, sessi
         assert view.read("etc/hostname", 10) == b"box"
 
 
+def test_layer_whose_only_blob_is_damaged_cannot_be_checked(store: Store, session: Session, registry: FakeRegistry) -> None:      # noqa: F811
+    registry.image("app", "1", TAR)
+    layer = store.images.layers(pull(store, session, f"{registry.host}/app:1").image)[0]
+    os.unlink(f"{store.snapshots.path(layer.snapshot)}/etc/hostname")
+    spoil(store.blobs.path(store.layerblobs.of(layer.diff_id)[0].digest))
+    assert sorted((finding.kind, finding.problem) for finding in check(store).findings) == [
+        ("blob", "has other bytes than its name says"), ("layer", "cannot be checked, because its blob is damaged")]
+    assert check(store, repair=True, fetch=blob_fetcher(store, lambda: session)).is_whole
+    with store.view(store.images.layers(store.images.require(f"{registry.host}/app:1").id)) as view:
+        assert view.read("etc/hostname", 10) == b"box"
+
+
 def test_lost_layer_is_fetched_from_where_it_was_pushed(store: Store, session: Session, registry: FakeRegistry) -> None:      # noqa: F811
     image = image_of(store, {"d/file": b"1" * 5000}, names=(f"{registry.host}/app:1",))
     push(store, session, f"{registry.host}/app:1")
@@ -250,6 +264,14 @@ def test_index_is_made_anew_of_what_is_stored(store: Store, how: str) -> None:
             assert view.read(path, 9999) == content
     sweep(store)
     assert check(store).findings == ()
+
+
+def test_image_has_a_size_before_its_layers_are_unpacked_again(store: Store) -> None:
+    config = config_of([Layer(store.blobs.put(TAR), "", SnapshotId(""), 0)])
+    store.blobs.put(config)
+    salvage(store)
+    record, = store.images.list()
+    assert (record.id, record.size) == (digest_of(config), len(TAR))
 
 
 def test_rows_that_can_be_read_are_kept(store: Store) -> None:

@@ -17,7 +17,7 @@ from store.gc import sweep
 from store.oci import OCI_INDEX, OCI_LAYER, OCI_MANIFEST
 from store.platform import parse_platform
 from store.registry.errors import NoPlatform, NotInRegistry, RegistryBroken, RegistryRefused, RegistryUnreachable
-from store.registry.progress import EXISTS, PULLED, Transfer
+from store.registry.progress import EXISTS, PULLED, Transfer, Word
 from store.registry.pull import Options, pull
 from store.registry.session import Session
 from store.root import open_root
@@ -119,6 +119,27 @@ def test_image_of_this_platform_is_chosen(store: Store, session: Session, regist
     assert store.images.config(pulled.image).architecture == "amd64"
     other = pull(store, session, f"{registry.host}/app:1", Options(parse_platform("linux/arm64")))
     assert store.images.config(other.image).architecture == "arm64"
+
+
+@pytest.mark.parametrize(("have", "wanted", "told"), [
+    ("amd64", "linux/arm64", True), ("amd64", "windows/amd64", True), ("amd64", "linux/amd64", False), ("arm64", "linux/arm64/v8", False)])
+def test_image_of_another_platform_than_the_specified_is_pulled_and_told(store: Store, session: Session, registry: FakeRegistry, have: str,
+                                                                         wanted: str, told: bool) -> None:
+    registry.image("app", "1", ONE, architecture=have)
+    events: list[Any] = []
+    image = pull(store, session, f"{registry.host}/app:1", Options(parse_platform(wanted)), events.append).image
+    assert store.images.config(image).architecture == have
+    words = [event.text for event in events if isinstance(event, Word)]
+    assert len(words) == told
+    assert not told or f"its platform (linux/{have}) does not match the specified platform ({wanted})" in words[0]
+
+
+def test_image_of_another_platform_is_told_of_again_when_it_is_here(store: Store, session: Session, registry: FakeRegistry) -> None:
+    registry.image("app", "1", ONE)
+    pull(store, session, f"{registry.host}/app:1")
+    events: list[Any] = []
+    pull(store, session, f"{registry.host}/app:1", Options(parse_platform("linux/arm64")), events.append)
+    assert [type(event) for event in events].count(Word) == 1
 
 
 def test_missing_platform_names_those_that_there_are(store: Store, session: Session, registry: FakeRegistry) -> None:
