@@ -85,7 +85,7 @@ def _dispatch(program: str, argv: list[str]) -> int:
     except Misuse as error:
         help = error.help or f"see `{program}{'' if command.words == DEFAULTS[program] else ' ' + command.words} --help`"
         print(f"error: {error}\n  = help: {help}", file=sys.stderr)
-        return int(getattr(module, "MISUSED", USAGE))
+        return FAILED if program == "pyup" else USAGE     # compose has one status for all that is wrong, and 2 means something to `plan`
 
 
 def _asks_for_overview(program: str, words: list[str]) -> bool:

@@ -55,7 +55,7 @@ def _row(title: str, text: str) -> list[str]:
 
 
 def overview(program: str, words: list[str]) -> int:
-    """Print the list of commands, or of those of a group; or say that there is no such command (2)."""
+    """Print the list of commands, or of those of a group; or say that there is no such command (its exit status: pyup's is 1, as compose's)."""
     table = TABLES[program]
     groups = {c.words.split()[0] for c in table if " " in c.words} | {a.split()[0] for c in table for a in c.aliases if " " in a}
     asked = words[0] if words and not words[0].startswith("-") and words[0] != "help" else ""
@@ -77,4 +77,4 @@ def unknown(program: str, words: str) -> int:
     close = get_close_matches(words, [name for c in TABLES[program] for name in (c.words, *c.aliases)], 1)
     print(f"error: {program} has no command `{words}`", file=sys.stderr)
     print(f"  = help: {f'did you mean `{program} {close[0]}`?' if close else f'see `{program} --help`'}", file=sys.stderr)
-    return 2
+    return 1 if program == "pyup" else 2

@@ -187,7 +187,8 @@ class Work:
     def create_volume(self, action: a.CreateVolume) -> "Iterator[Any]":
         self._say(Progress("Volume", action.name, words.CREATING))
         volume = next(one for one in self._project.volumes if one.key == action.key)
-        own = labels.merged(volume.labels, {labels.PROJECT: self._project.name, labels.VOLUME: volume.key, labels.HASH: resource_hash(volume)})
+        own = labels.merged(volume.labels, {labels.PROJECT: self._project.name, labels.VOLUME: volume.key, labels.HASH: resource_hash(volume),
+                                             labels.VERSION: labels.RELEASE})
         self._engine.volumes.create(volume.name, driver=volume.driver or "local", options=volume.driver_opts, labels=own)
         self._say(Progress("Volume", action.name, words.CREATED))
         yield from ()

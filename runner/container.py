@@ -4,6 +4,8 @@ Where the image has a say, None means that nothing was said, so the image's word
 Times are nanoseconds, sizes bytes, modes octal; names of attributes are the Engine API's where it has one.
 """
 
+import os
+
 from kernel.value import Value
 from runner.endpoint import Endpoint, PortMapping
 from runner.upkeep import Healthcheck, LogOptions, Restart
@@ -180,11 +182,16 @@ def process_of(spec: ContainerSpec, image: Runtime) -> Process:
     cmd = (image.cmd if spec.entrypoint is None else ()) if spec.cmd is None else spec.cmd
     return Process(
         (*entrypoint, *cmd), entrypoint, cmd, merge_env(image.env, spec.env), image.user if spec.user is None else spec.user,
-        spec.working_dir or image.cwd or "/", tuple(sorted({**dict(image.labels), **dict(spec.labels)}.items())),
+        normal(spec.working_dir or image.cwd or "/"), tuple(sorted({**dict(image.labels), **dict(spec.labels)}.items())),
         tuple(sorted({*image.ports, *spec.exposed, *(f"{port.container_port}/{port.protocol}" for port in spec.ports)})),
         spec.stop_signal or image.stop_signal or "SIGTERM",
         spec.stop_timeout if spec.stop_timeout >= 0 else image.stop_timeout if image.stop_timeout >= 0 else STOP_TIMEOUT_S,
         merge_healthcheck(image, spec.healthcheck))
+
+
+def normal(path: str) -> str:
+    """A path from the root, with its `..` taken for what they say rather than for what is there."""
+    return "/" + os.path.normpath(f"/{path}").lstrip("/")
 
 
 def merge_env(below: "Texts", above: "Texts") -> "Texts":

@@ -79,7 +79,8 @@ def container_name(project: str, service: "Service", number: int, separator: str
 def network_spec(network: "Network", project: "Project") -> NetworkSpec:
     """A network that the project makes."""
     pools = tuple(Pool(one.subnet, one.gateway, one.ip_range, one.aux_addresses) for one in network.ipam.config)
-    own = labels.merged(network.labels, {labels.PROJECT: project.name, labels.NETWORK: network.key, labels.HASH: resource_hash(network)})
+    own = labels.merged(network.labels, {labels.PROJECT: project.name, labels.NETWORK: network.key, labels.HASH: resource_hash(network),
+                                          labels.VERSION: labels.RELEASE})
     return NetworkSpec(network.name, network.driver or "bridge", pools, network.internal, network.attachable, network.enable_ipv4 is not False,
                        bool(network.enable_ipv6), network.driver_opts, own, network.ipam.driver or "default", network.ipam.options)
 

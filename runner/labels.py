@@ -26,6 +26,8 @@ SLUG = _PREFIX + "slug"
 HOOK = _PREFIX + "hook"
 NETWORK = _PREFIX + "network"
 VOLUME = _PREFIX + "volume"
+VERSION = _PREFIX + "version"
+RELEASE = "0.1.0"                                         # of this program, as pybuild.version has it
 
 
 def of_project(project: "Project") -> "dict[str, str]":
@@ -44,7 +46,7 @@ def of_container(project: "Project", service: "Service", number: int, config_has
     """What a container of `service` has beside the service's own labels."""
     return {
         **of_project(project), SERVICE: service.name, NUMBER: str(number), ONE_OFF: "True" if one_off else "False", HASH: config_hash,
-        DEPENDS_ON: dependencies_text(service.depends_on)}
+        VERSION: RELEASE, DEPENDS_ON: dependencies_text(service.depends_on)}
 
 
 def merged(own: "Pairs", more: "Mapping[str, str]") -> "Pairs":

@@ -5,23 +5,20 @@ What is happening to a container is not here but in its directory (runner.state)
 
 import os
 
-from kernel.locks import Lock
 from runner.container import Container, ContainerSpec, File, Mount
 from runner.endpoint import Endpoint, PortMapping
-from runner.errors import RecordsTooNew
 from runner.form import from_bytes, kinds, to_bytes
 from runner.idrange import IdRange
+from runner.ledger import Ledger
 from runner.upkeep import Healthcheck, LogOptions, Restart
 from runner.volume import Volume
 from sandbox.spec import Device, Limits, Rlimit
 from store.images import Runtime
-from store.index import Index
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-VERSION = 1
 GONE = ".gone"                           # a container whose directory is ID.gone is removed; a row it has there was no room to delete
 _KINDS = kinds(Container, ContainerSpec, IdRange, File, Mount, Endpoint, PortMapping, Healthcheck, LogOptions, Restart, Volume, Device, Limits,
                Rlimit, Runtime)
@@ -32,8 +29,10 @@ _SCHEMA = (
     "CREATE INDEX use_container ON use (container)")
 
 
-class Records(Index):
+class Records(Ledger):
     """`with records:` makes a transaction, as of Index."""
+
+    _statements = _SCHEMA
 
     def __init__(self, root: str) -> None:
         super().__init__(f"{root}/runner.db")
@@ -122,24 +121,3 @@ class Records(Index):
 
     def used_by(self, container: str) -> "tuple[str, ...]":
         return tuple(row[0] for row in self.query("SELECT volume FROM use WHERE container = ? ORDER BY volume", container))
-
-    # ------------------------------------------------------------ the file
-    def _open(self) -> "Any":
-        db = self._connect()
-        version = db.execute("PRAGMA user_version").fetchone()[0]
-        if not version:
-            self._create(db)
-        elif version > VERSION:
-            raise RecordsTooNew(self.path, version, VERSION)
-        return db
-
-    def _create(self, db: "Any") -> None:
-        with Lock(f"{os.path.dirname(self.path)}/lock"):  # a change of the journal mode does not wait for others, it fails
-            os.chmod(self.path, 0o600)
-            db.execute("PRAGMA journal_mode=WAL")
-            db.execute("BEGIN IMMEDIATE")
-            if not db.execute("PRAGMA user_version").fetchone()[0]:
-                for statement in _SCHEMA:
-                    db.execute(statement)
-                db.execute(f"PRAGMA user_version={VERSION}")
-            db.execute("COMMIT")

@@ -192,12 +192,13 @@ class Birth:
             self._mask("sys")
 
     def _mount_cgroups(self) -> None:
-        """Show the process its control groups: programs look there how much they may use. Version 1 is eight mounts: only if there are limits."""
+        """Show the process its control groups: programs look there how much they may use. Version 1 is eight mounts: only if there are limits,
+        or those of the machine are to be seen."""
         machine, spec = self._machine, self._spec
         held = SECURE if spec.privileged else SECURE | MOUNT_ATTR_RDONLY
         if machine.cgroups == ("",):
             attach(new_mount(b"cgroup2", held), self._stage, b"sys/fs/cgroup")
-        elif machine.cgroups and not machine.rootless and (spec.cgroup or spec.limits != NO_LIMITS):
+        elif machine.cgroups and not machine.rootless and (spec.cgroup or spec.limits != NO_LIMITS or spec.cgroup_namespace == "host"):
             tree = new_mount(b"tmpfs", SECURE, ((b"mode", b"755"), (b"size", b"64k")))
             move_mount(tree, self._stage, b"sys/fs/cgroup")
             for controllers in machine.cgroups:

@@ -385,6 +385,8 @@ def show(value: "Any") -> str:
         return "<no value>"
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, Struct):
+        return "{" + " ".join(show(field) for field in value.values()) + "}"
     if isinstance(value, dict):
         return "map[" + " ".join(f"{k}:{show(value[k])}" for k in sorted(value) if not callable(value[k])) + "]"
     if isinstance(value, list | tuple):
@@ -394,6 +396,10 @@ def show(value: "Any") -> str:
 
 class NoList(list[object]):
     """What Go has for a list that there is not: printed as an empty one, `null` in JSON."""
+
+
+class Struct(dict[str, object]):
+    """What Go has as a struct: printed without the names of its fields, an object in JSON."""
 
 
 class NoMap(dict[str, object]):

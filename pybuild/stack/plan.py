@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from runner.action import Plan
 
 NOTHING, CHANGES = 0, 2
-MISUSED = 1                                               # as an exit status: 2 means something else here
 
 USAGE = Usage(
     "Say what `up` would do, and why. Exit status: 0 nothing to do, 2 changes, 1 error.",

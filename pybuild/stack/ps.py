@@ -79,6 +79,7 @@ def summaries(engine: "Engine", project: str) -> "list[Summary]":
 
 def row_of(engine: "Engine", container: "Container", state: "State", *, no_trunc: bool) -> "Row":
     """compose's fields of a container."""
+    from pybuild.output.template import Struct
     from pybuild.stack.container.ls import row_of as row_of_container
     from runner.listing import Summary
 
@@ -87,7 +88,7 @@ def row_of(engine: "Engine", container: "Container", state: "State", *, no_trunc
     command = str(row["Command"])
     if not no_trunc and len(command) > 22:
         command = f"{command[:20]}…\""
-    publishers = [{"URL": port.host_ip or "0.0.0.0", "TargetPort": port.container_port, "PublishedPort": port.host_port, "Protocol": port.protocol}
+    publishers = [Struct(URL=port.host_ip or "0.0.0.0", TargetPort=port.container_port, PublishedPort=port.host_port, Protocol=port.protocol)
                   for port in (state.ports if state.is_running else ())]
     health = state.health.status if state.health and state.is_running else ""
     return {**row, "Command": command, "ExitCode": state.exit_code, "Health": health, "Name": container.name, "Names": container.name,

@@ -7,22 +7,16 @@ disk so full that no row can be deleted, that file's new name says that the row 
 import os
 import time
 
-from kernel.locks import Lock
 from runner.agent.errors import NetworkAmbiguous, NetworkMissing
 from runner.agent.form import from_bytes, to_bytes
-from runner.errors import RecordsTooNew
+from runner.ledger import Ledger
 from runner.network import BRIDGE, HOST, NONE, NetworkRecord, NetworkSpec
 from store.errors import IndexHasNoRoom
-from store.index import Index
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import sqlite3 as _sqlite3
     from typing import Any
-else:
-    import _sqlite3
 
-VERSION = 1
 PREDEFINED = (BRIDGE, HOST, NONE)
 _HERE, _GONE = ".here", ".gone"                           # of one length: the directory has room for the other name
 _SCHEMA = (
@@ -30,8 +24,10 @@ _SCHEMA = (
 )
 
 
-class Networks(Index):
+class Networks(Ledger):
     """`with networks:` makes a transaction, as of Index. A record whose name begins with a dot is the agent's own and in no list."""
+
+    _statements = _SCHEMA
 
     def __init__(self, root: str) -> None:
         super().__init__(f"{root}/networks.db")
@@ -118,29 +114,10 @@ class Networks(Index):
         raise NetworkMissing(word, _similar(word, [record.name for record in self.list()]))
 
     # ------------------------------------------------------------ the file
-    def _open(self) -> "Any":
-        db = _sqlite3.connect(self.path, timeout=30, isolation_level=None, check_same_thread=False)
-        db.execute("PRAGMA synchronous=NORMAL")
-        version = db.execute("PRAGMA user_version").fetchone()[0]
-        if not version:
-            self._create(db)
-        elif version > VERSION:
-            raise RecordsTooNew(self.path, version, VERSION)
-        return db
-
-    def _create(self, db: "Any") -> None:
-        with Lock(f"{os.path.dirname(self.path)}/lock"):  # a change of the journal mode does not wait for others, it fails
-            os.chmod(self.path, 0o600)
-            db.execute("PRAGMA journal_mode=WAL")
-            db.execute("BEGIN IMMEDIATE")
-            if not db.execute("PRAGMA user_version").fetchone()[0]:
-                for statement in _SCHEMA:
-                    db.execute(statement)
-                for name in PREDEFINED:
-                    record = NetworkRecord(new_id(), time.time_ns(), "", True, NetworkSpec(name, "null" if name == NONE else name))
-                    db.execute("INSERT INTO network VALUES (?, ?, ?, ?)", (record.id, name, record.created, to_bytes(record)))
-                db.execute(f"PRAGMA user_version={VERSION}")
-            db.execute("COMMIT")
+    def _begin(self, db: "Any") -> None:
+        for name in PREDEFINED:
+            record = NetworkRecord(new_id(), time.time_ns(), "", True, NetworkSpec(name, "null" if name == NONE else name))
+            db.execute("INSERT INTO network VALUES (?, ?, ?, ?)", (record.id, name, record.created, to_bytes(record)))
 
 
 def _unlink(path: str) -> None:

@@ -58,7 +58,7 @@ def test_each_shell_has_a_script(shell: str, name: str) -> None:
 
 def test_a_shell_that_is_not_known_is_an_error() -> None:
     found = _pyup("completion", "tcsh")
-    assert found.returncode == 2 and found.stderr.startswith("error: there is no completion for `tcsh`")
+    assert found.returncode == 1 and found.stderr.startswith("error: there is no completion for `tcsh`")
 
 
 def test_a_broken_project_offers_no_services(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import os
 
 import pytest
 
+from pybuild.version import VERSION
 from tests.pybuild.stacking import Stacks, services, sleeping
 
 pytestmark = pytest.mark.userns
@@ -91,3 +92,30 @@ def test_what_a_build_is_asked_for_and_cannot_be_given_is_said(stack: Stacks) ->
 def test_a_build_on_a_network_that_there_is_not(stack: Stacks) -> None:
     it = stack(services(BUILT.replace("NAME", "nowhere")))
     assert "no such network: `nowhere`" in it.fails("build").err
+
+
+def test_labels_that_other_tools_look_for(stack: Stacks) -> None:
+    it = stack(services(sleeping("volumes: ['v:/v']\ndepends_on: [b]"), sleeping(name="b")) + "volumes: {v: {}}\n")
+    it("up", "-d")
+    own = json.loads(it("container", "inspect", f"{it.name}-a-1").out)[0]["Config"]["Labels"]
+    beyond = {key.removeprefix("com.docker.compose."): value for key, value in own.items()}
+    assert beyond.items() >= {"project": it.name, "service": "a", "container-number": "1", "oneoff": "False", "version": VERSION,
+                              "depends_on": "b:service_started:false", "project.working_dir": str(it.directory),
+                              "project.config_files": str(it.directory / "compose.yaml")}.items()
+    assert beyond["image"].startswith("sha256:") and len(beyond["config-hash"]) == 64
+    for kind, name, key in (("network", "default", "network"), ("volume", "v", "volume")):
+        found = json.loads(it(kind, "inspect", f"{it.name}_{name}").out)[0]["Labels"]
+        assert found.keys() == {f"com.docker.compose.{one}" for one in ("project", key, "config-hash", "version")}
+        assert found[f"com.docker.compose.{key}"] == name and found["com.docker.compose.version"] == VERSION
+
+
+def test_publishers_are_printed_as_go_does(stack: Stacks) -> None:
+    it = stack(services(sleeping("ports: ['127.0.0.1:18974:53/udp']")))
+    it("up", "-d")
+    assert it("ps", "--format", "{{.Publishers}}").out == "[{127.0.0.1 53 18974 udp}]\n"
+
+
+@pytest.mark.parametrize("words", [("up", "--bogus"), ("bogus",), ("up", "--build", "--no-build"), ("plan", "--bogus"), ("logs", "--tail")])
+def test_misuse_has_the_status_of_compose(stack: Stacks, words: tuple[str, ...]) -> None:
+    done = stack(services(sleeping())).run(*words)
+    assert done.status == 1 and done.err.count("error: ") == 1

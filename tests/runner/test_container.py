@@ -45,6 +45,11 @@ def test_defaults_without_an_image_that_says_anything() -> None:
     assert process.env == (f"PATH={PATH}",)
 
 
+def test_the_images_directory_is_taken_for_what_it_says() -> None:
+    found = [process_of(ContainerSpec("i"), IMAGE._replace(cwd=cwd)).working_dir for cwd in ("/a/../b/./c/", "//x", "rel/../y", "/../..", "")]
+    assert found == ["/b/c", "/x", "/y", "/", "/"]
+
+
 def test_labels_of_both_with_the_specs_winning() -> None:
     assert dict(process_of(ContainerSpec("i", labels=(("k", "own"),)), IMAGE).labels) == {"k": "own", "other": "x"}
 
