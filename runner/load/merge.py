@@ -1,6 +1,7 @@
 """Two trees -> one: what a later file, an extending service or an including model says over what is there already.
 
-Mappings merge key by key, lists append, the rest is replaced; RULES has the exceptions, by path. A null says nothing.
+Mappings merge key by key, lists append, the rest is replaced; RULES has the exceptions, by path. A null says nothing,
+but where it replaces: a `command` of null is the image's.
 The trees given are used up: what comes out is made of their parts.
 """
 
@@ -69,9 +70,10 @@ def _mappings(base: Map, over: Map, rules: "Rules", path: "Path", report: "Repor
     for key, value in over.items():
         mark = over.marks.get(key)
         if key in base:
-            if value is None:
+            inner = rules.get(key, below)
+            if value is None and inner.get("") is not _replace:
                 continue
-            value = _merge(base[key], value, rules.get(key, below), (*path, key), mark, report)
+            value = value if value is None else _merge(base[key], value, inner, (*path, key), mark, report)
         base.put(key, value, mark)
     return base
 

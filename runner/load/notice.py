@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 # paths below a service -> what is said of them
 WITHOUT_EFFECT = {
     ("credential_spec",): "is for containers of Windows",
-    ("isolation",): "is for containers of Windows",
+    ("isolation",): "is for containers of Windows, but for `chroot`",
     ("cpu_count",): "is for containers of Windows",
     ("cpu_percent",): "is for containers of Windows",
     ("deploy", "endpoint_mode"): "is for several machines",
@@ -43,7 +43,7 @@ def look(root: Map, report: "Report") -> None:
 def _service(name: str, service: Map, volumes: "Container[str]", report: "Report") -> None:
     for path, reason in WITHOUT_EFFECT.items():
         node, mark = _at(service, path)
-        if node and node != ("default" if path[-1] == "isolation" else "false"):
+        if node and node not in (("default", "chroot") if path == ("isolation",) else ("default",) if path[-1] == "isolation" else ("false",)):
             report.warn(mark, f"`services.{name}.{'.'.join(path)}` has no effect: it {reason}", key=True)
     mode, mark = _at(service, ("deploy", "mode"))
     if mode in ("global", "replicated-job", "global-job"):

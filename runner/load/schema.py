@@ -146,7 +146,7 @@ CONFIG = keyed({"name": TEXT, "content": TEXT, "environment": TEXT, "file": TEXT
 MODEL = keyed({"name": TEXT, "model": TEXT, "context_size": INTEGER, "runtime_flags": TEXTS}, "model")
 
 INCLUDE = many(either(TEXT, keyed({"path": WORDS, "env_file": WORDS, "project_directory": TEXT})))
-FILE = keyed({"version": TEXT, "name": TEXT, "include": INCLUDE, "services": table(SERVICE, _key), "models": table(MODEL, _key),
+FILE = keyed({"version": TEXT, "name": TEXT, "include": either(NULL, INCLUDE), "services": table(SERVICE, _key), "models": table(MODEL, _key),
               "networks": table(NETWORK, _key), "volumes": table(VOLUME, _key), "secrets": table(SECRET, _key),
               "configs": table(CONFIG, _key)})
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from runner.load.report import Report
     from runner.load.tree import Mark, Path
 
-    Lack = tuple[Path, str, "Mark | None"]                # a mapping, the attribute it must have and has not, and where it stands
+    Lack = tuple[Path, str, "Mark | None", str, str]      # a mapping, the attribute it must have, where that was missed, what to say, help
     Reason = Callable[[Any], str]                         # why a scalar of the right type will not do, or ""
 
 NONE = type(None)
@@ -88,7 +88,7 @@ def validate(node: "Any", shape: Shape, path: "Path", mark: "Mark | None", repor
     """Note whatever in `node` is not as `shape` says.
 
     raw: variables are still in the words, so words with a `$` in them are good for anything.
-    lacking: takes the attributes that mappings lack and that an earlier file or an extended service may have; `complete` judges them.
+    lacking: takes what has no value here and may have one in an earlier file or an extended service; `complete` judges it.
     """
     kind = node.__class__
     if shape is ANY:
@@ -109,7 +109,11 @@ def validate(node: "Any", shape: Shape, path: "Path", mark: "Mark | None", repor
     elif kind not in shape.types:
         quotes = "put it into quotes" if shape.types == (str,) and kind is not NONE else ""
         help = "leave the key out, or give it a value" if node is None else shape.help or quotes
-        report.fault(mark, f"`{show(path)}` is {_noun(kind)}, not {accepted(shape)}", help)
+        reason = f"`{show(path)}` is {_noun(kind)}, not {accepted(shape)}"
+        if node is None and lacking is not None and path:
+            lacking.append((path[:-1], str(path[-1]), mark, reason, help))
+        else:
+            report.fault(mark, reason, help)
     elif shape.refuse is not None and not (kind is str and ((raw and "$" in node) or int in shape.types)):
         reason = shape.refuse(node)
         if reason:
@@ -117,17 +121,13 @@ def validate(node: "Any", shape: Shape, path: "Path", mark: "Mark | None", repor
 
 
 def complete(root: Map, lacking: "list[Lack]", report: "Report") -> None:
-    """Note the attributes of `lacking` that the merged tree `root` still lacks."""
-    for path, key, mark in lacking:
+    """Note what of `lacking` has no value in the merged tree `root` either."""
+    for path, key, mark, reason, help in lacking:
         node: Any = root
         for step in path:
             node = node.get(step) if node.__class__ is Map else None
-        if node.__class__ is Map and key not in node:
-            _lacks(path, key, mark, report)
-
-
-def _lacks(path: "Path", key: str, mark: "Mark | None", report: "Report") -> None:
-    report.fault(mark, f"`{show(path)}` has no `{key}`", key=True)
+        if node.__class__ is Map and node.get(key) is None:
+            report.fault(mark, reason, help, key=not help)
 
 
 def _mapping(node: Map, shape: Shape, path: "Path", mark: "Mark | None", report: "Report", raw: bool, lacking: "list[Lack] | None") -> None:
@@ -147,10 +147,11 @@ def _mapping(node: Map, shape: Shape, path: "Path", mark: "Mark | None", report:
             report.fault(marks.get(key, mark), f"{where} an unknown attribute `{key}`", f"did you mean `{near}`?" if near else "", key=True)
     for key in shape.required:
         if key not in node:
+            reason = f"`{show(path)}` has no `{key}`"
             if lacking is None:
-                _lacks(path, key, mark, report)
+                report.fault(mark, reason, key=True)
             else:
-                lacking.append((path, key, mark))
+                lacking.append((path, key, mark, reason, ""))
 
 
 def _unique(node: Seq, path: "Path", report: "Report") -> None:

@@ -150,3 +150,7 @@ def test_includes_that_fan_out_are_stopped(folder: Folder) -> None:
     folder.write("i12.yaml", "services: {b: {image: x}}")
     with pytest.raises(InvalidCompose, match="at most 1,000"):
         folder.load("include: [i0.yaml]")
+
+
+def test_an_include_of_nothing_includes_nothing(folder: Folder) -> None:
+    assert folder.printed("include:\nservices: {a: {image: i}}") == folder.printed("services: {a: {image: i}}")

@@ -107,9 +107,20 @@ def test_override_file(folder: Folder, attribute: str, over: str, found: object)
     assert list(value) == found
 
 
-def test_a_null_in_an_override_says_nothing(folder: Folder) -> None:
-    service = folder.service(one("command: x\nlabels: {a: 1}"), "services:\n  a:\n    command:\n")
-    assert service.command == ("x",)
+@pytest.mark.parametrize("key", ["ports", "labels", "hostname", "build", "healthcheck", "deploy"])
+def test_a_null_in_an_override_says_nothing(folder: Folder, key: str) -> None:
+    base = one("ports: ['80']\nlabels: {a: 1}\nhostname: h\nbuild: .\nhealthcheck: {retries: 2}\ndeploy: {replicas: 2}")
+    assert folder.printed(base, f"services:\n  a:\n    {key}:\n") == folder.printed(base)
+
+
+def test_a_null_without_a_value_elsewhere_is_refused_where_it_stands(folder: Folder) -> None:
+    text = folder.refused(one("hostname: h"), "services:\n  a:\n    ports:\n")
+    assert "`services.a.ports` is null, not a list\n --> f1.yaml:3:5\n" in text
+
+
+@pytest.mark.parametrize("key", ["command", "entrypoint"])
+def test_a_null_takes_back_what_replaces_whole(folder: Folder, key: str) -> None:
+    assert folder.printed(one(f"{key}: x"), f"services:\n  a:\n    {key}:\n")["services"]["a"][key] is None
 
 
 def test_documents_of_a_file_merge_in_order(folder: Folder) -> None:
