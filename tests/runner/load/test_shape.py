@@ -45,7 +45,7 @@ def test_what_the_schema_refuses(folder: Folder, attribute: str, reason: str, pl
     ("services: {'a b': {image: x}}", "the name `a b` in `services` has other characters"),
     ("secrets: {s: }", "`secrets.s` is null"), ("volumes:", "`volumes` is null"), ("version: 3", "`version` is an integer, not a string"),
     ("name: [x]", "`name` is a list"),
-    ("models: {m: {}}", "`models.m` has no `model`"), ("include: x", "`include` is a string, not a list"),
+    ("models: {m: {}}", "`models.m` has no `model`"), ("include: x", "`include` is a string, not null or a list"),
 ])
 def test_what_the_schema_refuses_at_the_top(folder: Folder, text: str, reason: str) -> None:
     assert reason in folder.refused(text)
