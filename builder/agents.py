@@ -7,7 +7,7 @@ What enters: a source, which is the path of an agent's socket, or `keys:` and pa
 import os
 import select
 import socket
-from _thread import start_new_thread
+from _thread import allocate_lock, start_new_thread
 from contextlib import suppress
 
 from builder.errors import BuildError
@@ -56,11 +56,11 @@ def _read(path: str) -> bytes:
 class Agent:
     """Listens at `path` until it is closed."""
 
-    __slots__ = ("_keys", "_listening", "_open", "_source", "path")
+    __slots__ = ("_counting", "_keys", "_listening", "_open", "_source", "path")
 
     def __init__(self, source: str, directory: str, mode: int, uid: int, gid: int) -> None:
         """directory: an empty one, which somebody else removes. Raises BuildError."""
-        self.path, self._open = f"{directory}/socket", 0
+        self.path, self._open, self._counting = f"{directory}/socket", 0, allocate_lock()
         self._keys = _Keys(keys_of(source), f"{directory}/keys") if source.startswith(KEYS) else None
         self._source = self._keys.path if self._keys else source
         self._listening = _at(self.path, socket.socket.bind)
@@ -88,14 +88,18 @@ class Agent:
             if self._open >= _CONNECTIONS:
                 came.close()
             else:
-                self._open += 1
+                self._count(1)
                 start_new_thread(self._pass_on, (came,))
 
     def _pass_on(self, came: socket.socket) -> None:
         with came, suppress(OSError):                    # the agent has ended, or one has hung up: the client sees its connection end
             with _at(self._source, socket.socket.connect) as agent:
                 _relay(came, agent)
-        self._open -= 1
+        self._count(-1)
+
+    def _count(self, more: int) -> None:
+        with self._counting:                             # each connection has a thread
+            self._open += more
 
 
 def _at(path: str, act: "Callable[[socket.socket, str], None]") -> socket.socket:

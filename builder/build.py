@@ -240,7 +240,8 @@ class _Build:
                 solved = solve(plan, self._chains, executor, workers, self._lookup, self.content, self._on_event, self._jobs(), self._on_layer)
                 workers.close()
                 if not self._cache_only():
-                    self._chains[plan.target] = executor.present(self._chains[plan.target], lambda text: self._on_event(Note("info", text)))
+                    self._chains[plan.target] = executor.present(self._chains[plan.target], lambda text: self._on_event(Note("info", text)),
+                                                                 base=not self._request.leaves_layers)
                 return solved
             except LayersLost as error:
                 executor.close()

@@ -466,13 +466,16 @@ class SandboxExecutor:
             view.close()
 
     # ------------------------------------------------------------ layers
-    def present(self, chain: "Chain", say: "Callable[[str], None]" = lambda text: None) -> "Chain":
-        """The chain with every layer here: those that another machine's cache has are fetched. Raises LayersLost, StoreError."""
+    def present(self, chain: "Chain", say: "Callable[[str], None]" = lambda text: None, base: bool = True) -> "Chain":
+        """The chain with every layer here: those that another machine's cache has are fetched, and of the base image where `base`.
+
+        Raises LayersLost, StoreError.
+        """
         if all(layer.snapshot for layer in chain):
             return chain
         from builder.cache.bring import bring
 
-        return bring(self._store, chain, self._imported, say)
+        return bring(self._store, chain, self._imported, say, base)
 
     def _check_present(self, inputs: "tuple[Chain, ...]") -> None:
         """Raises LayersLost if a layer is neither here nor to be had: better before the step is begun."""

@@ -101,6 +101,11 @@ class Request(Value):
     cache_to: tuple[CacheAddress, ...] = ()
 
     @property
+    def leaves_layers(self) -> bool:
+        """Whether nobody wants the image here: layers of a base that no step reads then stay in their registry."""
+        return bool(self.outputs) and all(output.type in ("registry", "cacheonly") for output in self.outputs)
+
+    @property
     def has_inline_cache(self) -> bool:
         """Whether the image itself carries what its steps were made from."""
         return any(address.kind == "inline" for address in self.cache_to) or dict(self.build_args).get("BUILDKIT_INLINE_CACHE", "") in ("1", "true")

@@ -13,6 +13,7 @@ from store.digest import Digest
 from store.errors import BlobMissing, DigestMismatch, InvalidLayer, SizeMismatch
 from store.images import Layer
 from store.ingest import Promise, ingest, known_layer
+from store.presence import with_known
 from store.room import reserve
 from store.snapshots import SnapshotId
 from store.tree import digest
@@ -41,8 +42,11 @@ def lost(chain: "Chain", imported: "Imported | None", store: "Store") -> "tuple[
                  and (imported is None or imported.origin(layer.diff_id) is None) and known_layer(store, Digest(layer.diff_id), ()) is None)
 
 
-def bring(store: "Store", chain: "Chain", imported: "Imported | None", say: "Say") -> "Chain":
-    """The chain with every layer in the store, held. Raises LayersLost, StoreError (of a base image, or no room)."""
+def bring(store: "Store", chain: "Chain", imported: "Imported | None", say: "Say", base: bool = True) -> "Chain":
+    """The chain with every layer in the store, held; without `base`, those of its base image stay where they are.
+
+    Raises LayersLost, StoreError (of a base image, or no room).
+    """
     if is_present(chain):
         return chain
     absent = [layer for layer in chain if not layer.snapshot and layer.key]
@@ -53,15 +57,16 @@ def bring(store: "Store", chain: "Chain", imported: "Imported | None", say: "Say
         assert imported is not None
         found = _fetch_all(store, tuple(absent), imported, say)
         chain = tuple(found.get(layer.key, layer) if not layer.snapshot else layer for layer in chain)
-    return _with_base(store, chain)
+    return _with_base(store, chain, fetch=base)
 
 
-def _with_base(store: "Store", chain: "Chain") -> "Chain":
-    """Layers of a base image of which only the config was pulled."""
+def _with_base(store: "Store", chain: "Chain", fetch: bool) -> "Chain":
+    """Layers of a base image of which only the config was pulled; without `fetch` those that a step has fetched meanwhile."""
     if is_present(chain):
         return chain
-    layers = store.images.present(tuple(Layer(Digest(x.diff_id), x.tree, SnapshotId(x.snapshot), x.size) for x in chain))
-    store.snapshots.hold(*(layer.snapshot for layer in layers))
+    asked = tuple(Layer(Digest(x.diff_id), x.tree, SnapshotId(x.snapshot), x.size) for x in chain)
+    layers = store.images.present(asked) if fetch else with_known(store, asked)
+    store.snapshots.hold(*(layer.snapshot for layer in layers if layer.snapshot))
     return tuple(layer._replace(snapshot=here.snapshot, size=here.size) for layer, here in zip(chain, layers))
 
 

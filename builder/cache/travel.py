@@ -68,11 +68,11 @@ class Travel:
         from builder.cache.bring import bring
         from builder.worker import Forked
 
-        store, imported = self._store, self.imported
+        store, imported, base = self._store, self.imported, not self._request.leaves_layers
 
         def fetch(send: "Send") -> None:
             try:
-                bring(store, chain, imported, lambda text: None)
+                bring(store, chain, imported, lambda text: None, base)
             finally:
                 store.index.close()
                 store.leases.release()

@@ -94,6 +94,8 @@ def main(options: Options) -> int:
             result = run(request, store, on_event, options.config)
         else:
             store.temporary.sweep(partials=False)        # what a killed build has left: builder.build does so too
+            if not request.leaves_layers:
+                _complete(store, result.image)
             if request.outputs:
                 _write_outputs(store, request, result)
         if result.image:
@@ -164,6 +166,17 @@ def _finish(options: Options, result: "Result", on_event: "OnEvent") -> int:
 def _write(path: str, data: bytes) -> None:
     with open(path, "wb") as file:
         file.write(data)
+
+
+def _complete(store: "Store", image: str) -> None:
+    """Fetch what an earlier build has left in a registry, because it only pushed the image."""
+    from store.digest import Digest
+
+    if not store.images.is_complete(Digest(image)):
+        from pybuild.user import enter
+
+        enter(store)
+        store.images.complete(Digest(image))
 
 
 def _write_outputs(store: "Store", request: "Request", result: "Result") -> None:
