@@ -6,6 +6,7 @@ Killed in the middle it leaves a project that the next plan puts right. Read `ap
 from runner import action as a
 from runner import hooks, labels
 from runner import progress as words
+from runner.confining import NOTICE
 from runner.container import Mount
 from runner.desired import network_spec, replica
 from runner.errors import DependencyFailed, ImageUnavailable, InvalidService, Missing, RunError
@@ -102,6 +103,7 @@ class Work:
         self._on_start = on_start
         self._say = on_news
         self._sweeper: "Sweeper | None" = None
+        self._noticed = False
 
     def finish(self) -> None:
         """Wait for what goes on beside the steps."""
@@ -267,7 +269,11 @@ class Work:
                 raise
             engine.finish_start(container, contact)
             for text in contact.warnings:
-                self._say(Warned(f"{container.name}: {text}"))
+                if not text.startswith(NOTICE):
+                    self._say(Warned(f"{container.name}: {text}"))
+                elif not self._noticed:
+                    self._noticed = True
+                    self._say(Warned(text))               # of all of them
         except BaseException:
             contact.close()
             raise

@@ -7,7 +7,7 @@ import os
 import stat
 
 from kernel.value import Value
-from runner.errors import InvalidOption
+from runner.errors import Conflict, InvalidOption
 from store.tarheader import END, FILE, LINK, header, padding
 from store.tree import read_xattrs, stat_row
 
@@ -173,6 +173,10 @@ def export(engine: "Engine", container: "Container") -> "Iterator[bytes]":
     from sandbox.spec import Overlay
 
     place = engine.place(container.id)
+    if os.path.exists(place.tree):
+        if engine.state(container).pid:
+            raise Conflict("container", container.name, "runs without namespaces: what would be mounted lies among its files", "stop it first")
+        return pack_directory(os.open(f"{place.tree}/root", _DIRECTORY))
     lower = engine.store.images.runtime(container.image_id).lowerdirs
     fd = open_root(Overlay((place.fs, *lower)), engine.store.root.userxattr)
     top = os.open(".", _DIRECTORY, dir_fd=fd)

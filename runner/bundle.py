@@ -29,6 +29,7 @@ def export(engine: "Engine", container: "Container", directory: str) -> None:
     os.makedirs(directory, 0o700, exist_ok=True)
     if os.listdir(directory):
         raise InvalidOption("directory", directory, "is not empty")
+    engine.require_layer(container)
     place, spec = engine.place(container.id), container.spec
     layers = engine.store.images.runtime(container.image_id).lowerdirs
     hostname = spec.hostname or container.short_id

@@ -29,6 +29,7 @@ def changes(engine: "Engine", container: "Container") -> "list[Change]":
     """Sorted by path. Mount points that are only there while it runs are left out."""
     from store.view import View
 
+    engine.require_layer(container)
     place, owners = engine.place(container.id), engine.store.root.owners
     tree = scan(place.fs, owners=owners, hashed=False)
     with View(engine.store.images.runtime(container.image_id).lowerdirs, owners=owners) as below:

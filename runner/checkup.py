@@ -70,7 +70,7 @@ class Checkup:
         os.set_blocking(write, True)
         null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
         try:
-            unit = self._shim.maker.visit(self._spec, [null, write, write, self._shim.pidfd])
+            unit = self._shim.visit(self._spec, [null, write, write])
         except (SandboxError, OSError) as error:
             self._done(-1, str(error))
             return

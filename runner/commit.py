@@ -30,6 +30,7 @@ def commit(engine: "Engine", container: "Container", name: str = "", *, author: 
 
     Raises RunError, StoreError, what `change` raises.
     """
+    engine.require_layer(container)
     store = engine.store
     base = store.images.config(container.image_id)
     changed = change(replace(base, config=_config(container), author=author or base.author))

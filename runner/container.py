@@ -132,6 +132,7 @@ class ContainerSpec(Value):
     storage_options: "Pairs" = ()
     runtime: str = ""
     platform: str = ""
+    isolation: str = ""                                   # "chroot": without namespaces, wherever it is
     config: str = ""                                      # the compose service it was made from, as JSON: says later what has changed
 
 

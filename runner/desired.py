@@ -139,7 +139,8 @@ def _spec(service: "Service", project: "Project", granted: Granted) -> Container
         device_cgroup_rules=service.device_cgroup_rules, sysctls=service.sysctls, shm_size=service.shm_size, init=bool(service.init),
         pid_mode=_mode(service.pid), ipc_mode=_mode(service.ipc), uts_mode=_mode(service.uts), userns_mode=service.userns_mode,
         cgroupns_mode=service.cgroup, cgroup_parent=service.cgroup_parent, group_add=service.group_add, storage_options=service.storage_opt,
-        runtime=service.runtime, platform=service.platform, **_security(service))
+        runtime=service.runtime, platform=service.platform,
+        isolation="chroot" if service.isolation == "chroot" else "", **_security(service))
 
 
 def _seconds(nanoseconds: "int | None") -> int:

@@ -88,6 +88,11 @@ class Engine:
     def place(self, id: str) -> Place:
         return Place(self.store.root.path, self.store.root.run, id)
 
+    def require_layer(self, container: Container) -> None:
+        """Raises Conflict if what it has written is no layer, as of one that ran without namespaces."""
+        if os.path.exists(self.place(container.id).tree):
+            raise Conflict("container", container.name, "has run without namespaces: its files are a copy, of which nobody knows what has changed")
+
     def state(self, container: Container) -> State:
         """What is happening to it now. A container whose shim was killed, or that the machine took down, is settled first."""
         place = self.place(container.id)
@@ -99,6 +104,7 @@ class Engine:
         if lock < 0:                                      # somebody has just begun to start it, or settles it
             return place.read()
         try:
+            reclaim(container.id, place)
             before = place.read()
             state = settled(before, alive=False, now=time.time_ns(), boot=boot_id())
             if state != before:
@@ -246,6 +252,11 @@ class Engine:
                         runs = True                       # even if there was no room to write that down
                     except ShimLost:
                         pass                              # it has not come to that, or it has ended
+        try:
+            reclaim(container.id, place)
+        except BaseException:
+            os.close(lock)
+            raise
         return lock
 
     def finish_start(self, container: Container, contact: Contact) -> Contact:
@@ -405,6 +416,15 @@ class Engine:
         from runner import removal
 
         return removal.sweep(self)
+
+
+def reclaim(id: str, place: Place) -> None:
+    """For the lock's holder: what a container without namespaces has left that was killed with its shim. Raises SandboxError, OSError."""
+    if os.path.exists(place.tree) or os.path.exists(f"{place.tree}.new"):
+        from sandbox.enclosed import recover
+        from sandbox.marks import mark_of
+
+        recover(place.tree, mark_of(id))
 
 
 def owner_of(id: str) -> str:

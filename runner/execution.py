@@ -36,7 +36,7 @@ class Execution:
 
     def start(self, packed: "Any", streams: list[int]) -> None:
         """Raises SandboxError, OSError."""
-        unit = self._shim.maker.visit(packed, [*streams[:3], self._shim.pidfd])
+        unit = self._shim.visit(packed, streams[:3])
         self.running = True
         self._child = Child(self._shim.loop, unit, self)
 

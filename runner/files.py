@@ -11,6 +11,7 @@ from runner.container import Mount
 from runner.errors import Conflict, InvalidOption
 from runner.state import Place
 from runner.upkeep import RESTARTING
+from sandbox.isolation import may_lack_namespaces
 from sandbox.overlay import open_root
 from sandbox.spec import Overlay
 
@@ -46,6 +47,8 @@ class Files:
 
     def __enter__(self) -> "Files":
         place = self._engine.place(self._container.id)
+        if self._open_tree(place):
+            return self
         while not self._open_running() and not self._open_stopped(place):
             pass                                          # it has just been started, or has just ended
         return self
@@ -55,6 +58,17 @@ class Files:
             os.close(fd)
         if self._lock >= 0:
             os.close(self._lock)
+
+    def _open_tree(self, place: Place) -> bool:
+        """Of one without namespaces: its files are where they are, whether it runs or not."""
+        try:
+            self._fds.append(os.open(f"{place.tree}/root", _DIRECTORY | os.O_CLOEXEC))
+        except FileNotFoundError:
+            if not (self._container.spec.isolation or may_lack_namespaces()):
+                return False
+            raise Conflict("container", self._container.name, "has no files yet", "start it first") from None
+        self._stopped = not self._engine.state(self._container).pid
+        return True
 
     def _open_running(self) -> bool:
         state = self._engine.state(self._container)

@@ -8,6 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runner.agent.client import Agent
     from runner.agent.records import Networks
+    from runner.agentless import Agentless
     from runner.container import Container
     from runner.endpoint import Connection
     from runner.engine import Engine
@@ -17,7 +18,7 @@ _BRIDGE, _DEFAULT, _NONE = "bridge", "default", "none"
 _SHARED = ("host", "container:")
 
 
-def connect(engine: "Engine", agent: "Agent", records: "Networks", container: "Container", endpoint: Endpoint) -> None:
+def connect(engine: "Engine", agent: "Agent | Agentless", records: "Networks", container: "Container", endpoint: Endpoint) -> None:
     """Raises NetworkMissing, AlreadyConnected, Missing, Conflict, and what the agent says about addresses."""
     _refuse_shared(container)
     record = records.require(endpoint.network)
@@ -37,7 +38,8 @@ def connect(engine: "Engine", agent: "Agent", records: "Networks", container: "C
     _keep(engine, container, (*present, endpoint))
 
 
-def disconnect(engine: "Engine", agent: "Agent", records: "Networks", container: "Container", network: str, *, force: bool = False) -> None:
+def disconnect(engine: "Engine", agent: "Agent | Agentless", records: "Networks", container: "Container", network: str, *,
+               force: bool = False) -> None:
     """force: fine if it is not on the network. Raises NetworkMissing, NotConnected, Conflict."""
     _refuse_shared(container)
     record = records.require(network)

@@ -18,7 +18,7 @@ from runner.signals import parse_signal
 from runner.state import State, boot_id
 from runner.upkeep import CREATED
 from sandbox import runtimes
-from sandbox.isolation import require_namespaces
+from sandbox.isolation import CHROOT, of_containers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,8 +46,10 @@ class Net(Value):
 
 def begin(engine: "Engine", container: Container, lock: int, *, attached: bool, reaper: bool, console_size: "tuple[int, int]") -> Contact:
     """Ask for its shim, which answers later: see `finish`. `lock`: held, stays the caller's to close; the shim has it too then."""
-    require_namespaces()
     place, spec = engine.place(container.id), container.spec
+    isolation = of_containers(spec.isolation)
+    if isolation.kind == CHROOT:
+        return _begin_confined(engine, container, lock, isolation.reason, attached, reaper, console_size)
     fds: list[int] = []
     before = place.read()
     try:
@@ -78,6 +80,30 @@ def begin(engine: "Engine", container: Container, lock: int, *, attached: bool, 
     finally:
         for fd in fds:
             os.close(fd)
+
+
+def _begin_confined(engine: "Engine", container: Container, lock: int, why: str, attached: bool, reaper: bool,
+                    console_size: "tuple[int, int]") -> Contact:
+    """As `begin`, without namespaces."""
+    from runner import confining
+
+    confining.check(container)
+    confining.free_volumes(engine, container)
+    place, spec = engine.place(container.id), container.spec
+    before = place.read()
+    runtime = engine.store.images.runtime(container.image_id)
+    sources, images, contents = sources_of(engine, container, runtime.lowerdirs)
+    hostname = spec.hostname or container.short_id
+    net = Net("host", -1, hostname, confining.hosts(engine, container, hostname, _text("/etc/hosts")), _resolv_conf(spec, _text("/etc/resolv.conf")))
+    _write_files(place, net)
+    found = Found(runtime.lowerdirs, place.fs, place.work, place.path, hostname, "host", sources=sources, images=images, contents=contents)
+    order = _order(engine, container, lock, confining.confined(engine, container, lower(container, found)), before, net, attached, reaper,
+                   console_size)
+    state = order.state._replace(warnings=confining.warnings(spec, why), ports=confining.ports((*spec.ports, *_published(container))))
+    try:
+        return _ask(engine, container, order._replace(state=state))
+    finally:
+        os.close(order.home)
 
 
 def _tuned(spec: "ContainerSpec", attachment: "Attachment | None") -> "tuple[tuple[str, str], ...]":

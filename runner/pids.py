@@ -1,10 +1,14 @@
-"""Which processes are in a pid namespace, as /proc here shows them."""
+"""Which processes are a container's, as /proc here shows them: those in its pid namespace, or those with its mark (sandbox.marks)."""
 
 import os
 
+from sandbox import marks
+
 
 def processes(first: int) -> "list[int]":
-    """Pids of all in the pid namespace of process `first`. Raises FileNotFoundError if that is gone."""
+    """Pids of all in the container whose first process is `first`. Raises FileNotFoundError if that is gone."""
+    if mark := marks.read(first):
+        return marks.marked(mark)
     wanted = os.stat(f"/proc/{first}/ns/pid").st_ino
     found = []
     for name in os.listdir("/proc"):

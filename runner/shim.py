@@ -6,6 +6,7 @@ this process ends, and its guardian (sandbox.guardian), whose child the containe
 """
 
 import _signal  # type: ignore[import-not-found]
+import _socket
 import gc
 import os
 import time
@@ -29,6 +30,7 @@ from runner.upkeep import CREATED, EXITED, PAUSED, RESTARTING, RUNNING, SECOND
 from sandbox import wire
 from sandbox.cgroup import Group
 from sandbox.errors import KINDS, SandboxError
+from sandbox.marks import mark_of
 from sandbox.namespaces import JOINED
 from sandbox.network import NO_LOOPBACK, bring_up_loopback
 from sandbox.spec import NO_LIMITS, Limits
@@ -36,14 +38,15 @@ from store.events import Events
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import _socket
     from typing import Any
 
+    from runner.agent.forwarder import Forwarder
     from runner.resting import Rest
-    from sandbox.process import Ended, Maker
+    from sandbox.process import Ended, Maker, Unit
 
 _SIGTERM, _SIGKILL, _SIGSTOP, _SIGCONT = 15, 9, 19, 18
 _CANNOT_START = 128
+_BACKLOG = 128
 
 
 def main(maker: "Maker", connection: "_socket.socket | None", request: "tuple[Any, ...]", fds: list[int]) -> None:
@@ -53,7 +56,8 @@ def main(maker: "Maker", connection: "_socket.socket | None", request: "tuple[An
     yard = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
     rest = None if connection else resting.recall(request[1])
     order = rest.order if rest else unpack(request[1], fds)
-    setns(order.home, CLONE_NEWNS)
+    if os.fstat(yard).st_ino != os.fstat(order.home).st_ino:      # the same one where none can be made
+        setns(order.home, CLONE_NEWNS)
     shim = Shim(maker, order, yard)
     _signal.signal(_SIGTERM, lambda number, frame: shim.leave())
     if rest:
@@ -65,8 +69,8 @@ def main(maker: "Maker", connection: "_socket.socket | None", request: "tuple[An
 class Shim:
     """One container. `state` is what is in its state.json; everything that changes it writes that."""
 
-    __slots__ = ("_calm", "_deadline", "_leaving", "_requester", "_restart", "_yard", "attempts", "begin", "calls", "checkup", "child", "console",
-                 "events", "late_group", "log", "loop", "maker", "network", "order", "output", "place", "policy", "state")
+    __slots__ = ("_calm", "_deadline", "_forwarder", "_leaving", "_requester", "_restart", "_yard", "attempts", "begin", "calls", "checkup", "child",
+                 "console", "events", "late_group", "log", "loop", "maker", "network", "order", "output", "place", "policy", "state")
 
     def __init__(self, maker: "Maker", order: Order, yard: int) -> None:
         self.maker = maker
@@ -92,6 +96,7 @@ class Shim:
         self._deadline: "Timer | None" = None
         self._requester: "_socket.socket | None" = None
         self._leaving = False
+        self._forwarder: "Forwarder | None" = None
         self._calm: "Timer | None" = None                 # until it is seen whether to rest
 
     def run(self, connection: "_socket.socket") -> None:
@@ -156,6 +161,9 @@ class Shim:
         if spec.network == "none" and spec.user_namespace == "host":      # else it is to belong to that namespace
             spec = spec._replace(network=self._own_network())
         opened: list[int] = []
+        if spec.tree:
+            self._launch_confined()
+            return
         try:
             streams = self._make_streams()
             packed, fds, opened = wire.pack(spec, first=4)
@@ -171,6 +179,51 @@ class Shim:
         if warning and warning not in self.state.warnings:
             self.state = self.state._replace(warnings=(*self.state.warnings, warning))
         self.child = Child(self.loop, unit, self)
+
+    def _launch_confined(self) -> None:
+        """Without namespaces."""
+        from sandbox import enclosed  # loaded already where there are none to be had
+
+        order = self.order
+        self._forward()
+        streams = self._make_streams()
+        try:
+            unit = enclosed.begin(order.spec, mark_of(order.id), streams, self.maker.machine, (order.lock,))
+        finally:
+            for fd in streams:
+                os.close(fd)
+        self._spare()
+        self.child = Child(self.loop, unit, self)
+
+    def _forward(self) -> None:
+        """Have ports that are published by another number carried to the process's own, as long as this shim lives."""
+        wanted = [one for one in self.state.ports if one.host_port != one.container_port]
+        if not wanted or self._forwarder:
+            return
+        from runner.agent.forwarder import Forwarder
+
+        self._forwarder = Forwarder(loop=self.loop)
+        for one in wanted:
+            family = _socket.AF_INET6 if ":" in one.host_ip else _socket.AF_INET
+            socket = _socket.socket(family, _socket.SOCK_DGRAM if one.protocol == "udp" else _socket.SOCK_STREAM)
+            try:
+                socket.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
+                socket.bind((one.host_ip or "0.0.0.0", one.host_port))
+                if one.protocol != "udp":
+                    socket.listen(_BACKLOG)
+                self._forwarder.open(socket, ("127.0.0.1", one.container_port))
+            except OSError as error:
+                raise SandboxError("publish the port", error.errno or 0, str(one.host_port)) from error
+            finally:
+                socket.close()
+
+    def visit(self, packed: "Any", fds: list[int]) -> "Unit":
+        """The unit in which a further process of the container is being started. packed: a plain ExecSpec; fds: its streams.
+
+        Raises SandboxError, OSError."""
+        if self.order.spec.tree and self.child:
+            return self.child.unit.visit(wire.unpack_exec(packed), fds)  # type: ignore[attr-defined, no-any-return]  # it is Enclosed
+        return self.maker.visit(packed, [*fds, self.pidfd])
 
     def _needs_group(self) -> bool:
         """A cgroup is cheap in version 2. In version 1 it costs ten milliseconds, so it is made only for limits, or when it is asked for."""
@@ -352,7 +405,7 @@ class Shim:
 
     def freeze(self, frozen: bool) -> None:
         """By the freezer; where there is none by signals, which its processes can notice."""
-        if self.maker.cgroups.version == 2 or "freezer" in self.maker.cgroups.controllers:
+        if not self.order.spec.tree and (self.maker.cgroups.version == 2 or "freezer" in self.maker.cgroups.controllers):
             self.group().freeze(frozen)
         else:
             self._signal_all(_SIGSTOP if frozen else _SIGCONT)
@@ -378,6 +431,8 @@ class Shim:
         assert self.child
         group = self.child.unit.group or self.late_group
         if group is None:
+            if self.order.spec.tree:
+                raise SandboxError("use a cgroup", reason="a container without namespaces has none")
             group = self.maker.cgroups.create(self.order.spec.cgroup, NO_LIMITS, ("freezer", "memory", "cpuacct", "cpu", "cpuset", "pids", "blkio"))
             if group is None:
                 raise SandboxError("use a cgroup", reason=self.maker.cgroups.reason)

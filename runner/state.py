@@ -98,14 +98,17 @@ def has_ended(pid: int) -> bool:
 
 
 class Place:
-    """Where a container's things are. `short` is a socket's name: its path has room for 108 bytes only."""
+    """Where a container's things are. `short` is a socket's name: its path has room for 108 bytes only.
 
-    __slots__ = ("fs", "log", "path", "run", "short", "work")
+    tree: of its files, if it runs without namespaces."""
+
+    __slots__ = ("fs", "log", "path", "run", "short", "tree", "work")
 
     def __init__(self, root: str, run: str, id: str) -> None:
         self.path = f"{root}/containers/{id}"
         self.fs = f"{self.path}/fs"
         self.work = f"{self.path}/work"
+        self.tree = f"{self.path}/tree"
         self.log = f"{self.path}/log"
         self.run = f"{run}/c"
         self.short = id[:16]

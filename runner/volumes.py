@@ -71,6 +71,8 @@ class Volumes:
         volume = self.require(name)
         path = self.path(name)
         device = device_of(volume)
+        if not os.path.exists(path) and _is_lent(path):
+            raise Conflict("volume", name, "is in a container that runs without namespaces, and has it for itself")
         try:
             os.makedirs(path, 0o700)
             os.chmod(path, 0o755)
@@ -153,6 +155,12 @@ class Volumes:
     def unused(self, *, everything: bool) -> "tuple[Volume, ...]":
         """Volumes that no container has; only anonymous ones unless `everything`."""
         return tuple(one for one in self._records.volumes() if (everything or one.anonymous) and not self._records.users(one.name))
+
+
+def _is_lent(path: str) -> bool:
+    from sandbox.standin import lock_of
+
+    return os.path.exists(lock_of(path))
 
 
 def _has_entries(path: str) -> bool:

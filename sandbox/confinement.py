@@ -4,6 +4,7 @@ What enters: an open tree and a SandboxSpec, in a process of a single thread tha
 network, a host name and limits of its own, and set-uid programs (no_new_privs is what Landlock and the filter ask for).
 """
 
+import fcntl
 import os
 import time
 
@@ -14,11 +15,13 @@ from sandbox import account, departure, privileges, wire
 from sandbox.capabilities import bit
 from sandbox.errors import SandboxError
 from sandbox.inside import tell_failure
+from sandbox.limits import adjust_oom_score
 from sandbox.machine import Machine
+from sandbox.marks import RLIMIT_RTTIME
 from sandbox.namespaces import held_by
 from sandbox.seccomp import ALLOW, EPERM, ERRNO, Condition, Rule, compile
 from sandbox.seccomp_profile import UNKNOWN, default_rules, numbered
-from sandbox.spec import SandboxSpec
+from sandbox.spec import ExecSpec, SandboxSpec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,10 +35,14 @@ _PATIENCE_S = 20.0
 _SIGKILL = 9
 
 
-def start(spec: SandboxSpec, root_fd: int, streams: list[int], machine: Machine) -> "tuple[int, _socket.socket]":
-    """(pid of a child that becomes the command, socket on which it says what goes wrong; closed when it executes). Raises SandboxError, OSError."""
+def start(spec: SandboxSpec | ExecSpec, root_fd: int, streams: list[int], machine: Machine, *,
+          confined: bool = False) -> "tuple[int, _socket.socket]":
+    """(pid of a child that becomes the command, socket on which it says what goes wrong; closed when it executes). confined: we are, by `confine`.
+
+    Raises SandboxError, OSError."""
     who = account.find(root_fd, spec.user, spec.groups)
-    os.close(make_directories(root_fd, spec.cwd))
+    if isinstance(spec, SandboxSpec):
+        os.close(make_directories(root_fd, spec.cwd))
     program = program_for(spec)
     ours, theirs = wire.pair()
     pid = os.fork()
@@ -46,8 +53,11 @@ def start(spec: SandboxSpec, root_fd: int, streams: list[int], machine: Machine)
             control = os.dup(theirs.fileno())
             while control <= departure.CONTROL:          # the streams come to lie there
                 control = os.dup(control)
-            streams = [_above(fd) for fd in streams]
-            root = _above(root_fd)
+            streams = [above(fd) for fd in streams]
+            root = above(root_fd)
+            if spec.oom_score_adj:                       # while /proc is one
+                adjust_oom_score(spec.oom_score_adj)
+                spec = spec._replace(oom_score_adj=0)
             os.dup2(control, departure.CONTROL, inheritable=False)
             step = "enter the root"
             os.fchdir(root)
@@ -55,7 +65,8 @@ def start(spec: SandboxSpec, root_fd: int, streams: list[int], machine: Machine)
             step = "enter the working directory"
             departure.enter_directory(spec.cwd)
             step = "drop privileges"
-            _confine(spec, root)
+            if not confined:
+                confine(spec, root)
             privileges.default_signals()
             held = held_by(spec) if spec.privileged else held_by(spec) & ~_NEVER
             departure.become(spec._replace(no_new_privileges=not spec.privileged), who, streams, program, machine, held, held)
@@ -69,14 +80,13 @@ def start(spec: SandboxSpec, root_fd: int, streams: list[int], machine: Machine)
     return pid, ours
 
 
-def _above(fd: int) -> int:
+def above(fd: int) -> int:
     """A copy of `fd` beyond the streams and the control socket."""
-    import fcntl
-
     return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, departure.CONTROL + 1)
 
 
-def _confine(spec: SandboxSpec, root_fd: int) -> None:
+def confine(spec: SandboxSpec | ExecSpec, root_fd: int) -> None:
+    """The files below the root are all that the caller can reach from here on."""
     abi = landlock.version()
     if spec.privileged or abi < 2:                       # the first one forbids every rename between directories
         return
@@ -84,7 +94,7 @@ def _confine(spec: SandboxSpec, root_fd: int) -> None:
     landlock.confine(((root_fd, landlock.every_access(abi)),), abi)
 
 
-def program_for(spec: SandboxSpec) -> bytes:
+def program_for(spec: SandboxSpec | ExecSpec) -> bytes:
     """The seccomp filter, which also forbids what Landlock of this kernel does not."""
     if isinstance(spec.seccomp, bytes):
         return spec.seccomp
@@ -93,8 +103,10 @@ def program_for(spec: SandboxSpec) -> bytes:
     abi, name = landlock.version(), os.uname().machine
     rules = default_rules(held_by(spec) & ~_NEVER)
     refuse = Rule(ERRNO | EPERM)
-    # a limit of processor time kills, and Landlock does not look at it: of others, limits may only be read
-    rules["prlimit64"] = (Rule(ALLOW, (Condition(0, "masked", 0, _LOW),)), Rule(ALLOW, (Condition(2, "eq", 0),)), refuse)
+    # a limit of processor time kills, and Landlock does not look at it: of others, limits may only be read; nobody loses the mark of his container
+    rules["prlimit64"] = (Rule(ALLOW, (Condition(2, "eq", 0),)), Rule(ERRNO | EPERM, (Condition(1, "masked", RLIMIT_RTTIME, _LOW),)),
+                          Rule(ALLOW, (Condition(0, "masked", 0, _LOW),)), refuse)
+    rules["setrlimit"] = (Rule(ERRNO | EPERM, (Condition(0, "masked", RLIMIT_RTTIME, _LOW),)), Rule(ALLOW))
     if abi < landlock.SCOPES_ABI:
         rules["kill"] = (Rule(ERRNO | EPERM, (Condition(0, "masked", _EVERYBODY, _LOW),)), Rule(ALLOW))
     if abi < 2:

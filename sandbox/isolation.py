@@ -45,14 +45,23 @@ def choose(wanted: str = AUTO, refused: "Callable[[], str] | None" = None) -> Is
     return Isolation(NONE, f"{why}; chroot takes {', '.join(lacking)}") if lacking else Isolation(CHROOT, why)
 
 
-def require_namespaces() -> None:
-    """Raises SandboxError where none can be made: a container has no other way. Asked of root only, for a system call: a user has been told."""
-    if os.geteuid() or _looks_able():
-        return
-    why = _refused()
-    if why:
-        raise SandboxError("run containers", reason=why, help="a container takes namespaces, and `pybuild doctor` shows what would allow them; "
-                           "the steps of a build can do without (`pybuild --isolation=chroot`)")
+_found: "dict[str, Isolation]" = {}
+
+
+def of_containers(wanted: str = "") -> Isolation:
+    """How a container is to run: `wanted` is CHROOT or "". Raises SandboxError if it cannot. Where namespaces look possible they are not tried:
+    root is asked for a system call, and a user has been told."""
+    if wanted != CHROOT and not may_lack_namespaces():
+        return Isolation(NAMESPACE)
+    found = _found[wanted] = _found.get(wanted) or choose(wanted or AUTO)       # finding out takes a fork
+    if found.kind == NONE:
+        raise SandboxError("run containers", reason=found.reason, help="`pybuild doctor` shows what would allow it")
+    return found
+
+
+def may_lack_namespaces() -> bool:
+    """A cheap sign of it, of root only."""
+    return not (os.geteuid() or _looks_able())
 
 
 def lacking_capabilities() -> tuple[str, ...]:

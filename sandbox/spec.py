@@ -164,6 +164,7 @@ class SandboxSpec(Value):
                 are; when the sandbox has ended it says so of those in the upper directory. "" for none.
     runtime:    path of the OCI runtime that starts it (sandbox.runtimes.find); "" for ourselves.
     apparmor, selinux: the profile and the label that the command is executed with, where the machine uses these modules; "" for none.
+    tree:       where no namespace can be made: directory of the plain tree in which it runs (sandbox.enclosed), made if it is not there.
     clocks_ahead: seconds that its monotonic clocks are ahead of the machine's, in a time namespace of its own; None: it has the zygote's.
     """
 
@@ -205,6 +206,7 @@ class SandboxSpec(Value):
     apparmor: str = ""
     selinux: str = ""
     clocks_ahead: int | None = None
+    tree: str = ""
 
     def check(self) -> "SandboxSpec":
         """Itself; raises InvalidSpec for what no kernel would take, so that it is said before anything is started."""

@@ -4,6 +4,7 @@ What was there is put aside meanwhile. A directory of the host is moved in and m
 else is written to a stand-in is gone with it. Read-only cannot be had here.
 """
 
+import marshal
 import os
 import stat
 
@@ -43,12 +44,14 @@ class _Spot(Value):
 
 
 class StandIns:
-    """Those of one tree. root_fd: it; aside: an empty directory on the same file system."""
+    """Those of one tree. root_fd: it; aside: an empty directory on the same file system.
 
-    __slots__ = ("_aside", "_aside_fd", "_borrowed", "_locks", "_made", "_root_fd", "_spots")
+    journal: a file that says, as long as they are there, where they are: if whoever put them in is killed, `resume` takes them over."""
 
-    def __init__(self, root_fd: int, aside: str) -> None:
-        self._root_fd, self._aside = root_fd, aside
+    __slots__ = ("_aside", "_aside_fd", "_borrowed", "_journal", "_locks", "_made", "_root_fd", "_spots")
+
+    def __init__(self, root_fd: int, aside: str, journal: str = "") -> None:
+        self._root_fd, self._aside, self._journal = root_fd, aside, journal
         self._aside_fd = os.open(aside, DIRECTORY)
         self._spots: list[_Spot] = []
         self._locks: list[Lock] = []                     # of directories that are moved in: others wait until they are back
@@ -62,14 +65,15 @@ class StandIns:
         self._put("/proc", self._make_proc, plain=True)
         self._put("/sys", lambda fd, name: os.mkdir(name, 0o555, dir_fd=fd), plain=True)
 
-    def borrow(self, mounts: "Iterable[MountOp]") -> None:
+    def borrow(self, mounts: "Iterable[MountOp]", *, wait: bool = True) -> None:
         """Before any is mounted: have the directories that will be moved in for ourselves. While another step has one, it is not even there.
 
-        In an order that all steps keep, so that none waits for one that waits for it."""
+        In an order that all steps keep, so that none waits for one that waits for it. wait: else it is an error that somebody has one."""
         sources = {mount.source for mount in mounts if isinstance(mount, Bind) and isinstance(mount.source, str)}
         for path in sorted({os.path.realpath(source) for source in sources if os.path.isdir(source) or not os.path.exists(source)}):
-            lock = Lock(_lock_of(path))
-            lock.take()
+            lock = Lock(lock_of(path))
+            if not lock.take(wait=wait):
+                raise SandboxError("mount", path=path, reason="another container has it, and where nothing can be mounted only one can")
             self._locks.append(lock)
             if not os.path.exists(path):                 # whoever had it was killed
                 os.mkdir(path, 0o755)
@@ -103,6 +107,7 @@ class StandIns:
         except FileNotFoundError:
             aside = ""
         self._spots.append(_Spot(parent_fd, name, "/".join(parts), aside, home))
+        self._note()
         make(parent_fd, name)
         os.utime(parent_fd, ns=(before.st_atime_ns, before.st_mtime_ns))
 
@@ -129,7 +134,7 @@ class StandIns:
         path = os.path.realpath(source)
         if path in self._borrowed:
             raise SandboxError("mount", path=path, reason="it is mounted twice, and can only be moved to one place")
-        if any(lock.path == _lock_of(path) for lock in self._locks):
+        if any(lock.path == lock_of(path) for lock in self._locks):
             self._borrowed.add(path)
         parent, _, name = path.rpartition("/")
         parent_fd = os.open(parent or "/", DIRECTORY)
@@ -138,6 +143,8 @@ class StandIns:
             self._put(bind.target, lambda fd, here: _link_or_copy(parent_fd, name, fd, here, bind.target))
             os.close(parent_fd)
             return
+        if self._journal:
+            _refuse_devices(path, bind.target)
         try:
             self._put(bind.target, lambda fd, here: os.rename(name, here, src_dir_fd=parent_fd, dst_dir_fd=fd),
                       home=(parent_fd, name, status.st_ino))
@@ -196,6 +203,33 @@ class StandIns:
         finally:
             os.close(proc)
 
+    # ---------------------------------------------------------------- after a kill
+    def _note(self) -> None:
+        """Write down where they are."""
+        if self._journal:
+            rows = tuple((one.path, one.aside, (os.readlink(f"/proc/self/fd/{one.home[0]}"), *one.home[1:]) if one.home else ())
+                         for one in self._spots)
+            with open(f"{self._journal}.new", "wb") as file:
+                file.write(marshal.dumps(rows))
+            os.rename(f"{self._journal}.new", self._journal)
+
+    def resume(self) -> None:
+        """Know what the journal says. What a process has moved meanwhile is looked for, if it is not ours."""
+        with open(self._journal, "rb") as file:
+            rows: tuple[tuple[str, str, tuple[str, str, int] | tuple[()]], ...] = marshal.loads(file.read())
+        for path, aside, origin in rows:
+            parent, _, name = path.rpartition("/")
+            try:
+                parent_fd = open_beneath(self._root_fd, parent, DIRECTORY & ~os.O_NOFOLLOW)
+            except OSError:                               # there is no such place any more
+                parent_fd, aside = os.open(self._aside, DIRECTORY), ""
+            home = (os.open(origin[0], DIRECTORY), *origin[1:]) if origin else None
+            self._spots.append(_Spot(parent_fd, name, path, aside, home))
+            if origin:
+                lock = Lock(lock_of(f"{origin[0]}/{origin[1]}"))
+                lock.take()
+                self._locks.append(lock)
+
     # ---------------------------------------------------------------- taking out
     def take_out(self, before: "Seen") -> None:
         """Everything as it was, as far as the process has left it alone; `before` is made to say what a look would have seen without stand-ins.
@@ -215,6 +249,11 @@ class StandIns:
             os.close(parent_fd)
         while self._locks:
             self._locks.pop().release(remove=True)
+        if self._journal:
+            try:
+                os.unlink(self._journal)
+            except FileNotFoundError:
+                pass
 
     def close(self) -> None:
         os.close(self._aside_fd)
@@ -233,15 +272,28 @@ class StandIns:
         if untouched:
             rows[name] = key_of(os.fstat(parent_fd))
 
+    def _send_home(self, spot: _Spot, home_fd: int, name: str, inode: int) -> None:
+        """Where a directory belongs that was moved in, wherever below the root it is now. One that was removed will be made anew."""
+        try:
+            os.stat(name, dir_fd=home_fd, follow_symlinks=False)
+            return                                        # it never left
+        except FileNotFoundError:
+            pass
+        try:
+            if os.stat(spot.name, dir_fd=spot.parent_fd, follow_symlinks=False).st_ino == inode:
+                os.rename(spot.name, name, src_dir_fd=spot.parent_fd, dst_dir_fd=home_fd)
+                return
+        except FileNotFoundError:
+            pass
+        found = _find(self._root_fd, inode)
+        if found:
+            os.rename(found[1], name, src_dir_fd=found[0], dst_dir_fd=home_fd)
+            os.close(found[0])
+
     def _restore(self, spot: _Spot, before: "Seen") -> None:
         forget(before, spot.path)
         if spot.home:
-            home_fd, name, inode = spot.home
-            try:
-                if os.stat(spot.name, dir_fd=spot.parent_fd, follow_symlinks=False).st_ino == inode:
-                    os.rename(spot.name, name, src_dir_fd=spot.parent_fd, dst_dir_fd=home_fd)
-            except OSError:
-                pass                                      # removed, or moved elsewhere: it will be made anew
+            self._send_home(spot, *spot.home)
         remove_tree(spot.parent_fd, spot.name)
         if not spot.aside:
             return
@@ -262,7 +314,33 @@ class StandIns:
                 os.close(fd)
 
 
-def _lock_of(path: str) -> str:
+def _find(root_fd: int, inode: int) -> "tuple[int, str] | None":
+    """(fd of the directory that has it, name) of the directory with this inode."""
+    try:
+        seen = look(root_fd)
+    except SandboxError:
+        return None                                      # so deep that it was meant not to be found
+    for where, rows in seen.items():
+        for name, key in rows.items():
+            if key[0] == inode and stat.S_ISDIR(key[2]):
+                return os.open(where or ".", DIRECTORY, dir_fd=root_fd), name
+    return None
+
+
+def _refuse_devices(path: str, target: str) -> None:
+    """A container in namespaces may have left some in a volume, where they cannot be opened: here they could."""
+    fd = os.open(path, DIRECTORY)
+    try:
+        for where, rows in look(fd).items():
+            for name, key in rows.items():
+                if stat.S_ISCHR(key[2]) or stat.S_ISBLK(key[2]):
+                    raise SandboxError("mount", path=target, reason=f"it has the device `{where}{name}`, and without mounts there is no `nodev`")
+    finally:
+        os.close(fd)
+
+
+def lock_of(path: str) -> str:
+    """There while somebody has moved the directory `path` to where he wants it mounted; whoever holds it lives."""
     return f"{path}.borrowed"
 
 

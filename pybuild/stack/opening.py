@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from pybuild.scanner import Options
     from runner.agent.client import Agent
+    from runner.agentless import Agentless
     from runner.contact import Contact
     from runner.engine import Engine
     from sandbox.client import Client
@@ -74,8 +75,15 @@ class opened:                                             # a context manager, u
         self._store.close()
 
 
-def network(root: str, run: str, say: "Callable[[str], None] | None" = None) -> "Agent":
+def network(root: str, run: str, say: "Callable[[str], None] | None" = None) -> "Agent | Agentless":
     """Who keeps the networks of this root; asked for anything, it is started. say: as Agent takes it."""
+    from sandbox.isolation import may_lack_namespaces
+
+    if may_lack_namespaces():
+        from runner.agentless import Agentless, is_needed
+
+        if is_needed():
+            return Agentless(root, run)
     from runner.agent.client import Agent
 
     return Agent(root, run, say=say)

@@ -39,7 +39,7 @@ def machine(top: Path) -> SandboxSpec:
 def test_builds_work_under_dockers_default_profile(run_directory: Path, tmp_path: Path) -> None:
     spec = machine(tmp_path)
     words = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--basetemp=/var/tmp/pytest", "tests/sandbox/test_chroot.py",
-             "tests/pybuild/test_isolation.py")
+             "tests/pybuild/test_isolation.py", "tests/pybuild/test_confined.py")
     log = tmp_path / "log"
     null = os.open("/dev/null", os.O_RDONLY)
     with open(log, "wb") as out, connect(str(run_directory), idle_s=3) as client:

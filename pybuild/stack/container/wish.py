@@ -103,7 +103,7 @@ OPTIONS = (
     Option("--pull", VALUE, "when to pull the image", choices=("always", "missing", "never"), default="missing"),
     Option("-q --quiet", FLAG, "do not show what is pulled"),
     Option("--runtime", VALUE, "OCI runtime that starts it: crun or runc (default: sandboxes of our own)", "NAME"),
-    Option("--isolation", VALUE, "accepted; has no effect", "KIND", hidden=True),
+    Option("--isolation", VALUE, "`chroot`: without namespaces", "KIND"),
     Option("--disable-content-trust", FLAG, "accepted; has no effect", hidden=True),
     Option("--cidfile", VALUE, "write the container's ID to FILE", "FILE"))
 
@@ -157,6 +157,7 @@ def spec_of(options: Options) -> ContainerSpec:
         device_cgroup_rules=tuple(options.device_cgroup_rule), init=options.init, pid_mode=options.pid or "", ipc_mode=options.ipc or "",
         uts_mode=options.uts or "", userns_mode=options.userns or "", cgroupns_mode=options.cgroupns or "",
         cgroup_parent=options.cgroup_parent or "", group_add=tuple(options.group_add), runtime=options.runtime or "",
+        isolation="chroot" if options.isolation == "chroot" else "",
         platform=options.platform or "", **changes)
 
 
@@ -185,7 +186,7 @@ def _warn(options: Options) -> None:
         from runner.desired_limits import RULES
 
         print(f"warning: `--device-cgroup-rule` {RULES.replace('`devices`', '`--device`')}", file=sys.stderr)
-    if options.isolation not in (None, "", "default"):
+    if options.isolation not in (None, "", "default", "chroot"):
         print(f"warning: `--isolation {options.isolation}` has no effect: it is for other systems", file=sys.stderr)
     if options.publish and any(name in ("none", "host") for name in options.net):
         print("warning: `--publish` has no effect: nothing is published on the networks `none` and `host`", file=sys.stderr)

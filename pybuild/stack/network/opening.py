@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from runner.agent.client import Agent
     from runner.agent.form import Member
     from runner.agent.records import Networks
+    from runner.agentless import Agentless
 
 
 class networks:
@@ -18,13 +19,13 @@ class networks:
 
     def __enter__(self) -> "networks":
         from pybuild.place import directories
-        from runner.agent.client import Agent
+        from pybuild.stack.opening import network
         from runner.agent.records import Networks
         from store.root import open_root
 
         root = open_root(*directories(self._options.root))
         self.records: "Networks" = Networks(root.path)
-        self.agent: "Agent" = Agent(root.path, root.run)
+        self.agent: "Agent | Agentless" = network(root.path, root.run)
         self._run = root.run
         return self
 
