@@ -15,7 +15,7 @@ import select
 import time
 from resource import struct_rusage
 
-from kernel.syscalls import CLONE_FILES, PR_SET_PDEATHSIG, clone, close_range, prctl
+from kernel.syscalls import CLONE_FILES, CLONE_PARENT, PR_SET_PDEATHSIG, clone, close_range, prctl
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _SIGKILL, _SIGTERM, _SIGCHLD = 9, 15, 17
 _SIGNALS = bytes((_SIGTERM, _SIGCHLD))                    # as they come on the pipe
-_LINES = 1 << 12
+_LINES = 1 << 8                                           # bytes, few enough not to be asked of malloc
 _PAUSE_S = 0.1                                            # before it is tried again to fork when there are too many processes
 
 
@@ -83,11 +83,7 @@ def close_all_but(fds: "Iterable[int]") -> None:
 def guard(live: "Life", order: bytes) -> None:
     """Be a guardian, until a mind ends without having gone to rest. The caller has just been forked, and ends then. If no first mind can be forked,
     because there are too many processes, its life is lived here: it will say so to whoever has asked for a container."""
-    pipe = bell, rope = os.pipe2(os.O_CLOEXEC)
-    os.set_blocking(rope, False)
-    _signal.signal(_SIGTERM, _ring)
-    _signal.signal(_SIGCHLD, _ring)
-    _signal.set_wakeup_fd(rope, warn_on_full_buffer=False)
+    pipe = bell, _ = _hang_the_bell()
     memory, leaving = -1, False
     while True:
         guardian = os.getpid()
@@ -109,6 +105,47 @@ def guard(live: "Life", order: bytes) -> None:
         memory = int(file)
         if not leaving:                                   # else it came when that mind had closed its eyes already
             leaving = _wait([int(fd) for fd in watched], float(due), bell)
+
+
+def rehearse() -> None:
+    """Be a guardian for a moment. What Python learns by that (where a type has its methods, what an instruction meets) it writes down, into pages that
+    are then shared by all guardians that the caller forks later. Raises OSError."""
+    guardian, (silent, end) = os.getpid(), os.pipe2(os.O_CLOEXEC)
+    bell, rope = pipe = _hang_the_bell()
+    os.close(end)
+    try:
+        mind = clone(CLONE_FILES)
+        if not mind:
+            _be_mind(_rehearse_mind, b"", guardian, pipe, silent)
+        rest, _ = _serve(mind, bell, False)
+        if rest:                                            # else it was killed
+            due, _, *watched = rest
+            _wait([int(fd) for fd in watched], float(due), bell)
+    finally:
+        _as_usual()
+        for fd in (silent, bell, rope):
+            os.close(fd)
+
+
+def _rehearse_mind(guardian: "Guardian | None", order: bytes, silent: int) -> None:
+    assert guardian
+    with open("/proc/self/comm") as comm:
+        guardian.alert(comm.read().rstrip())
+    child = clone(CLONE_PARENT)
+    if not child:
+        os._exit(0)
+    guardian.reap(child)
+    guardian._tell(f"rest {time.monotonic()} {silent} {silent}")
+
+
+def _hang_the_bell() -> "tuple[int, int]":
+    """(bell, rope): lines come on it, and our signals ring there, too."""
+    bell, rope = os.pipe2(os.O_CLOEXEC)
+    os.set_blocking(rope, False)
+    _signal.signal(_SIGTERM, _ring)
+    _signal.signal(_SIGCHLD, _ring)
+    _signal.set_wakeup_fd(rope, warn_on_full_buffer=False)
+    return bell, rope
 
 
 def _ring(number: int, frame: object) -> None:

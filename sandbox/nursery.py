@@ -10,7 +10,7 @@ import select
 
 from kernel.errors import failed
 from kernel.syscalls import CLONE_FILES, CLONE_PARENT, PR_SET_PDEATHSIG, clone, pidfd_open, prctl
-from sandbox.guardian import guard
+from sandbox.guardian import guard, rehearse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ class Nursery:
 def _serve(live: "Life", zygote: int, orders: int, answers: int) -> "NoReturn":
     try:
         prctl(PR_SET_PDEATHSIG, _SIGKILL)
+        rehearsed = False
         while os.getppid() == zygote:
             order = os.read(orders, _FD_SIZE)
             try:
@@ -80,5 +81,15 @@ def _serve(live: "Life", zygote: int, orders: int, answers: int) -> "NoReturn":
                 guard(live, order)
                 break
             os.write(answers, pid.to_bytes(_PID_SIZE, "little", signed=True))
+            if not rehearsed:                             # only now: somebody waits for the first one
+                rehearsed = _rehearsed()
     finally:
         os._exit(0)
+
+
+def _rehearsed() -> bool:
+    try:
+        rehearse()
+    except OSError:                                       # too many processes or files: another time
+        return False
+    return True
