@@ -108,8 +108,8 @@ def guard(live: "Life", order: bytes) -> None:
 
 
 def rehearse() -> None:
-    """Be a guardian for a moment. What Python learns by that (where a type has its methods, what an instruction meets) it writes down, into pages that
-    are then shared by all guardians that the caller forks later. Raises OSError."""
+    """Be a guardian for a moment. What Python learns by that (where a type has its methods, what an instruction meets) it writes down, into pages
+    that are then shared by all guardians that the caller forks later. Raises OSError."""
     guardian, (silent, end) = os.getpid(), os.pipe2(os.O_CLOEXEC)
     bell, rope = pipe = _hang_the_bell()
     os.close(end)
