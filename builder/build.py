@@ -40,7 +40,7 @@ from store.snapshots import SnapshotId
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from builder.cache.depot import Sessions
     from builder.failure import Attend
@@ -211,11 +211,19 @@ class _Build:
             self._on_event(Note("warning", f"the image has {len(solved.chains[lowered.graph.target])} layers; docker takes at most {LAYERS_MAX}"))
         finished, image = Finished(solved.plan, solved.chains, self.content, self._memo, self._load), ""
         if not self._cache_only():
-            image = export(store, request, lowered, solved.chains, self._travel.inline(finished))
+            image = export(store, request, lowered, self._squashed(solved), self._travel.inline(finished))
             self._remember(Digest(image), lowered, solved.plan)
             write_outputs(store, request, Digest(image))
         self._travel.finish(finished)
         return Result(image, request.names if image else (), len(steps), solved.cached)
+
+    def _squashed(self, solved: "Solved") -> "Mapping[int, Chain]":
+        """The chains as the image is to have them."""
+        if not self._request.squashes:
+            return solved.chains
+        from builder.squash import squash
+
+        return {**solved.chains, solved.plan.target: squash(self._store, solved.chains[solved.plan.target])}
 
     def _cache_only(self) -> bool:
         """Whether nobody wants an image: then layers of other machines' caches stay there."""

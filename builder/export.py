@@ -3,6 +3,8 @@
 Image ID = config digest. `created` of each history entry is its layer's; entries without a layer take that of the next one below.
 """
 
+from msgspec.structs import replace
+
 from builder.epoch import now, stamp
 from builder.executor import as_layers
 from builder.lower import HistoryLine
@@ -55,6 +57,12 @@ def history_entries(lines: "tuple[HistoryEntry | HistoryLine, ...]", chains: "Ma
     return tuple(found)
 
 
+def squashed_history(lines: "tuple[HistoryEntry | HistoryLine, ...]", entries: tuple[HistoryEntry, ...]) -> tuple[HistoryEntry, ...]:
+    """The same entries with one layer for all of this build's: that of the last one that made any."""
+    own = [number for number, line in enumerate(lines) if isinstance(line, HistoryLine) and line.vertex >= 0]
+    return tuple(replace(entry, empty_layer=True) if number in own[:-1] else entry for number, entry in enumerate(entries))
+
+
 def export(store: "Store", request: "Request", lowered: "Lowered", chains: "Mapping[int, Chain]",
            extend: "Callable[[bytes], bytes] | None" = None) -> Digest:
     """Put the target's image into the store, under the request's names; its ID. extend: puts more into its config."""
@@ -62,6 +70,8 @@ def export(store: "Store", request: "Request", lowered: "Lowered", chains: "Mapp
     labels = dict(lowered.settings.labels) | dict(request.labels)
     settings = lowered.settings._replace(labels=tuple(labels.items()))
     history = history_entries(lowered.history, chains, now() if lowered.epoch is None else stamp(lowered.epoch))
+    if request.squashes:
+        history = squashed_history(lowered.history, history)
     created = max((entry.created for line, entry in zip(lowered.history, history) if isinstance(line, HistoryLine) and entry.created), default="")
     if not created:                                      # nothing but FROM: as old as its base
         created = next((e.created for e in reversed(history) if e.created), None) or now()

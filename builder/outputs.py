@@ -26,7 +26,6 @@ _OPTIONS = {"image": (*_PUSHED, "push"), "registry": (*_PUSHED, "push"), "docker
             "tar": ("platform-split",), "local": ("platform-split", "mode"), "cacheonly": ()}
 # options that there is only one way for here: what they may say, and what is so
 _FIXED = {
-    "squash": ("false", "layers stay as they are made; RUN several commands at once instead"),
     "store": ("true", "an image is always put into the store"),
     "rewrite-timestamp": ("true", "with SOURCE_DATE_EPOCH, files of new layers never are younger than it"),
     "registry.insecure": ("false", "insecure registries are named in the configuration file"),
@@ -55,8 +54,20 @@ def check_outputs(request: "Request") -> None:
         of_output(request, output)
         if is_push(output):
             _check_push(request, output)
+    if request.squashes:
+        _check_squashing(request)
     if sum(output.dest == "-" for output in request.outputs) > 1:
         raise BuildError("two outputs cannot both go to stdout")
+
+
+def _check_squashing(request: "Request") -> None:
+    """A build yields one image, squashed or not."""
+    if any("squash" in _OPTIONS[output.type] and output.option("squash") != "true" for output in request.outputs):
+        raise BuildError("a build has one image, and its outputs do not agree whether it is squashed",
+                         help="give each of them `squash=true`, or none")
+    if request.has_inline_cache:
+        raise BuildError("a squashed image cannot be a cache: it has no layer of any step",
+                         help="`--cache-to` registry or local keeps them elsewhere")
 
 
 def _check_option(kind: str, option: str, value: str) -> None:

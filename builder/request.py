@@ -103,7 +103,12 @@ class Request(Value):
     @property
     def leaves_layers(self) -> bool:
         """Whether nobody wants the image here: layers of a base that no step reads then stay in their registry."""
-        return bool(self.outputs) and all(output.type in ("registry", "cacheonly") for output in self.outputs)
+        return bool(self.outputs) and all(output.type in ("registry", "cacheonly") for output in self.outputs) and not self.squashes
+
+    @property
+    def squashes(self) -> bool:
+        """Whether the image has all layers of its build as one."""
+        return any(output.option("squash") == "true" for output in self.outputs)
 
     @property
     def has_inline_cache(self) -> bool:
@@ -119,7 +124,7 @@ class Request(Value):
         """What of the request decides the image's content; the rest (names, outputs, how it runs) does not."""
         return (self.context, self.text, self.ignore, self.target, self.build_args, self.named_contexts, self.platform, self.labels, self.network,
                 self.add_hosts, self.secrets, self.ssh, self.allow, self.shm_size, self.ulimits, self.reproducible,
-                (self.tree.digest, self.tree.moment) if self.tree else (), self.has_inline_cache)
+                (self.tree.digest, self.tree.moment) if self.tree else (), self.has_inline_cache, self.squashes)
 
 
 class Result(Value):

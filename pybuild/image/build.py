@@ -37,7 +37,7 @@ USAGE = Usage(
      Option("--cpus", VALUE, "processors that a RUN may use", "NUMBER"),
      Option("--cgroup-parent", VALUE, "not there: a RUN's cgroup lies below the tool's own", "PATH", hidden=True),
      Option("-o --output", LIST, "what to make: type=image|docker|oci|tar|local|registry|cacheonly[,dest=PATH][,name=NAME][,push=true]"
-            "[,push-by-digest=true][,tar=false][,mode=delete][,compression=gzip|zstd|uncompressed][,compression-level=N]"
+            "[,push-by-digest=true][,squash=true][,tar=false][,mode=delete][,compression=gzip|zstd|uncompressed][,compression-level=N]"
             "[,force-compression=true][,oci-mediatypes=false][,annotation.KEY=VALUE]; a bare path is type=local, `-` a tar on stdout", "OUTPUT"),
      Option("--push", FLAG, "push the image to its registry"),
      Option("--load", FLAG, "put the image into the store (the default)"),

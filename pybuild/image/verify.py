@@ -13,6 +13,7 @@ USAGE = Usage("Build an image again, every step of it, and say which files came 
 
 def main(options: Options) -> int:
     from builder.errors import BuildError
+    from builder.request import Output
     from builder.verify import compare, request_of
     from pybuild.image.building import run, tidy
     from pybuild.output.progress import printer
@@ -23,7 +24,8 @@ def main(options: Options) -> int:
         request = request_of(store, record.id)
         if request is None:
             raise BuildError(f"`{options.image}` was not built here, or by an earlier version", help="build it, and verify it then")
-        request = request._replace(names=(), outputs=(), no_cache=True, fresh=True)
+        outputs = (Output("image", options=(("squash", "true"),)),) if request.squashes else ()
+        request = request._replace(names=(), outputs=outputs, no_cache=True, fresh=True)
         again = run(request, store, printer("quiet" if options.quiet else "plain"))
         differences = compare(store, record.id, Digest(again.image))
         tidy(store)
