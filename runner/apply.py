@@ -8,7 +8,7 @@ from runner import hooks, labels
 from runner import progress as words
 from runner.confining import NOTICE
 from runner.container import Mount
-from runner.desired import network_spec, replica
+from runner.desired import mounted_images, network_spec, replica
 from runner.errors import DependencyFailed, ImageUnavailable, InvalidService, Missing, RunError
 from runner.load.identity import resource_hash
 from runner.logreader import end_of
@@ -332,7 +332,8 @@ class Work:
                 self._engine.find(word.partition(":")[0])
             except Missing as error:
                 raise InvalidService(("services", service, "external_links", index), f"names a container that there is not: {error}") from error
-        spec = replica(want, self._project, number, name, first_containers(self._engine, self._project.name, want), self._image_id(want))
+        spec = replica(want, self._project, number, name, first_containers(self._engine, self._project.name, want), self._image_id(want),
+                       tuple(image_id(self._engine.store, one) for one in mounted_images(want)))
         if spec.entrypoint == () and spec.cmd is None:    # as in docker: an entrypoint that is taken away leaves the image's command
             spec = spec._replace(cmd=self._engine.store.images.runtime(Digest(self._image_id(want))).cmd)
         return spec

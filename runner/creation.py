@@ -103,7 +103,7 @@ def _taken(engine: "Engine", words: "tuple[str, ...]", own: "set[str]") -> "tupl
         if mode not in ("", "ro", "rw", "z", "Z"):
             raise InvalidOption("volumes-from mode", mode, "is neither `ro` nor `rw`")
         for mount in engine.find(name).spec.mounts:
-            if mount.target not in own and mount.kind in ("volume", "bind"):
+            if mount.target not in own and mount.kind in ("volume", "bind", "image"):
                 found[mount.target] = mount._replace(readonly=mount.readonly or mode == "ro", nocopy=True)
     return tuple(found.values())
 

@@ -89,7 +89,7 @@ def images(wanted: "tuple[Wanted, ...]") -> "Texts":
     """Names of all images that these services need."""
     found = [one.image for one in wanted]
     found += [hook.image for one in wanted for hook in one.service.pre_start if hook.image]
-    found += [mount.source for one in wanted for mount in one.spec.mounts if mount.kind == "image"]
+    found += [name for one in wanted for name in mounted_images(one)]
     return tuple(dict.fromkeys(found))
 
 
@@ -281,12 +281,21 @@ def _profile(service: "Service", path: str, at: "tuple[str | int, ...]") -> byte
 
 
 # ---------------------------------------------------------------- one replica
-def replica(want: Wanted, project: "Project", number: int, name: str, others: "dict[str, str]", image_id: str = "") -> ContainerSpec:
-    """The spec of one container. others: service -> name of the container whose namespaces and volumes are shared."""
+def mounted_images(want: Wanted) -> "Texts":
+    """Names of images that its containers have mounted."""
+    return tuple(mount.source for mount in want.spec.mounts if mount.kind == "image")
+
+
+def replica(want: Wanted, project: "Project", number: int, name: str, others: "dict[str, str]", image_id: str = "",
+            mounted: "Texts" = ()) -> ContainerSpec:
+    """The spec of one container. others: service -> name of the container whose namespaces and volumes are shared. mounted: IDs of the images
+    that are mounted in it."""
     service, spec = want.service, want.spec
     made = labels.of_container(project, service, number, want.hash)
     if image_id:
         made[labels.IMAGE] = image_id
+    if mounted:
+        made[labels.IMAGE_VOLUMES] = ",".join(mounted)
     spec = spec._replace(name=name, labels=labels.merged(spec.labels, made), config=want.config)
     shared: dict[str, Any] = {}
     for attribute, other in want.shares:

@@ -17,6 +17,7 @@ NUMBER = _PREFIX + "container-number"
 ONE_OFF = _PREFIX + "oneoff"
 HASH = _PREFIX + "config-hash"
 IMAGE = _PREFIX + "image"
+IMAGE_VOLUMES = _PREFIX + "image-volume-digest"           # IDs of images that are mounted, in the order of the mounts
 DEPENDS_ON = _PREFIX + "depends_on"
 WORKING_DIR = _PREFIX + "project.working_dir"
 FILES = _PREFIX + "project.config_files"

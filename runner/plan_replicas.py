@@ -1,7 +1,7 @@
 """The containers that a service has, against those it wants: which are kept, made anew, new, or too many, and why. Pure."""
 
 from kernel.value import Value
-from runner.desired import container_name
+from runner.desired import container_name, mounted_images
 from runner.difference import differences
 from runner.errors import InvalidService
 
@@ -102,6 +102,9 @@ def _reasons(seen: "Seen", want: "Wanted", present: "Present", options: "Options
     image = present.image(want.image)
     if image and image != seen.image_id:
         found.append(f"image {want.image}: {_digest(seen.image_id)} -> {_digest(image)}")
+    mounted = ",".join(present.image(name) for name in mounted_images(want))
+    if seen.mounted and mounted.strip(",") and mounted != seen.mounted and seen.hash == want.hash:
+        found.append("an image that is mounted in it has changed")
     found += _lacks(seen, want)
     for attribute, other in want.shares:
         if other in verdicts and attribute != "volumes_from":

@@ -33,7 +33,7 @@ class SeenMount(Value):
 class Seen(Value):
     """A container of the project. networks: those it is meant to be on. shares: (attribute, ID) of namespaces it has of other containers.
 
-    config: see ContainerSpec.config; mounted: IDs of images that are mounted in it.
+    config: see ContainerSpec.config. mounted: IDs of images that are mounted in it, joined by commas, as far as that was noted.
     """
 
     id: str
@@ -53,6 +53,7 @@ class Seen(Value):
     depends_on: str = ""
     config: str = ""
     image: str = ""
+    mounted: str = ""
 
     @property
     def is_running(self) -> bool:
@@ -147,7 +148,8 @@ def seen(container: "Container", state: "State") -> Seen:
         container.id, container.name, own.get(labels.SERVICE, ""), labels.number_of(own), labels.is_one_off(own), own.get(labels.HASH, ""),
         container.image_id, state.status, state.exit_code, health if state.is_running else "", container.created,
         tuple(one.network for one in spec.endpoints), tuple(SeenMount(one.target, one.kind, one.source, one.anonymous) for one in spec.mounts),
-        tuple((name, mode[10:]) for name, mode in modes if mode.startswith("container:")), own.get(labels.DEPENDS_ON, ""), spec.config, spec.image)
+        tuple((name, mode[10:]) for name, mode in modes if mode.startswith("container:")), own.get(labels.DEPENDS_ON, ""), spec.config, spec.image,
+        own.get(labels.IMAGE_VOLUMES, ""))
 
 
 def _networks(engine: "Engine", project: str, names: "set[str]") -> "tuple[SeenNetwork, ...]":

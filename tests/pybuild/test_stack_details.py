@@ -119,3 +119,15 @@ def test_publishers_are_printed_as_go_does(stack: Stacks) -> None:
 def test_misuse_has_the_status_of_compose(stack: Stacks, words: tuple[str, ...]) -> None:
     done = stack(services(sleeping())).run(*words)
     assert done.status == 1 and done.err.count("error: ") == 1
+
+
+def test_a_container_with_an_image_mounted_follows_that_image(stack: Stacks) -> None:
+    it = stack(services(
+        "  lib: {build: {dockerfile_inline: \"FROM busybox\\nRUN echo one > /f\\n\"}, image: lib-of-it, command: 'true'}\n",
+        sleeping("volumes: [{type: image, source: lib-of-it, target: /m}]\ndepends_on: [lib]", "use"), sleeping("volumes_from: [use]", "also")))
+    it("up", "-d")
+    assert it.sh("use", "cat /m/f") == it.sh("also", "cat /m/f") == "one\n"
+    it.write("compose.yaml", (it.directory / "compose.yaml").read_text().replace("echo one", "echo two"))
+    said = it("up", "-d", "--build").err
+    assert f"{it.name}-use-1 Recreate (an image that is mounted in it has changed)" in said
+    assert it.sh("use", "cat /m/f") == it.sh("also", "cat /m/f") == "two\n"
