@@ -106,6 +106,9 @@ class Checkup:
     def terminal(self, fd: int) -> None:
         os.close(fd)
 
+    def streams(self, fds: list[int]) -> None:
+        raise AssertionError("only a container's first process has these")
+
     def started(self, child: Child) -> None:
         pass
 

@@ -13,10 +13,13 @@ if TYPE_CHECKING:
     class Owner(Protocol):
         """terminal: it has one, and `fd` is the outer end, the owner's to close. Then either `started` and, some day, `ended`; or `failed`.
 
+        streams: what is written to its /dev/stdout and /dev/stderr is to be read there (only where these are no links to its streams).
+
         failure: ("failed", class, step, errno, path, reason, help) of a SandboxError.
         """
 
         def terminal(self, fd: int) -> None: ...
+        def streams(self, fds: "list[int]") -> None: ...
         def started(self, child: "Child") -> None: ...
         def failed(self, failure: "tuple[Any, ...]") -> None: ...
         def ended(self, ended: Ended) -> None: ...
@@ -65,6 +68,8 @@ class Child:
             self._failure = message
         elif message[0] == "terminal":
             self._owner.terminal(fds.pop(0))
+        elif message[0] == "streams":
+            self._owner.streams([fds.pop(0), fds.pop(0)])
         for fd in fds:
             os.close(fd)
 

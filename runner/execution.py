@@ -52,6 +52,9 @@ class Execution:
         self._say("terminal", fds=(fd,))
         os.close(fd)
 
+    def streams(self, fds: list[int]) -> None:
+        raise AssertionError("only a container's first process has these")
+
     def started(self, child: Child) -> None:
         self.pid = child.pid
         self._shim.emit(f"exec_start: {' '.join(self._argv)}", execID=self.id)

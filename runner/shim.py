@@ -268,6 +268,10 @@ class Shim:
         self.console = os.dup(fd)
         self.output.add(fd)
 
+    def streams(self, fds: list[int]) -> None:
+        for fd, stream in zip(fds, (STDOUT, STDERR)):
+            self.output.add(fd, stream)
+
     def started(self, child: Child) -> None:
         now = time.time_ns()
         group = child.unit.group

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 JOURNAL = "stand-ins"                                     # in the tree's directory, beside `root` and `aside`
 _CHUNK = 1 << 16
+_MOMENT_MS = 5000
 _SIGKILL, _SIGCHLD = 9, 17
 
 
@@ -92,6 +93,7 @@ def _run(spec: SandboxSpec, root_fd: int, stand_ins: StandIns, streams: list[int
     stand_ins.system()
     for operation in by_depth(spec.mounts):
         stand_ins.mount(operation)
+    _hand_over_streams(root_fd)
     said, says = wire.pair()
     pid = os.fork()
     if not pid:
@@ -108,10 +110,35 @@ def _run(spec: SandboxSpec, root_fd: int, stand_ins: StandIns, streams: list[int
     channel.close()
     for fd in set(streams):                               # whoever reads them is to see their end
         os.close(fd)
-    data, _ = wire.receive_bytes(said)
-    if not data:
-        os.waitpid(pid, 0)
+    data, fds = wire.receive_bytes(said)
+    if data and fds:                                      # the command runs
+        data = _end_of(fds[0], said)
+    os.kill(pid, _SIGKILL)                                # it may have been stopped by whom it guards
+    os.waitpid(pid, 0)
     return data
+
+
+def _hand_over_streams(root_fd: int) -> None:
+    """/dev/stdout and /dev/stderr cannot be links to the streams here: whoever reads those reads these too."""
+    fds = [os.open(f"dev/{stream}", os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=root_fd) for stream in STREAMS]
+    control = wire.socket_of(os.dup(CONTROL))
+    wire.send(control, ("streams",), fds)
+    control.close()
+    for fd in fds:
+        os.close(fd)
+
+
+def _end_of(pidfd: int, said: "_socket.socket") -> bytes:
+    """What the warden says of the end of its first process; it has a moment for that."""
+    poll = select.poll()
+    for fd in (pidfd, said.fileno()):
+        poll.register(fd, select.POLLIN)
+    ready = poll.poll()
+    if (said.fileno(), select.POLLIN) not in ready:
+        poll.unregister(pidfd)
+        if not poll.poll(_MOMENT_MS):
+            return b""
+    return wire.receive_bytes(said)[0]
 
 
 def _clear(mark: int, stand_ins: StandIns) -> None:
@@ -132,7 +159,6 @@ class _Warden:
                  channel: "_socket.socket") -> None:
         self._spec, self._root_fd, self._streams, self._machine, self._says, self._channel = spec, root_fd, streams, machine, says, channel
         self._verdicts: dict[int, _socket.socket] = {}    # pid -> who is to be told of its end
-        self._relayed: dict[int, int] = {}                # fd of a FIFO in /dev -> the stream that it stands for
         self._first = 0
 
     def run(self) -> None:
@@ -142,8 +168,6 @@ class _Warden:
         bell, rope = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         _signal.signal(_SIGCHLD, lambda number, frame: None)
         _signal.set_wakeup_fd(rope, warn_on_full_buffer=False)
-        for stream, fd in zip(STREAMS, self._streams[1:]):
-            self._relayed[os.open(f"dev/{stream}", os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._root_fd)] = fd
         if self._spec.oom_score_adj:                      # while /proc is in reach
             adjust_oom_score(self._spec.oom_score_adj)
         confinement.confine(self._spec, self._root_fd)
@@ -161,6 +185,8 @@ class _Warden:
             if message is None:
                 pidfd = os.pidfd_open(pid)
                 wire.send(control, ("running", pid), (pidfd,))
+                if not self._first:
+                    wire.send(verdict, ("running",), (pidfd,))
                 os.close(pidfd)
                 self._verdicts[pid] = verdict
                 return pid
@@ -184,11 +210,10 @@ class _Warden:
     def _attend(self, bell: int) -> None:
         """Until the first process has ended, or nobody wants it any more."""
         poll = select.poll()
-        for fd in (bell, self._channel.fileno(), *self._relayed):
+        for fd in (bell, self._channel.fileno()):
             poll.register(fd, select.POLLIN)
         while self._first in self._verdicts:
             ready = {fd for fd, _ in poll.poll()}
-            self._relay()
             if bell in ready:
                 os.read(bell, _CHUNK)
                 self._reap()
@@ -221,19 +246,8 @@ class _Warden:
             verdict = self._verdicts.pop(pid, None)
             if verdict is None:
                 continue                                  # an orphan
-            self._relay()
             try:
                 wire.send(verdict, ("exit", status, usage.ru_utime, usage.ru_stime, usage.ru_maxrss))
             except OSError:
                 pass                                      # nobody waits for it
             verdict.close()
-
-    def _relay(self) -> None:
-        """What was written to /dev/stdout and /dev/stderr, which are no links to the streams here."""
-        for fifo, stream in self._relayed.items():
-            try:
-                while data := os.read(fifo, _CHUNK):
-                    while data:
-                        data = data[os.write(stream, data):]
-            except OSError:
-                continue                                  # there is no more, or nobody reads it

@@ -7,6 +7,7 @@ import socket
 import tarfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -112,6 +113,19 @@ def test_what_is_executed_in_it_belongs_to_it(tool: Unable) -> None:
     wait_for(lambda: not marks.marked(marks.mark_of(id)))
 
 
+def test_one_that_stops_its_warden_can_be_removed(tool: Unable) -> None:
+    id = start(tool, "busybox", "sh", "-c", "trap 'exit 3' USR1; kill -STOP $PPID; while :; do sleep 1; done")
+    warden = parent_of(first_of(tool, id))
+    wait_for(lambda: Path(f"/proc/{warden}/stat").read_text().rpartition(")")[2].split()[0] == "T")
+    tool.pyup("container", "rm", "-f", id)
+
+
+def test_what_floods_a_stream_by_its_name_holds_up_nobody(tool: Unable) -> None:
+    id = start(tool, "--log-opt", "max-size=100k", "busybox", "sh", "-c", "yes > /dev/stdout")
+    for _ in range(5):
+        assert tool.run("pyup", "container", "exec", id, "sh", "-c", "exit 3").status == 3
+
+
 def test_nobody_in_it_gets_rid_of_its_mark(tool: Unable) -> None:
     id = start(tool, "busybox", "sh", "-c", "setsid sh -c 'ulimit -a >/dev/null; (sleep 1000 &)' & sleep 1000")
     wait_for(lambda: len(marks.marked(marks.mark_of(id))) >= 2)
@@ -130,6 +144,10 @@ def test_a_pause_holds_its_own_processes_only(tool: Unable) -> None:
 def test_a_file_of_the_stream_s_name_is_the_stream(tool: Unable) -> None:
     id = start(tool, "busybox", "sh", "-c", "echo one > /dev/stdout; sleep 1000")
     wait_for(lambda: logs_of(tool, id) == "one\n")
+
+
+def test_all_that_was_written_to_such_a_file_is_kept(tool: Unable) -> None:
+    assert len(run(tool, "busybox", "sh", "-c", "yes | head -n 300000 > /dev/stdout").split()) == 300000
 
 
 def test_a_restart_policy_starts_it_again_in_its_own_files(tool: Unable) -> None:
@@ -226,8 +244,11 @@ def test_whoever_is_killed_nothing_is_left_after_the_next_command(tool: Unable, 
     id = start(tool, "-v", "kept:/v", "busybox", "sh", "-c", script)
     mark, pids = marks.mark_of(id), family(tool, id)
     wait_for(lambda: len(marks.marked(mark)) >= 2)
-    for name in names.split():
-        os.kill(pids[name], signal.SIGKILL)
+    pidfds = [os.pidfd_open(pids[name]) for name in names.split()]
+    for pidfd in pidfds:
+        with suppress(ProcessLookupError):                # the one before has taken it along
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        os.close(pidfd)
     wait_for(lambda: first_of(tool, id) == 0)
     assert marks.marked(mark) == []
     assert (tool.root / "volumes/kept/_data/x").read_text() == "x\n"
