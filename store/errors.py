@@ -89,6 +89,19 @@ class ReferenceMissing(StoreError):
         return f"no image `{self.name}` in the store"
 
 
+class PlatformMissing(ReferenceMissing):
+    """A name that leads to an image, or to several, none of which is for the platform."""
+
+    help = "`pybuild pull --platform` fetches one, if the registry has it"
+
+    def __init__(self, name: str, platform: str) -> None:
+        super().__init__(name)
+        self.platform = platform
+
+    def __str__(self) -> str:
+        return f"the image `{self.name}` that is in the store is not for {self.platform}"
+
+
 class ReferenceAmbiguous(StoreError):
     """A shortened ID that several images begin with."""
 

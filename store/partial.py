@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 LEAST = 1 << 20                          # bytes: less is fetched again as fast
 KEEP_S = 24 * 3600
+_HEX = 64                                # digits of a digest: other names may have a dot too
 _NOBODY = "left-"                        # the maker of what is worked on no more: no lease has this name
 
 
@@ -51,6 +52,6 @@ def leave(temporary: "Temporary", name: str) -> None:
 def is_young(temporary: "Temporary", name: str) -> bool:
     """Whether this is a beginning that may still be of use to somebody."""
     try:
-        return "." in name and time.time() - os.stat(temporary.path(name), follow_symlinks=False).st_mtime < KEEP_S
+        return len(name.rpartition(".")[2]) == _HEX and time.time() - os.stat(temporary.path(name), follow_symlinks=False).st_mtime < KEEP_S
     except FileNotFoundError:
         return False

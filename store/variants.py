@@ -1,6 +1,6 @@
 """Images of several platforms under one name. In: a name that leads to an index, and a platform; out: the ID of that image, if it is here."""
 
-from store.errors import ReferenceMissing
+from store.errors import PlatformMissing
 from store.oci import CONFIG_LIMIT, MANIFEST_LIMIT, Descriptor, ImageConfig, Index, Manifest, compression_of, from_json, parse_manifest
 from store.platform import choose
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 
 def variant(store: "Store", name: str, platform: "Platform") -> "Digest":
-    """Raises ReferenceMissing where nothing for the platform is here."""
+    """Raises PlatformMissing where nothing for the platform is here."""
     entry = part(store, name, platform)
     if entry is None:
         return store.images.require(name).id
     manifest = _manifest(store, entry.digest)
     if manifest is None or store.images.record(manifest.config.digest) is None:
-        raise ReferenceMissing(f"{name} for {platform}")
+        raise PlatformMissing(name, str(platform))
     return manifest.config.digest
 
 
@@ -30,7 +30,7 @@ def bring(store: "Store", name: str, platform: "Platform") -> "Digest":
         return store.images.require(name).id
     manifest = _manifest(store, entry.digest)
     if manifest is None or not store.blobs.has(manifest.config.digest):
-        raise ReferenceMissing(f"{name} for {platform}")
+        raise PlatformMissing(name, str(platform))
     image = manifest.config.digest
     if not store.images.keep(image):
         store.blobs.hold(image)
@@ -46,17 +46,17 @@ def bring(store: "Store", name: str, platform: "Platform") -> "Digest":
 def part(store: "Store", name: str, platform: "Platform") -> "Descriptor | None":
     """What the index that the name leads to lists for the platform; None where the name leads to one image, and that is for it.
 
-    Raises ReferenceMissing where there is nothing for the platform.
+    Raises PlatformMissing where there is nothing for the platform.
     """
     record = store.images.require(name)
     index = index_of(store, name, record.id)
     if index is None:
         if record.platform != str(platform):
-            raise ReferenceMissing(f"{name} for {platform}")
+            raise PlatformMissing(name, str(platform))
         return None
     chosen = choose([d for d in index.manifests if d.platform], platform)
     if chosen is None:
-        raise ReferenceMissing(f"{name} for {platform}")
+        raise PlatformMissing(name, str(platform))
     return chosen
 
 

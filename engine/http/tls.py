@@ -13,6 +13,8 @@ from threading import Lock
 from engine.errors import InvalidCertificate
 from engine.http.stream import Stream, has_hung_up
 
+_PLAIN = (b"HTTP/1.0 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n"
+          b"an HTTP request was sent to where TLS is spoken: ask by https\n")
 _PIECE = 256 << 10
 
 
@@ -77,8 +79,11 @@ class TlsStream(Stream):
                 self.limit_receive(max(until - time.monotonic(), 0.01))
                 self._feed()
                 continue
-            except ssl.SSLError:
-                self._flush()                          # the alert that says why
+            except ssl.SSLError as error:
+                if error.reason == "HTTP_REQUEST":     # a client that knows no alerts
+                    super().send(_PLAIN)
+                else:
+                    self._flush()                      # the alert that says why
                 raise
             self._flush()
             return

@@ -77,7 +77,8 @@ def document(store: "Store", image: str) -> "dict[str, Any]":
     layers = store.images.layers(record.id)
     value = {
         "Id": record.id, "RepoTags": [n.familiar() for n in names if not n.digest], "RepoDigests": sorted(digests), "Parent": "",
-        "Comment": (config.get("history") or [{}])[-1].get("comment", ""), "Created": config.get("created"), "Author": config.get("author", ""),
+        "Comment": (config.get("history") or [{}])[-1].get("comment", ""), "Created": config.get("created"),
+        "DockerVersion": config.get("docker_version", ""), "Author": config.get("author", ""),
         "Config": config.get("config") or {}, "Architecture": config.get("architecture", ""), "Variant": config.get("variant", ""),
         "Os": config.get("os", ""), "Size": record.size, "VirtualSize": record.size,
         "GraphDriver": {"Name": "overlay2", "Data": {"LowerDir": ":".join(store.images.lowerdirs(record.id))}},

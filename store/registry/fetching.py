@@ -46,6 +46,8 @@ class Fetching:
             self._whole(top, 0)
         if self._options.named:
             self._store.images.tag(image, str(self._reference), top.digest)
+        if self._new:
+            self._store.temporary.sweep(partials=False)  # what killed pulls had unpacked
         return Pulled(image, self._reference, top.digest, self._new)
 
     # ------------------------------------------------------------ manifests

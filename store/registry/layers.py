@@ -6,10 +6,11 @@ In: an image's layers, and where the absent ones can be had; out: the same layer
 import threading
 
 from kernel.value import Value
-from store.errors import DigestMismatch, InvalidLayer, SizeMismatch
+from store.errors import BlobMissing, DigestMismatch, InvalidLayer, SizeMismatch
 from store.images import Layer
 from store.ingest import known_layer, unpack
-from store.oci import Descriptor
+from store.layerblobs import LayerBlob
+from store.oci import Descriptor, compression_of
 from store.presence import LayerAbsent, from_blob
 from store.registry.download import Download
 from store.registry.progress import EXISTS, PULLED, Transfer
@@ -38,7 +39,7 @@ class Source(Value):
 def fetch_layers(store: Store, layers: "Sequence[Layer]", sources: "Mapping[Digest, Source]", on_progress: "OnProgress",
                  parallel: int = PARALLEL) -> "tuple[Layer, ...]":
     """sources: of absent layers, by diff ID. Raises LayerAbsent, RegistryError, InvalidLayer, DigestMismatch, NoRoom."""
-    wanted = {s.descriptor.digest: s for layer in layers if not layer.snapshot and (s := sources.get(layer.diff_id)) and not _here(store, layer)}
+    wanted = {s.descriptor.digest: s for layer in layers if not layer.snapshot and (s := sources.get(layer.diff_id)) and not _here(store, layer, s)}
     size = sum(source.descriptor.size for source in wanted.values())
     if size:
         reserve(store, size, size * (1 + _UNPACKED))
@@ -49,8 +50,17 @@ def fetch_layers(store: Store, layers: "Sequence[Layer]", sources: "Mapping[Dige
     return done
 
 
-def _here(store: Store, layer: Layer) -> bool:
-    return bool(store.layerblobs.of(layer.diff_id))
+def _here(store: Store, layer: Layer, source: "Source | None") -> "LayerBlob | None":
+    """The layer's blob, if it is in the store: known as such, or of a pull that was killed before it had unpacked it."""
+    known = store.layerblobs.of(layer.diff_id)
+    if known:
+        return known[0]
+    if source is not None:
+        digest, size = source.descriptor.digest, source.descriptor.size
+        store.blobs.hold(digest)
+        if store.blobs.size(digest) == size:
+            return LayerBlob(digest, layer.diff_id, compression_of(source.descriptor.media_type), size, 0)
+    return None
 
 
 def _bring(store: Store, layer: Layer, below: "tuple[Layer, ...]", source: "Source | None", downloads: "_Downloads",
@@ -64,15 +74,23 @@ def _bring(store: Store, layer: Layer, below: "tuple[Layer, ...]", source: "Sour
     if download is not None and source is not None:
         unpacked = _behind(store, layer, below, source, download, on_progress)
     else:
-        here = store.layerblobs.of(layer.diff_id)
-        if here:
-            unpacked = from_blob(store, here[0], below)
-        elif source is not None:                         # it was here, and a collection was faster
-            unpacked = _alone(store, layer, below, source, on_progress)
-        else:
-            raise LayerAbsent(layer.diff_id)
+        unpacked = _unpacked(store, layer, below, source, on_progress)
     on_progress(Transfer(shown, PULLED, unpacked.size, unpacked.size))
     return unpacked
+
+
+def _unpacked(store: Store, layer: Layer, below: "tuple[Layer, ...]", source: "Source | None", on_progress: "OnProgress") -> Layer:
+    """From the blob that is here; fetched after all if a collection was faster, or if the disk has changed it."""
+    here = _here(store, layer, source)
+    if here is not None:
+        try:
+            return from_blob(store, here, below)
+        except (BlobMissing, DigestMismatch, InvalidLayer):
+            if source is None:
+                raise
+    if source is None:
+        raise LayerAbsent(layer.diff_id)
+    return _alone(store, layer, below, source, on_progress)
 
 
 def _behind(store: Store, layer: Layer, below: "tuple[Layer, ...]", source: Source, download: Download, on_progress: "OnProgress") -> Layer:

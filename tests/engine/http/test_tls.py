@@ -55,11 +55,19 @@ def test_client_without_certificate_is_turned_away(authority: Authority, server_
     assert not served.done
 
 
-def test_plain_client_is_cut_off(tls: ssl.SSLContext) -> None:
+def test_plain_client_is_told_to_speak_tls(tls: ssl.SSLContext) -> None:
     with Serving(who, tls=tls) as served, served.connect() as client:
         client.send(request("GET /"))
-        client.all()                                   # an alert, or nothing
-        assert not served.done
+        answer = client.answer()
+        assert answer.status == 400 and b"TLS" in answer.body
+    assert not served.done
+
+
+def test_client_that_speaks_neither_is_cut_off(tls: ssl.SSLContext) -> None:
+    with Serving(who, tls=tls) as served, served.connect() as client:
+        client.send(b"\0" * 100)
+        assert b"HTTP" not in client.all()
+    assert not served.done
 
 
 def test_handshake_that_stops_is_cut_off(tls: ssl.SSLContext) -> None:

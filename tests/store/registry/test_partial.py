@@ -154,6 +154,29 @@ def test_pull_that_is_killed_is_gone_on_from(store: Store, session: Session, reg
     assert is_right(store, f"{registry.host}/app:1")
 
 
+def test_blob_of_a_pull_that_was_killed_while_unpacking_is_not_fetched_again(store: Store, session: Session, registry: FakeRegistry) -> None:
+    registry.image("app", "1", BIG)
+    store.blobs.put(BIG)
+    for draft in (f"{'0' * 12}-1", f"{'0' * 12}-1.work"):                    # of a process that is dead
+        os.mkdir(store.temporary.path(draft))
+    pull(store, session, f"{registry.host}/app:1")
+    assert asked_from(registry) == []
+    assert is_right(store, f"{registry.host}/app:1")
+    assert os.listdir(store.temporary.directory) == []
+
+
+def test_blob_that_the_disk_has_changed_is_fetched_again(store: Store, session: Session, registry: FakeRegistry) -> None:
+    registry.image("app", "1", BIG)
+    path = store.blobs.path(store.blobs.put(BIG))
+    os.chmod(path, 0o600)
+    with open(path, "r+b") as file:
+        file.seek(3_000_000)
+        file.write(b"damage")
+    pull(store, session, f"{registry.host}/app:1")
+    assert asked_from(registry) == ["bytes=0-"]
+    assert is_right(store, f"{registry.host}/app:1")
+
+
 def registry_waits(store: Store, session: Session, name: str) -> None:
     """Pull, and stay where the connection goes."""
     try:
