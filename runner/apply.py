@@ -123,8 +123,9 @@ class Work:
         """A failure is told where it happens; the text comes at the end, once."""
         try:
             yield from task
-        except Exception:
-            name = getattr(action, "name", "") or getattr(action, "image", "") or getattr(action, "container", "") or getattr(action, "service", "")
+        except Exception as error:
+            failed = error.container if isinstance(error, DependencyFailed) else ""
+            name = failed or next(filter(None, (getattr(action, key, "") for key in ("name", "image", "container", "service"))), "")
             self._say(Progress(_KINDS.get(type(action), "Container"), name, words.ERROR))
             raise
 

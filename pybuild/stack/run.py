@@ -160,10 +160,10 @@ def _spec(it: stack, want: "Wanted", options: Options) -> "ContainerSpec":
     terminal = not options.no_TTY and not options.detach and os.isatty(0) and os.isatty(1)
     mounts = tuple(words.volume(word) for word in options.volume)
     targets = {one.target for one in mounts}
-    changed = {word.partition("=")[0] for word in words.environment(options.env, options.env_from_file)}
+    added = words.environment(options.env, options.env_from_file)      # once: a file may be a pipe
+    changed = {word.partition("=")[0] for word in added}
     spec = spec._replace(
-        labels=labels.merged(spec.labels, own), config="", env=(*(word for word in spec.env if word.partition("=")[0] not in changed),
-                                                               *words.environment(options.env, options.env_from_file)),
+        labels=labels.merged(spec.labels, own), config="", env=(*(word for word in spec.env if word.partition("=")[0] not in changed), *added),
         restart=type(spec)(spec.image).restart, auto_remove=options.rm, tty=terminal, open_stdin=options.interactive and not options.detach,
         stdin_once=options.interactive and not options.detach, ports=_ports(want, options),
         mounts=(*(one for one in spec.mounts if one.target not in targets), *mounts), cap_add=(*spec.cap_add, *options.cap_add),

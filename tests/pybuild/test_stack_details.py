@@ -2,6 +2,7 @@
 
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -131,3 +132,20 @@ def test_a_container_with_an_image_mounted_follows_that_image(stack: Stacks) -> 
     said = it("up", "-d", "--build").err
     assert f"{it.name}-use-1 Recreate (an image that is mounted in it has changed)" in said
     assert it.sh("use", "cat /m/f") == it.sh("also", "cat /m/f") == "two\n"
+
+
+def test_variables_of_a_one_off_may_come_from_a_pipe(stack: Stacks) -> None:
+    it = stack(services(sleeping()))
+    pipe = it.directory / "pipe"
+    os.mkfifo(pipe, 0o666)
+    pipe.chmod(0o666)
+    with ThreadPoolExecutor() as pool:
+        written = pool.submit(pipe.write_text, "Q=1\n")
+        assert it("run", "--rm", "-T", "--env-from-file", "pipe", "a", "sh", "-c", "echo q$Q").out == "q1\n"
+        written.result()
+
+
+def test_a_wait_that_fails_names_the_container(stack: Stacks) -> None:
+    it = stack(services("  bad: {image: busybox, command: 'false'}\n", sleeping("depends_on: {bad: {condition: service_completed_successfully}}")))
+    said = it.fails("up", "-d").err
+    assert f" Container {it.name}-bad-1 Error\n" in said and f"container {it.name}-bad-1 didn't complete successfully: exit 1" in said
