@@ -6,36 +6,27 @@ Two processes that need the same step at once run it once: whoever waits for the
 
 import os
 import time
-from marshal import dumps, loads
+from marshal import dumps
 
 from builder.cachekey import canonical, chain_result, parts
 from builder.chaining import mountable
 from builder.commits import Commits, log_name
-from builder.copying import Dressing, copy
-from builder.delta import DEPTH, Earlier, TooDifferent
 from builder.epoch import now, stamp
-from builder.errors import BuildError, LayersLost, StepFailed
-from builder.files import DIRECTORY
+from builder.errors import LayersLost, StepFailed
+from builder.filesteps import FileSteps, Made
 from builder.graph import CopyOp, MkdirOp, RunOp, SourceLocal
 from builder.grounds import Grounds, by_inode
-from builder.layerfiles import LayerFiles
-from builder.owner import owner_of_workdir, resolve_owner
 from builder.remote.fetch import access, fetch, is_remote
 from builder.running import Surroundings, run
-from builder.selection import excluder, take
 from builder.solver import BuiltLayer, layer_of
-from builder.target import Target
 from kernel.locks import Lock
-from kernel.value import Value
 from store.cache import CacheRecord
-from store.digest import Digest, digest_of, sha256
-from store.images import Layer
+from store.digest import Digest, digest_of
 from store.pack import diff_id
 from store.snapshots import Draft, SnapshotId
 from store.store import Store
 from store.tree import clamp, digest, scan, size_of, stack
 from store.tree import own as given
-from store.view import View
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,16 +44,6 @@ if TYPE_CHECKING:
 _SMALL = 4 << 20                                         # bytes of a layer whose diff ID is computed at once, without another process
 
 
-class Made(Value):
-    """A draft with a step's files in it. digests: sha256 by path of files whose content is known already. below: what it is stacked on.
-    owners: of links and fifos, where the file system cannot tell."""
-
-    draft: Draft
-    digests: "dict[str, bytes]"
-    below: tuple[SnapshotId, ...] = ()
-    owners: "tuple[tuple[str, tuple[int, int]], ...]" = ()
-
-
 class SandboxExecutor:
     """The Executor of real builds.
 
@@ -77,7 +58,7 @@ class SandboxExecutor:
                  missed: "Callable[[Step, tuple[Chain, ...]], None]", fresh: bool, keep_failed: bool,
                  imported: "Imported | None" = None) -> None:
         self._store, self.around = store, around
-        self._local, self._content, self._source_of, self._slot = local, content, source_of, slot
+        self._content, self._source_of, self._slot = content, source_of, slot
         self._manifest, self._missed, self._fresh, self._keep_failed = manifest, missed, fresh, keep_failed
         self._imported = imported
         self._locks: dict[str, Lock] = {}                # of the keys whose steps this process runs
@@ -89,6 +70,7 @@ class SandboxExecutor:
         self._has_run = False                            # whether this process has run something in a sandbox
         self._pid = os.getpid()
         self._marked = store.root.owners == "xattr"      # files have one owner, and marks tell the real one
+        self._files = FileSteps(store, local, source_of, self._draft, self._latest)
         self.grounds = Grounds(store, local, content, source_of, self.directories)
 
     # ------------------------------------------------------------ the Executor protocol
@@ -303,7 +285,7 @@ class SandboxExecutor:
         """keep: a RUN that fails leaves its files in the error."""
         store, op = self._store, step.vertex.op
         if isinstance(op, CopyOp) and not step.vertex.no_cache:
-            changed = self._changed(op, step, inputs)
+            changed = self._files.changed(op, step, inputs)
             if changed is not None:
                 return changed
         draft = self._draft(inputs[0])
@@ -311,10 +293,10 @@ class SandboxExecutor:
             if isinstance(op, RunOp):
                 return Made(draft, {}, owners=self._run(op, step, inputs, draft, send))
             if isinstance(op, CopyOp):
-                digests, owners = self._copy(op, step, inputs, draft)
+                digests, owners = self._files.copy(op, step, inputs, draft)
                 return Made(draft, digests, owners=owners)
             assert isinstance(op, MkdirOp), f"no step: {op!r}"
-            self._mkdir(op, inputs[0], draft)
+            self._files.make_directory(op, inputs[0], draft)
             return Made(draft, {})
         except BaseException as error:
             if keep and isinstance(error, StepFailed) and isinstance(op, RunOp):
@@ -365,6 +347,10 @@ class SandboxExecutor:
     def _parts(self, step: "Step", results: "tuple[Digest | None, ...]") -> "Any":
         return parts(step.vertex.op, step.vertex.inputs, results, self._content)
 
+    def _latest(self, step: "Step") -> CacheRecord | None:
+        found = self._store.cache.latest(self._slot(step))
+        return found if found is not None and found.op == self._op_digest(step) else None
+
     # ------------------------------------------------------------ RUN
     def _run(self, op: RunOp, step: "Step", inputs: "tuple[Chain, ...]", draft: Draft, send: "Send") -> "tuple[tuple[str, tuple[int, int]], ...]":
         place = self.grounds.place(step.vertex, inputs, draft)
@@ -384,86 +370,6 @@ class SandboxExecutor:
         finally:
             os.close(log)
             self.grounds.remove_scratch(draft)
-
-    # ------------------------------------------------------------ COPY, WORKDIR
-    def _changed(self, op: CopyOp, step: "Step", inputs: "tuple[Chain, ...]") -> Made | None:
-        """The copy as a few files on top of what the same step made before; None if it has to be made whole."""
-        if op.unpack or op.inline:
-            return None
-        store = self._store
-        before = store.cache.latest(self._slot(step))
-        if before is None or before.op != self._op_digest(step) or not before.snapshot or not store.snapshots.hold(SnapshotId(before.snapshot)):
-            return None
-        if loads(before.parts)[2][0] != (inputs[0][-1].result if inputs[0] else None):
-            return None                                  # its parent was another: what it found there may have been too
-        snapshot = SnapshotId(before.snapshot)
-        if len(store.snapshots.stack(snapshot)) >= DEPTH:
-            return None
-        earlier = Earlier(store.snapshots.tree(snapshot))
-        draft = self._draft(inputs[0])
-        try:
-            digests, owners = self._copy(op, step, ((*inputs[0], layer_of(before)), *inputs[1:]), draft, earlier, inputs[0])
-        except (TooDifferent, BuildError):               # an error, if it is one, comes again where it is made whole
-            store.snapshots.discard(draft)
-            return None
-        return Made(draft, digests, (snapshot,), owners)
-
-    def _remove(self, earlier: Earlier, target: Target, parent: "Chain") -> None:
-        """Whiteouts for what the copy no longer has. One would also hide what lies below the copy: then there is none to be had."""
-        removed = earlier.removed()
-        if removed:
-            with self._view(parent) as below:
-                for path in removed:
-                    if below.lookup(path, follow=False) is not None:
-                        raise TooDifferent(path)
-                    target.remove(path)
-
-    def _copy(self, op: CopyOp, step: "Step", inputs: "tuple[Chain, ...]", draft: Draft, earlier: Earlier | None = None,
-              parent: "Chain" = ()) -> "tuple[dict[str, bytes], tuple[tuple[str, tuple[int, int]], ...]]":
-        below = self._view(inputs[0])
-        target = Target(below, draft.directory, marked=self._marked)
-        digests: dict[str, bytes] = {}
-        try:
-            owner = resolve_owner(op.owner, below) if op.owner else None
-            dressing = Dressing(owner, op.chmod)
-            destination = op.destination
-            for number, (edge, chain) in enumerate(zip(step.vertex.inputs[1:], inputs[1:]), 1):
-                assert edge.selector is not None
-                files = self._files(edge, chain)
-                try:
-                    taken, keep = take(files, edge.selector), excluder(edge.selector.excludes)
-                    if number in op.unpack:
-                        from builder.archive import copy_or_unpack
-
-                        digests |= copy_or_unpack(files, taken, target, destination, dressing, self._store.root, below, keep)
-                    else:
-                        digests |= copy(files, taken, target, destination, dressing, parents=op.parents, keep=keep, earlier=earlier)
-                finally:
-                    if isinstance(files, LayerFiles):
-                        files.close()
-            for text in op.inline:
-                digests |= _write_text(target, destination, text.name, text.content, dressing)
-            if earlier is not None:
-                self._remove(earlier, target, parent)
-        finally:
-            target.close()
-            below.close()
-        return digests, tuple(target.owners.items())
-
-    def _files(self, edge: "Edge", chain: "Chain") -> "Files":
-        source = self._source_of(edge)
-        if isinstance(source, SourceLocal):
-            return self._local(source.name)
-        return LayerFiles(self._view(chain), "the stage it is taken from")
-
-    def _mkdir(self, op: MkdirOp, below: "Chain", draft: Draft) -> None:
-        view = self._view(below)
-        target = Target(view, draft.directory, marked=self._marked)
-        try:
-            target.make_directories(target.resolve(op.path), owner=owner_of_workdir(op.user, view) if op.user else None)
-        finally:
-            target.close()
-            view.close()
 
     # ------------------------------------------------------------ layers
     def present(self, chain: "Chain", say: "Callable[[str], None]" = lambda text: None, base: bool = True) -> "Chain":
@@ -492,27 +398,3 @@ class SandboxExecutor:
         snapshots = self._store.snapshots
         parts = tuple(dict.fromkeys(part for layer in reversed(chain) for part in snapshots.stack(SnapshotId(layer.snapshot))))
         return tuple(snapshots.path(part) for part in mountable(self._store, parts))
-
-    def _view(self, chain: "Chain") -> "View":
-        return self._store.view(as_layers(chain))
-
-
-def as_layers(chain: "Chain") -> tuple[Layer, ...]:
-    return tuple(Layer(Digest(layer.diff_id), layer.tree, SnapshotId(layer.snapshot), layer.size) for layer in chain)
-
-
-def _write_text(target: Target, destination: str, name: str, content: str, dressing: Dressing) -> dict[str, bytes]:
-    """A heredoc of COPY as a file of mode 0644."""
-    data = content.encode(errors="surrogateescape")
-    goal = target.resolve(destination)
-    if destination.endswith("/") or target.kind(goal) == DIRECTORY:
-        goal = f"{goal}/{name}" if goal else name
-    owner = dressing.owner or (0, 0)
-    target.make_directories(goal.rpartition("/")[0], owner=dressing.owner)
-    directory, base = target.prepare_file(goal, 0o100000)
-    fd = os.open(base, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=directory)
-    with open(fd, "wb") as file:
-        file.write(data)
-        target.give(fd, owner)
-        os.fchmod(fd, dressing.chmod.apply(0o644, False) if dressing.chmod else 0o644)
-    return {goal: sha256(data).digest()}

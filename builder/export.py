@@ -6,7 +6,7 @@ Image ID = config digest. `created` of each history entry is its layer's; entrie
 from msgspec.structs import replace
 
 from builder.epoch import now, stamp
-from builder.executor import as_layers
+from builder.filesteps import as_layers
 from builder.lower import HistoryLine
 from store.digest import Digest
 from store.oci import ContainerConfig, Healthcheck, HistoryEntry, ImageConfig, RootFS, to_json

@@ -141,7 +141,7 @@ def _window() -> tuple[int, int]:
 
 # ---------------------------------------------------------------- an image of it
 def _keep(failed: Failed, executor: "SandboxExecutor", store: "Store", platform: "Platform") -> Digest:
-    from builder.executor import as_layers
+    from builder.filesteps import as_layers
 
     chain = (*executor.complete(failed.inputs[0]), executor.adopt(failed.error.kept))
     op, error = failed.op, failed.error

@@ -8,7 +8,7 @@ import tempfile
 from marshal import dumps, loads
 
 from builder.cachekey import chain_result
-from builder.executor import as_layers
+from builder.filesteps import as_layers
 from builder.solver import BuiltLayer
 from store.digest import Digest, digest_of
 from store.extract import Policy, apply
