@@ -30,13 +30,13 @@ def is_due(store: Store, config: Config) -> bool:
     limit = budget_bytes(store, config)
     if limit is None:
         return False
-    total = _recorded(store)
+    total = recorded(store)
     return total > limit and total > left + limit // _SLACK
 
 
 def note_collected(store: Store) -> None:
     """Remember that a collection has just been, and what it left."""
-    store.index.run("INSERT OR REPLACE INTO meta VALUES ('collected', ?)", f"{int(time.time())} {_recorded(store)}")
+    store.index.run("INSERT OR REPLACE INTO meta VALUES ('collected', ?)", f"{int(time.time())} {recorded(store)}")
 
 
 def note_unfinished(store: Store) -> None:
@@ -50,7 +50,7 @@ def _last(store: Store) -> "tuple[int, int]":
     return (int(words[0]), int(words[1])) if len(words) == 2 and all(word.isdecimal() for word in words) else (0, 0)
 
 
-def _recorded(store: Store) -> int:
+def recorded(store: Store) -> int:
     """Bytes of all layers that records lead to; of those that images have too, which a collection would tell apart."""
     row = store.index.one("SELECT SUM(size) FROM (SELECT MAX(size) AS size FROM record WHERE snapshot != '' GROUP BY snapshot)")
     return int(row[0] or 0)

@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 from builder.cache.budget import Keeper
+from builder.progress import Note
 from store.cache import CacheRecord
 from store.config import Config
 from store.digest import digest_of
+from store.gc import cached
 from store.root import open_root
 from store.store import Store
 from store.tree import digest, scan
@@ -31,7 +33,7 @@ def test_other_builds_layers_go_when_this_one_needs_the_room(tmp_path: Path) -> 
     with Store(open_root(*place)) as earlier:
         old = record(earlier, b"old", 900)
     with Store(open_root(*place)) as store:
-        keeper = Keeper(store, Config(budget_bytes=1000, budget_percent=None), step=100)
+        keeper = Keeper(store, Config(budget_bytes=1000, budget_percent=None), lambda event: None)
         keeper.grown(1)
         store.index.run("UPDATE record SET used = used - 1000")
         new = record(store, b"new", 500)
@@ -41,11 +43,40 @@ def test_other_builds_layers_go_when_this_one_needs_the_room(tmp_path: Path) -> 
         assert not store.snapshots.has(old) and store.snapshots.has(new)      # type: ignore[arg-type]
 
 
-def test_a_look_is_taken_now_and_then_only(tmp_path: Path) -> None:
+def test_many_small_layers_are_as_much_as_a_large_one(tmp_path: Path) -> None:
+    """The cache is never larger than the budget and what the build holds, at any of its layers."""
+    said: list[object] = []
+    with Store(open_root(str(tmp_path / "root"), str(tmp_path / "run"))) as earlier:
+        for number in range(10):
+            record(earlier, b"old %d" % number, 100)
+        earlier.index.run("UPDATE record SET used = used - 1000")
     with Store(open_root(str(tmp_path / "root"), str(tmp_path / "run"))) as store:
-        keeper = Keeper(store, Config(budget_bytes=0, budget_percent=None), step=1000)
+        keeper = Keeper(store, Config(budget_bytes=1000, budget_percent=None), said.append)
+        for number in range(9):
+            store.snapshots.hold(record(store, b"new %d" % number, 100))      # type: ignore[arg-type]  # as stored
+            keeper.grown(100)
+            assert sum(size for _, size in cached(store)) <= 1000
+        assert not said
+        assert all(store.cache.get(digest_of(b"new %d" % number)) for number in range(9))
+
+
+def test_a_build_that_needs_more_than_the_budget_says_so_once(tmp_path: Path) -> None:
+    said: list[Note] = []
+    with Store(open_root(str(tmp_path / "root"), str(tmp_path / "run"))) as store:
+        keeper = Keeper(store, Config(budget_bytes=1000, budget_percent=None), said.append)      # type: ignore[arg-type]  # notes are all it says
+        for number in range(30):
+            snapshot = record(store, b"new %d" % number, 100)
+            store.snapshots.hold(snapshot)           # type: ignore[arg-type]
+            keeper.grown(100)
+            assert store.snapshots.has(snapshot)     # type: ignore[arg-type]
+    assert len(said) == 1 and "more than the cache's budget of" in said[0].text
+
+
+def test_without_a_budget_nobody_looks(tmp_path: Path) -> None:
+    with Store(open_root(str(tmp_path / "root"), str(tmp_path / "run"))) as store:
+        keeper = Keeper(store, Config(budget_bytes=None, budget_percent=None), lambda event: None)
         kept = record(store, b"x", 10)
-        keeper.grown(999)
+        keeper.grown(1 << 50)
         assert store.snapshots.has(kept)     # type: ignore[arg-type]
 
 
@@ -69,8 +100,9 @@ def test_a_build_larger_than_the_budget_drops_what_it_does_not_use(machines: Mac
 def test_what_a_build_held_beyond_the_budget_is_gone_with_it(machines: Machines, tmp_path: Path) -> None:
     (config := tmp_path / "config.toml").write_text('[gc]\nbudget = "30MB"\n')
     machine = machines.new()
-    steps = "".join(f"RUN head -c 20000000 /dev/zero > /f; echo {n}\n" for n in range(4))      # the budget is looked after at the last one
-    machine.ok(f"FROM busybox\n{steps}", "--config", str(config), "--output=type=cacheonly")
+    steps = "".join(f"RUN head -c 20000000 /dev/zero > /f; echo {n}\n" for n in range(4))
+    done = machine.ok(f"FROM busybox\n{steps}", "--config", str(config), "--output=type=cacheonly")
+    assert done.err.count("this build alone has made layers of") == 1
     assert sum(p.stat().st_size for p in (machine.root / "snapshots").rglob("f")) <= 30_000_000
     machine.ok(f"FROM busybox\n{steps}", "--config", str(config), "--no-cache")
     assert sum(p.stat().st_size for p in (machine.root / "snapshots").rglob("f")) == 80_000_000, "an image keeps its layers"
