@@ -64,14 +64,28 @@ class LogWriter:
             os.ftruncate(self._fd, self.size)
 
     def append(self, stream: int, data: bytes, now: int) -> None:
-        """Write one record; if the disk is full the bytes are lost, and the next record that can be written says how many."""
+        """Write one record, or as many as there are files to be begun; if the disk is full the bytes are lost, and the next record that can be
+        written says how many."""
         if self.lost and not self._tell_lost(now):
             self.lost += len(data)
             return
-        if not self._write(stream, data, now):
-            self.lost += len(data)
-        if self._max_size and self.size >= self._max_size:
-            self.rotate()
+        fits = self._fitting(data)
+        while True:
+            if not self._write(stream, data[:fits], now):
+                self.lost += len(data)
+                return
+            data = data[fits:]
+            begun = self.rotate() if data or self.is_full else False
+            if not data:
+                return
+            fits = self._fitting(data) if begun else len(data)       # a reader is behind: no file is begun before it has come along
+
+    def _fitting(self, data: bytes) -> int:
+        """How many of these bytes still go into the file: whole lines, at least one."""
+        room = self._max_size - self.size - FRAME
+        if not self._max_size or len(data) <= room:
+            return len(data)
+        return data.rfind(b"\n", 0, max(room, 0)) + 1 or data.find(b"\n") + 1 or len(data)
 
     def _tell_lost(self, now: int) -> bool:
         if self._write(LOST, self.lost.to_bytes(8, "little"), now):

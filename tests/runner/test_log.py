@@ -180,3 +180,16 @@ def test_lines_keep_streams_apart() -> None:
 
 def test_head_is_sixteen_bytes() -> None:
     assert HEAD.size == 16 and FRAME == 20
+
+
+def test_a_file_ends_with_a_line_and_is_no_larger_than_wanted(tmp_path: Path) -> None:
+    data = b"".join(b"line %d\n" % number for number in range(1000))
+    writer = write(tmp_path, [(1, data)], max_size=200, max_file=3)
+    assert all((tmp_path / str(one)).stat().st_size <= 200 for one in generations(str(tmp_path)))
+    kept = b"".join(record.data for one in generations(str(tmp_path)) for record in read(tmp_path, one)[:1])
+    assert len(generations(str(tmp_path))) == 3 and data.endswith(kept) and kept.startswith(b"line ") and not writer.lost
+
+
+def test_a_line_that_is_longer_than_a_file_may_be_has_one_of_its_own(tmp_path: Path) -> None:
+    write(tmp_path, [(1, b"a\n" + b"b" * 300 + b"\nc\n")], max_size=100, max_file=3)
+    assert [next(record.data for record in read(tmp_path, one)) for one in generations(str(tmp_path))] == [b"a\n", b"b" * 300 + b"\n", b"c\n"]
