@@ -51,7 +51,7 @@ def unpack(files: "Files", node: "Node", target: "Target", destination: str, dre
     target.make_directories(goal, owner=dressing.owner)
     target.dress_all()
     head, chunks = peek(_chunks(files, node))
-    policy = Policy(whiteouts=False, owner=dressing.owner, prefix=goal, xattr_prefix=root.xattr_prefix, owners=root.owners)
+    policy = Policy(whiteouts=False, owner=dressing.owner, prefix=goal, enclosed=True, xattr_prefix=root.xattr_prefix, owners=root.owners)
     applied = apply(decompress(chunks, detect(head)), target.fd, policy, below)
     target.owners |= applied.owners
     target.look_again()

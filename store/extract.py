@@ -39,7 +39,8 @@ class Policy(Value):
     whiteouts: bool = True               # `.wh.` names delete; False: plain archive, such names are files, and "." is left alone
     owner: "tuple[int, int] | None" = None      # uid and gid for everything, instead of what the archive says
     mode: "int | None" = None            # permission bits for everything but symlinks
-    prefix: str = ""                     # where in the directory it goes; links on the way are followed in root
+    prefix: str = ""                     # where in the directory it goes; links are followed in root
+    enclosed: bool = False               # whether links below `prefix` take it for their root, as for a program that has changed its root to it
     hashed: bool = False                 # whether a Tree with the contents' digests is wanted
     xattr_prefix: str = "trusted.overlay."
     owners: str = "real"                 # as in store.root
@@ -126,6 +127,7 @@ class _Extraction:
         self._marked = policy.owners == "xattr"
         self._below = below
         self._prefix = [p for p in policy.prefix.split("/") if p and p != "."]
+        self._base = len(self._prefix) if policy.enclosed else 0
         self.parents = Parents(directory_fd, below, policy.xattr_prefix + "opaque")
         self.digests: "dict[int, bytes]" = {}            # inode -> sha256
         self.skipped: "list[str]" = []
@@ -159,7 +161,7 @@ class _Extraction:
             self._root(member)
             return
         name = parts[-1]
-        entered = self.parents.enter(self._prefix + parts[:-1])
+        entered = self.parents.enter(self._prefix + parts[:-1], base=self._base)
         assert entered is not None
         fd, here = entered
         if self._policy.whiteouts and name.startswith(_WHITEOUT):
@@ -175,11 +177,12 @@ class _Extraction:
                 make(member, reader, self.parents.fd(here), here, name)
 
     def _root(self, member: Member) -> None:
-        """The root's own entry: only a directory can be one (CVE-2021-29136), and a plain archive leaves its destination alone."""
+        """The root's own entry: a layer's can only be a directory (CVE-2021-29136), and a plain archive leaves its destination alone."""
+        if not self._policy.whiteouts:
+            return
         if member.kind != b"5":
             raise InvalidLayer("stands for the root, and is no directory", "/")
-        if self._policy.whiteouts:
-            self.parents.looks[""] = self._look(member)
+        self.parents.looks[""] = self._look(member)
 
     def _clear(self, fd: int, here: str, name: str) -> None:
         status = os.stat(name, dir_fd=fd, follow_symlinks=False)
@@ -281,7 +284,7 @@ class _Extraction:
         parts = clean_parts(member.link)
         if not parts:
             raise InvalidLayer("is a hard link to the root", f"{here}/{name}")
-        target = self.parents.enter(self._prefix + parts[:-1], create=False)
+        target = self.parents.enter(self._prefix + parts[:-1], create=False, base=self._base)
         try:
             if target is None:
                 raise FileNotFoundError

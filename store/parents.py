@@ -41,17 +41,21 @@ class Parents:
         os.close(self._root)
 
     # ------------------------------------------------------------ walking
-    def enter(self, parts: "list[str]", create: bool = True) -> "tuple[int, str] | None":
+    def enter(self, parts: "list[str]", create: bool = True, base: int = 0) -> "tuple[int, str] | None":
         """(fd, way without links) of a directory. The fd stays ours, and is good until the next call.
 
-        create: make what is missing; else None if something is. Raises InvalidLayer where a file is in the way, or links lead in a circle.
+        create: make what is missing; else None if something is.
+        base: so many of `parts` lead to what links of the others take for their root, as a program does that has changed its root to there.
+        Raises InvalidLayer where a file is in the way, or links lead in a circle.
         """
         said = "/".join(parts)
         way = self._aliases.get(said)
         if way is None:
-            way = self._resolve(parts, create)
-            if way is None:
+            top = self._resolve([], parts[:base], create)
+            done = None if top is None else self._resolve(top, parts[base:], create)
+            if done is None:
                 return None
+            way = "/".join(done)
             if len(self._aliases) > _ALIASES:
                 self._aliases.clear()
             self._aliases[said] = way
@@ -72,14 +76,15 @@ class Parents:
             os.close(self._fds.pop(next(iter(self._fds))))
         self._fds[way] = fd
 
-    def _resolve(self, parts: "list[str]", create: bool) -> "str | None":
-        done: "list[str]" = []
+    def _resolve(self, top: "list[str]", parts: "list[str]", create: bool) -> "list[str] | None":
+        """The way without links of `parts` in `top`, which is their root."""
+        done = top[:]
         todo = parts[::-1]
         budget = LINKS
         while todo:
             part = todo.pop()
             if part == "..":
-                del done[-1:]
+                del done[max(len(done) - 1, len(top)):]
                 continue
             found = self._step("/".join(done), part, create)
             if found is None:
@@ -91,9 +96,9 @@ class Parents:
             if not budget:
                 raise InvalidLayer("leads through too many symbolic links", "/".join(parts))
             if found.startswith("/"):
-                done = []
+                done = top[:]
             todo += [p for p in found.split("/") if p and p != "."][::-1]
-        return "/".join(done)
+        return done
 
     def _step(self, here: str, part: str, create: bool) -> "str | None":
         """"": `part` is a directory of the draft now; else the target of the link that it is; None if it is missing and stays so."""

@@ -453,3 +453,19 @@ def test_full_disk_is_a_plain_error(place: Place, tmp_path: Path) -> None:
 def test_compressed_data_is_not_a_tar(place: Place) -> None:
     with pytest.raises(InvalidLayer):
         place.unpack_bytes(b"\x1f\x8b\x08" + compress_piece(b"x" * 1000, "gzip", 1))
+
+
+@pytest.mark.parametrize("link", ["..", "/", "../../.."])
+def test_links_of_an_enclosed_archive_take_its_prefix_for_the_root(place: Place, link: str) -> None:
+    place.unpack(member("out", SYM, link=link), member("out/etc/x", content=b"1"), policy=PLAIN._replace(prefix="a/b", enclosed=True))
+    assert place.names() == ["a", "a/b", "a/b/etc", "a/b/etc/x", "a/b/out"]
+
+
+def test_links_of_other_archives_are_followed_from_the_root(place: Place) -> None:
+    place.unpack(member("out", SYM, link="/"), member("out/etc/x", content=b"1"), policy=PLAIN._replace(prefix="a/b"))
+    assert place.names() == ["a", "a/b", "a/b/out", "etc", "etc/x"]
+
+
+def test_a_plain_archive_may_have_anything_for_its_destination(place: Place) -> None:
+    place.unpack(member("./", content=b""), member("x", content=b"1"), policy=PLAIN)
+    assert place.names() == ["x"]
