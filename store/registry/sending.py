@@ -138,8 +138,8 @@ class Sending:
             # artifacts have other things than layers in that place: they are blobs all the same
             for each in document.layers:
                 self._on_progress(Transfer(each.digest, WAITING, 0, each.size))
-            together([lambda each=each: self._whole(each) for each in dict.fromkeys(document.layers)],    # type: ignore[misc]  # a default binds
-                     PARALLEL, self._uploads.cancel)
+            once = {each.digest: each for each in document.layers}
+            together([lambda each=each: self._whole(each) for each in once.values()], PARALLEL, self._uploads.cancel)    # type: ignore[misc]  # a default binds
             self._whole(document.config, shown=False)
         data = self._store.blobs.read(descriptor.digest, MANIFEST_LIMIT)
         self._repository.put_manifest(reference, data, descriptor.media_type)

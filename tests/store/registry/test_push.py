@@ -55,6 +55,19 @@ def test_pushed_digest_is_kept_and_names_the_image(store: Store, session: Sessio
     assert store.images.require(f"{registry.host}/app@{digest}").id == image
 
 
+def test_layers_with_annotations_are_pushed_as_they_were_pulled(store: Store, session: Session, registry: FakeRegistry) -> None:
+    def annotated(manifest: dict[str, Any]) -> None:
+        manifest["annotations"] = {"org.example": "1"}
+        for layer in manifest["layers"]:
+            layer["annotations"] = {"containerd.io/snapshot/stargz/toc.digest": digest_of(b"toc")}
+
+    tar = tar_of(member("a", content=b"1"))
+    digest = registry.image("app", "1", tar, tar, changes=annotated)
+    pull(store, session, f"{registry.host}/app:1")
+    name_too(store, f"{registry.host}/app:1", f"{registry.host}/copy:1")
+    assert push(store, session, f"{registry.host}/copy:1").digest == digest
+
+
 def test_second_push_asks_once_and_sends_nothing(store: Store, session: Session, registry: FakeRegistry) -> None:
     name = f"{registry.host}/app:1"
     built(store, name)
