@@ -39,12 +39,14 @@ class Context:
     owner = (0, 0)               # whoever checked the sources out does not matter to an image
 
     def __init__(self, root: str, index: str, keep: "Callable[[str, bool], bool] | None" = None, where: str = "the build context",
-                 patterns: bytes = b"") -> None:
-        """index: directory of the index files. keep(path, is_directory): what the ignore file, whose bytes are `patterns`, leaves of it."""
+                 patterns: bytes = b"", hollow: "Callable[[str], bool] | None" = None) -> None:
+        """index: directory of the index files. keep(path, is_directory): what the ignore file, whose bytes are `patterns`, leaves of it;
+        hollow(path): whether a directory is there only if something in it is."""
         self.where = where
         self.root = root
         self._fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._keep = keep
+        self._hollow = hollow
         name = digest_of(b"context\0" + os.fsencode(os.path.realpath(root)) + b"\0" + patterns).removeprefix("sha256:")[:40]
         self._index = f"{index}/{name}"
         self._known: tuple[Signatures, dict[str, list[Row]]] | None = None
@@ -87,7 +89,14 @@ class Context:
         rows = self._rows.get(directory)
         if rows is None:
             rows = self._scan(directory)
-        return rows
+        return rows if self._hollow is None else [row for row in rows if self._shows(directory, row)]
+
+    def _shows(self, directory: str, row: "Row") -> bool:
+        """Whether an entry is there: the index has hollow directories too, for what they hold changes without them."""
+        if self._hollow is None or row[1][0] & FORMAT != DIRECTORY:
+            return True
+        path = f"{directory}/{row[0]}" if directory else row[0]
+        return not self._hollow(path) or bool(self.rows(path))
 
     def known(self, node: Node) -> Node:
         directory, _, name = node.path.rpartition("/")
@@ -127,7 +136,9 @@ class Context:
     def _names(self, directory: str) -> dict[str, int]:
         names = self._by_name.get(directory)
         if names is None:
-            names = self._by_name[directory] = {row[0]: i for i, row in enumerate(self.rows(directory))}
+            if directory not in self._rows:
+                self._scan(directory)
+            names = self._by_name[directory] = {row[0]: i for i, row in enumerate(self._rows[directory]) if self._shows(directory, row)}
         return names
 
     def _scan(self, directory: str) -> "list[Row]":

@@ -50,22 +50,24 @@ class Contexts:
     def _open(self, name: str) -> Context:
         request = self._request
         if name == "context":
-            return Context(request.context, self._index, _keeper(request.ignore, request.ignore_name), "the build context", request.ignore)
+            keep, hollow = _keeper(request.ignore, request.ignore_name)
+            return Context(request.context, self._index, keep, "the build context", request.ignore, hollow)
         directory = self._named[name]
         if not os.path.isdir(directory):
             raise ContextMissing(directory, f"it was given as `--build-context {name}={directory}`")
         ignore_name, ignore = read_ignore(directory)
-        return Context(directory, self._index, _keeper(ignore, ignore_name), f"the named context `{name}`", ignore)
+        keep, hollow = _keeper(ignore, ignore_name)
+        return Context(directory, self._index, keep, f"the named context `{name}`", ignore, hollow)
 
 
-def _keeper(ignore: bytes, name: str) -> "Callable[[str, bool], bool] | None":
-    """What an ignore file leaves of a context, as Context takes it."""
+def _keeper(ignore: bytes, name: str) -> "tuple[Callable[[str, bool], bool] | None, Callable[[str], bool] | None]":
+    """What an ignore file leaves of a context: `keep` and `hollow`, as Context takes them."""
     if not ignore.strip():
-        return None
-    from builder.ignore import BadPattern, matches, may_contain, parse
+        return None, None
+    from builder.ignore import BadPattern, hollow, matches, may_contain, parse
 
     try:
         patterns = parse(ignore.decode("utf-8-sig", errors="surrogateescape"))
     except BadPattern as error:
         raise BuildError(f"{name}: {error}") from error
-    return lambda path, is_directory: not matches(patterns, path) or (is_directory and may_contain(patterns, path))
+    return lambda path, is_directory: not matches(patterns, path) or (is_directory and may_contain(patterns, path)), hollow(patterns)

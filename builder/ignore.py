@@ -165,6 +165,18 @@ def may_contain(patterns: Patterns, directory: str) -> bool:
     return any(pattern.negated and _reaches(_clean(pattern), parts) for pattern in patterns.patterns[decided + 1:])
 
 
+def hollow(patterns: Patterns) -> "Callable[[str], bool] | None":
+    """Whether a directory is there only for the sake of what in it is taken back in; None if none is.
+
+    Where each `!` names a way without wildcards, but at its end, a directory on that way is there even if nothing is at the end of it.
+    Source: fsutil's filter, which BuildKit's clients send contexts through.
+    """
+    for pattern in patterns.patterns:
+        if pattern.negated and _has_magic(_clean(pattern).removesuffix("/**").removesuffix("/*")):
+            return lambda path: matches(patterns, path)
+    return None
+
+
 def left_out(patterns: Patterns) -> "Callable[[str], bool] | None":
     """Whether a path of a context is surely left out, `.` for all of it; None if that cannot be told, for something is taken back in."""
     if not patterns or any(pattern.negated for pattern in patterns.patterns):
