@@ -2,8 +2,10 @@
 
 import json
 import os
+import random
 import signal
 import socket
+import subprocess
 import tarfile
 import time
 from collections.abc import Callable, Iterator
@@ -293,3 +295,32 @@ secrets: {{s: {{environment: SECRET}}}}
     assert stack.run("down", "-v", "-t", "0").status == 0
     left = stack.run("ps", "-aq")
     assert left.out == "" and list(tool.root.glob("volumes/*_data")) == []
+
+
+def holders_of(path: Path) -> list[int]:
+    """Who has the file open: of a container's lock, those who keep it."""
+    found = []
+    for fd in Path("/proc").glob("[0-9]*/fd/*"):
+        with suppress(OSError):
+            if os.readlink(fd) == str(path):
+                found.append(int(fd.parts[2]))
+    return sorted({pid for pid in found if pid != os.getpid()})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(8))
+def test_all_that_keep_it_are_killed_at_some_moment_of_its_start(tool: Unable, seed: int) -> None:
+    id = tool.pyup("container", "create", "-v", "kept:/v", "busybox", "sh", "-c", "echo x > /v/x; (setsid sleep 1000 &) ; sleep 1000").out.strip()
+    with subprocess.Popen([*tool.argv("pyup", "container", "start", id)], env=tool.env, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
+        time.sleep(random.Random(seed).uniform(0.1, 0.6))     # the moment is what is tested; nothing is waited for
+        process.kill()
+        for pid in holders_of(tool.root / "containers" / id / "lock"):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: first_of(tool, id) == 0)
+    tool.pyup("container", "start", id)
+    wait_for(lambda: len(marks.marked(marks.mark_of(id))) >= 2)
+    tool.pyup("container", "kill", id)
+    wait_for(lambda: first_of(tool, id) == 0)
+    assert marks.marked(marks.mark_of(id)) == []
+    assert (tool.root / "volumes/kept/_data/x").read_text() == "x\n"
