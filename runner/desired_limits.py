@@ -121,10 +121,8 @@ def notes(service: "Service") -> "tuple[str, ...]":
         found += [f"`{at}.logging.options.{key}` has no effect: {LOG_OPTIONS}" for key, _ in service.logging.options if key not in _LOG_OPTIONS]
     if service.oom_kill_disable and not limits(service)[0].memory:
         found.append(f"`{at}.oom_kill_disable` {NO_LIMIT}")
-    if service.device_cgroup_rules:
+    if service.device_cgroup_rules and not any(one.type == "bind" and f"{one.source}/".startswith("/dev/") for one in service.volumes):
         found.append(f"`{at}.device_cgroup_rules` {RULES}")
-    found += [f"`{at}.devices[{index}]` can be read and written: nothing here permits only `{one.permissions}`"
-              for index, one in enumerate(service.devices) if one.permissions and not {"r", "w"} <= set(one.permissions)]
     if service.cpu_rt_period or service.cpu_rt_runtime:
         found.append(f"`{at}.cpu_rt_runtime` has no effect: the control groups of this kernel do not divide real time")
     if service.ports and service.network_mode in ("host", "none"):

@@ -72,7 +72,7 @@ def lower(container: Container, found: Found) -> SandboxSpec:
         readonly_root=spec.read_only, rlimits=spec.ulimits, limits=spec.limits, cgroup=group_of(container), sysctls=_sysctls(container, found),
         terminal=(spec.console_size if spec.console_size != (0, 0) else (24, 80)) if spec.tty else None, init=spec.init,
         oom_score_adj=spec.oom_score_adj, masked=spec.masked, privileged=spec.privileged,
-        devices=tuple(one for one in _devices(container, found) if one.target.startswith("/dev/")),
+        devices=_devices(container, found), device_rules=spec.device_cgroup_rules,
         shm_size=0 if spec.ipc_mode == "none" else spec.shm_size or _SHM, runtime=found.program,
         user_namespace=found.user_namespace, outer_root=(container.ids.uid, container.ids.gid) if container.ids else (0, 0),
         apparmor=apparmor, selinux=selinux)

@@ -227,7 +227,11 @@ class Shim:
 
     def _needs_group(self) -> bool:
         """A cgroup is cheap in version 2. In version 1 it costs ten milliseconds, so it is made only for limits, or when it is asked for."""
+        from sandbox.process import can_mount_devices, gives_in_part
+
         spec = self.order.spec
+        if can_mount_devices(spec) or gives_in_part(spec):
+            return True                                   # by its name those find it that are executed in there later
         return self.maker.cgroups.version == 2 or spec.limits != NO_LIMITS or spec.pid != "private" or bool(spec.runtime) or "/" in spec.cgroup
 
     def _own_network(self) -> int:

@@ -92,13 +92,13 @@ class Group:
                 return
             raise SandboxError("set the limit", error.errno or 0, f"{file.name.removeprefix('?')}={file.value}") from error
 
-    def allow_only(self, devices: tuple[Device, ...]) -> bool:
-        """Permit nothing but the usual device nodes and `devices`; False if it cannot be done here."""
+    def allow_only(self, devices: tuple[Device, ...], rules: tuple[str, ...] = ()) -> bool:
+        """Permit nothing but the usual device nodes, `devices`, and what `rules` say; False if it cannot be done here."""
         fd = self._directories.get("devices")
         if fd is None:
             return False
         _write(fd, "devices.deny", "a")
-        for rule in (*_DEVICE_RULES, *(_rule(device) for device in devices)):
+        for rule in (*_DEVICE_RULES, *(_rule(device) for device in devices), *rules):
             _write(fd, "devices.allow", rule)
         return True
 

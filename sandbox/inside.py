@@ -338,7 +338,7 @@ class Birth:
             else:
                 os.close(tree)
         spec = self._spec
-        for device in (*spec.devices, *(devices.host_nodes() if spec.privileged else ())):
+        for device in (*(one for one in spec.devices if one.target.startswith("/dev/")), *(devices.host_nodes() if spec.privileged else ())):
             self.step = "add a device"
             devices.add(device, dev_fd)
         if spec.shm_size != _SHM_DEFAULT:

@@ -266,26 +266,28 @@ class Maker:
 
     def _group(self, spec: SandboxSpec) -> "tuple[Group | None, str]":
         """(the cgroup that `spec` needs, what of its limits cannot be had here)."""
-        mapped = isinstance(spec.user_namespace, int)         # what it can do there ends at its own namespaces
-        powerful = not self.machine.rootless and not mapped and not spec.privileged and bool(held_by(spec) & SYS_ADMIN)
-        if not spec.cgroup and spec.limits == NO_LIMITS and not powerful and not spec.runtime:
+        powerful, partial = not self.machine.rootless and can_mount_devices(spec), gives_in_part(spec)
+        if not spec.cgroup and spec.limits == NO_LIMITS and not powerful and not partial and not spec.runtime:
             return None, ""
         self._serial += 1
         # another runtime makes groups in every hierarchy of version 1: so all are ours, and none is left
         also: tuple[str, ...] = (*V1, NAMED) if spec.runtime else ("freezer", "memory", "cpuacct", "pids", "blkio") if spec.cgroup else ()
         name = spec.cgroup or f"{os.getpid()}-{self._serial}"
-        group = self.cgroups.create(name, spec.limits, (*also, *(("devices",) if powerful else ())))
-        if powerful and not (group and group.allow_only(spec.devices)):
+        group = self.cgroups.create(name, spec.limits, (*also, *(("devices",) if powerful or partial else ())))
+        held = (powerful or partial) and group is not None and group.allow_only(spec.devices, spec.device_rules)
+        if powerful and not held:
             if group:
                 group.remove()
             raise SandboxError("give the capability SYS_ADMIN", reason="without a device cgroup it opens every disk of this machine",
                                help="use --privileged if that is what you want")
+        said = ["devices can be read and written, whatever is permitted of them: there is no device cgroup"] if partial and not held else []
         if spec.limits == NO_LIMITS:
-            above = "/" in spec.cgroup and group is None
-            return group, f"there is no control group for it below `{spec.cgroup.rpartition('/')[0]}`: {self.cgroups.reason}" if above else ""
+            if "/" in spec.cgroup and group is None:
+                said.append(f"there is no control group for it below `{spec.cgroup.rpartition('/')[0]}`: {self.cgroups.reason}")
+            return group, "; ".join(said)
         if group is None:
-            return None, f"limits are not enforced: {self.cgroups.reason}"
-        said = [f"limits of {', '.join(group.missing)} are not enforced: this machine does not offer that controller"] if group.missing else []
+            return None, "; ".join((*said, f"limits are not enforced: {self.cgroups.reason}"))
+        said += [f"limits of {', '.join(group.missing)} are not enforced: this machine does not offer that controller"] if group.missing else []
         if "blkio.bfq.weight" in group.absent or "blkio.bfq.weight_device" in group.absent or {"io.bfq.weight", "io.weight"} <= group.absent:
             said.append("weights of block devices are not enforced: no scheduler that knows them is in use")
         if spec.limits.oom_kill_disable and group.version == 2:
@@ -308,6 +310,16 @@ class Maker:
         finally:
             if meeting:
                 meeting.close()
+
+
+def can_mount_devices(spec: SandboxSpec) -> bool:
+    """Whether it may open any device of the machine, unless a control group forbids it. (In a user namespace what it can do ends there.)"""
+    return not isinstance(spec.user_namespace, int) and not spec.privileged and bool(held_by(spec) & SYS_ADMIN)
+
+
+def gives_in_part(spec: SandboxSpec) -> bool:
+    """Whether a device is only to be read, or only to be written: a node cannot say that to root."""
+    return not spec.privileged and any(not {"r", "w"} <= set(one.permissions) for one in spec.devices)
 
 
 def _life_of(shape: Shape) -> "Callable[[_socket.socket, Machine, Shape], NoReturn]":

@@ -160,6 +160,8 @@ class SandboxSpec(Value):
     terminal:   (rows, columns) of a TTY; stdin, stdout and stderr are then it.
     masked:     the usual paths of /proc and /sys are hidden or read-only.
     privileged: every capability, no seccomp, nothing masked, the host's devices.
+    devices:    nodes of the host that are given to it, those in its /dev; one whose target is elsewhere is only permitted: a mount shows it.
+    device_rules: nodes that are permitted too, like `c 189:* rwm`.
     owners:     where files can have one owner only, an fd of a file with the table of sandbox.owners: whose the links and fifos of the lower layers
                 are; when the sandbox has ended it says so of those in the upper directory. "" for none.
     runtime:    path of the OCI runtime that starts it (sandbox.runtimes.find); "" for ourselves.
@@ -197,6 +199,7 @@ class SandboxSpec(Value):
     masked: bool = True
     privileged: bool = False
     devices: tuple[Device, ...] = ()
+    device_rules: tuple[str, ...] = ()
     shm_size: int = 64 * MIB
     umask: int = 0o022
     owners: str | int = ""

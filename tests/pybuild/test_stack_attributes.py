@@ -327,8 +327,29 @@ def test_a_device_node_that_every_container_has_can_be_a_volume(stack: Stacks) -
 @needs_root
 def test_nodes_that_a_rule_permits_can_be_opened_in_a_directory_of_dev(stack: Stacks) -> None:
     it = stack(services(sleeping("volumes: ['/dev:/host']\ndevice_cgroup_rules: ['c 1:9 rwm']")))
-    it("up", "-d")
+    assert "no effect" not in it("up", "-d").err
     assert it.sh("a", "head -c 4 /host/urandom | wc -c; (: </host/kmsg) 2>/dev/null || echo refused") == "4\nrefused\n"
+
+
+@needs_root
+def test_a_device_is_only_read_where_only_that_is_permitted_or_it_is_said(stack: Stacks) -> None:
+    device = next((one for one in ("/dev/fuse", "/dev/net/tun") if os.path.exists(one)), None)
+    if device is None:
+        pytest.skip("this machine has no device that is not in every container and that opening does not change")
+    it = stack(services(sleeping(f"devices: ['{device}:/dev/n:r']")))
+    said = it("up", "-d").err
+    assert it.sh("a", "(: </dev/n) && echo r; (: >/dev/n) 2>/dev/null && echo w; true") == ("r\nw\n" if "whatever is permitted" in said else "r\n")
+
+
+@needs_root
+def test_what_is_executed_later_may_open_no_other_devices_either(stack: Stacks) -> None:
+    open_tun = "mkdir -p /x; mount -t tmpfs none /x; mknod /x/%s c 10 %d; (: </x/%s) && echo open || echo refused"
+    it = stack(services(sleeping("cap_add: [SYS_ADMIN]\nsecurity_opt: ['seccomp=unconfined', 'apparmor=unconfined']\n"
+                                 "device_cgroup_rules: ['c 1:11 r']")))
+    done = it.run("up", "-d")
+    if "without a device cgroup" in done.err:
+        pytest.skip("no control group of this machine holds devices")
+    assert it.sh("a", open_tun % ("tun", 200, "tun")) == "refused\n"
 
 
 def test_a_control_group_is_below_its_parent_or_it_is_said(stack: Stacks) -> None:
@@ -369,7 +390,7 @@ def test_a_bad_device_rule_is_one_error(stack: Stacks, rule: str) -> None:
 @pytest.mark.parametrize(("attributes", "word"), [
     ("logging: {driver: syslog}", "syslog"), ("device_cgroup_rules: ['c 1:3 r']", "device_cgroup_rules"),
     ("network_mode: none\nports: ['80']", "ports"), ("security_opt: ['apparmor=mine']", "AppArmor"), ("security_opt: ['label:type:x']", "SELinux"),
-    ("oom_kill_disable: true", "without a limit"), ("devices: ['/dev/null:/dev/n:r']", "devices[0]"), ("storage_opt: {size: 1G}", "storage_opt")])
+    ("oom_kill_disable: true", "without a limit"), ("storage_opt: {size: 1G}", "storage_opt")])
 def test_attributes_without_effect_are_told(stack: Stacks, attributes: str, word: str) -> None:
     it = stack(services(sleeping(attributes)))
     assert word in it("up", "-d").err
