@@ -1,6 +1,8 @@
 """What else a build gives away (`--output`): archives, OCI layouts, the root file system as a tar or as files. In: an image of the store."""
 
+import errno
 import os
+import stat
 
 from builder.annotations import DESCRIPTOR, MANIFEST, at_level, of_output, parse
 from builder.errors import BuildError
@@ -215,12 +217,15 @@ def write_files(store: "Store", image: "Digest", destination: str, *, delete: bo
 
 
 class Opened:
-    """A file to write that appears under its name when it is whole; "-" is stdout. Killed meanwhile, it leaves nothing where the file system can."""
+    """A file to write that appears under its name when it is whole; "-" is stdout. Killed meanwhile, it leaves nothing where the file system can.
+
+    A link stays, and what it leads to is written anew; a device or a pipe that has the name is written into.
+    """
 
     def __init__(self, path: str) -> None:
-        self._path = path
-        self._new = f"{path}.{os.getpid()}.part"
-        self._named = False
+        self._path, self._real = path, os.path.realpath(path)
+        self._new = f"{self._real}.{os.getpid()}.part"
+        self._named = self._direct = False
 
     def __enter__(self) -> "Opened":
         self._file = os.fdopen(os.dup(1) if self._path == "-" else self._open(), "wb")
@@ -228,24 +233,43 @@ class Opened:
 
     def _open(self) -> int:
         try:
-            return os.open(os.path.dirname(self._path) or ".", os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o666)
+            before = os.stat(self._path).st_mode
+        except FileNotFoundError:
+            before = 0
+        if stat.S_ISDIR(before):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), self._path)
+        if before and not stat.S_ISREG(before):
+            self._direct = True
+            return os.open(self._path, os.O_WRONLY | os.O_CLOEXEC)
+        fd = self._begin()
+        if before:
+            os.fchmod(fd, stat.S_IMODE(before))
+        return fd
+
+    def _begin(self) -> int:
+        try:
+            return os.open(os.path.dirname(self._real), os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o666)
         except OSError:                                  # a file system without files that have no name yet, or no such directory: said now
             self._named = True
+        try:
             return os.open(self._new, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_CLOEXEC, 0o666)
+        except OSError as error:
+            error.filename = self._path
+            raise
 
     def write(self, data: "bytes | bytearray | memoryview") -> None:
         self._file.write(data)
 
     def __exit__(self, kind: object, *rest: object) -> None:
         with self._file:
-            if self._path == "-":
+            if self._path == "-" or self._direct:
                 return
             if kind is None and not self._named:
                 self._file.flush()
                 fd = self._file.fileno()
                 os.link(f"/proc/self/fd/{fd}", self._new, src_dir_fd=fd, follow_symlinks=True)      # with a directory given, links are followed
         if kind is None:
-            os.rename(self._new, self._path)
+            os.rename(self._new, self._real)
         elif self._named:
             os.unlink(self._new)
 

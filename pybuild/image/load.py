@@ -16,7 +16,7 @@ USAGE = Usage("Read images from an archive: docker's format or an OCI layout, as
               (Option("-i --input", VALUE, "read from PATH instead of stdin", "PATH"),
                Option("-t --tag", VALUE, "name of the image, if the archive has one only", "NAME[:TAG]"),
                Option("--platform", VALUE, "which image of several", "OS/ARCH"),
-               Option("-q --quiet", FLAG, "print nothing")))
+               Option("-q --quiet", FLAG, "print the names only, which it does anyway")))
 
 
 def main(options: Options) -> int:
@@ -30,12 +30,11 @@ def main(options: Options) -> int:
         fd = os.open(options.input, os.O_RDONLY | os.O_CLOEXEC) if options.input else os.dup(0)
         enter(store)
         loaded = load(store, options.input or "stdin", fd, tag=options.tag or "", platform=_platform(options.platform))
-    if not options.quiet:
-        for image in loaded:
-            for name in image.names:
-                print(f"Loaded image: {parse_reference(name).familiar()}")
-            if not image.names:
-                print(f"Loaded image ID: {image.id}")
+    for image in loaded:
+        for name in image.names:
+            print(f"Loaded image: {parse_reference(name).familiar()}")
+        if not image.names:
+            print(f"Loaded image ID: {image.id}")
     return 0
 
 

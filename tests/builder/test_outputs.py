@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import sqlite3
+import stat
 import subprocess
 import tarfile
 from contextlib import closing
@@ -243,6 +244,38 @@ def test_file_appears_when_it_is_whole(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["x.tar"] and path.read_bytes() == b"after"
 
 
+def test_device_and_pipe_are_written_into(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    with Opened(str(tmp_path / "pipe")) as file:
+        file.write(b"bytes")
+    assert os.read(reader, 100) == b"bytes"
+    os.close(reader)
+    (tmp_path / "null").symlink_to("/dev/null")
+    with Opened(str(tmp_path / "null")) as file:
+        file.write(b"bytes")
+    assert sorted(os.listdir(tmp_path)) == ["null", "pipe"]
+    assert (tmp_path / "pipe").is_fifo() and stat.S_ISCHR(os.stat("/dev/null").st_mode)
+
+
+def test_link_stays_and_mode_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d/x.tar").write_bytes(b"before")
+    (tmp_path / "d/x.tar").chmod(0o600)
+    (tmp_path / "link").symlink_to("d/x.tar")
+    with Opened(str(tmp_path / "link")) as file:
+        file.write(b"after")
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "d/x.tar").read_bytes() == b"after"
+    assert stat.S_IMODE(os.stat(tmp_path / "d/x.tar").st_mode) == 0o600
+    assert os.listdir(tmp_path / "d") == ["x.tar"]
+
+
+def test_directory_is_no_file_to_write(tmp_path: Path) -> None:
+    with pytest.raises(IsADirectoryError) as caught, Opened(str(tmp_path)):
+        pass
+    assert caught.value.filename == str(tmp_path) and os.listdir(tmp_path) == []
+
+
 def test_interrupted_file_does_not_appear(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt), Opened(str(tmp_path / "x.tar")) as file:
         file.write(b"half")
@@ -251,8 +284,9 @@ def test_interrupted_file_does_not_appear(tmp_path: Path) -> None:
 
 
 def test_file_in_a_place_that_has_only_files_with_names(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError), Opened(str(tmp_path / "gone/x.tar")):
+    with pytest.raises(FileNotFoundError) as caught, Opened(str(tmp_path / "gone/x.tar")):
         pass
+    assert caught.value.filename == f"{tmp_path}/gone/x.tar"
 
 
 def test_new_directory_appears_when_it_is_whole(tmp_path: Path) -> None:

@@ -145,6 +145,11 @@ def test_import_that_cannot_be_is_one_clear_error(tool: Tool, words: tuple[str, 
     assert done.status == 1 and message in done.err and "Traceback" not in done.err and done.err.count("error:") == 1
 
 
+def test_quiet_load_prints_the_names_all_the_same(tool: Tool, tmp_path: Path) -> None:
+    tool.pybuild("save", "-o", str(tmp_path / "image.tar"), "one:1")
+    assert tool.pybuild("load", "-q", "-i", str(tmp_path / "image.tar")).out == "Loaded image: one:1\n"
+
+
 @pytest.mark.parametrize("name", [f"x@sha256:{'0' * 64}", f"x:1@sha256:{'0' * 64}", "sha256:1"])
 @pytest.mark.parametrize("words", [("tag", "one:1"), ("import", "rootfs.tar"), ("load", "-i", "image.tar", "-t"), ("build", "-", "-t"),
                                    ("manifest", "create", "one:1")], ids=lambda words: str(words[0]))
