@@ -139,7 +139,7 @@ class Result(Value):
 def read_ignore(directory: str, dockerfile: str = "") -> tuple[str, bytes]:
     """(name, bytes) of the ignore file of a context: the Dockerfile's own before the context's; ("", b"") if there is none."""
     own = [f"{dockerfile}.dockerignore", f"{dockerfile}.containerignore"] if dockerfile else []
-    for path in (*own, f"{directory}/.containerignore", f"{directory}/.dockerignore"):
+    for path in (*own, f"{directory}/.dockerignore", f"{directory}/.containerignore"):
         try:
             with open(path, "rb") as file:
                 return path, file.read(1 << 20)

@@ -7,6 +7,7 @@ import pytest
 
 from builder.context import Context
 from builder.ignore import hollow, matches, may_contain, parse
+from builder.request import read_ignore
 
 
 def opened(folder: Path, index: Path, text: str) -> Context:
@@ -57,3 +58,15 @@ def test_a_hollow_directory_shows_once_it_holds_something(folder: Path, tmp_path
         assert listed(context) == expected
         assert (context.lookup("src") is not None) == bool(expected)
         context.close()
+
+
+@pytest.mark.parametrize(("there", "read"), [
+    (("Dockerfile.dockerignore", "Dockerfile.containerignore", ".dockerignore"), "Dockerfile.dockerignore"),
+    (("Dockerfile.containerignore", ".dockerignore"), "Dockerfile.containerignore"), ((".dockerignore", ".containerignore"), ".dockerignore"),
+    ((".containerignore",), ".containerignore"), ((), ""),
+])
+def test_the_dockerfiles_own_ignore_file_comes_first(tmp_path: Path, there: tuple[str, ...], read: str) -> None:
+    for name in there:
+        (tmp_path / name).write_text(name)
+    path, text = read_ignore(str(tmp_path), str(tmp_path / "Dockerfile"))
+    assert (path.rpartition("/")[2], text.decode()) == (read, read)
