@@ -43,7 +43,7 @@ def rule_fault(text: str) -> str:
 def _number(word: str) -> int:
     if word == "*":
         return _ANY
-    if not word.isascii() or not word.isdigit() or len(word) > 10:
+    if not word.isascii() or not word.isdigit() or len(word) > 10 or int(word) > 0xFFFFFFFF:
         raise ValueError(f"`{word}` is neither a number nor `*`")
     return int(word)
 

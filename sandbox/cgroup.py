@@ -94,11 +94,14 @@ class Group:
 
     def allow_only(self, devices: tuple[Device, ...], rules: tuple[str, ...] = ()) -> bool:
         """Permit nothing but the usual device nodes, `devices`, and what `rules` say; False if it cannot be done here."""
+        permitted = (*_DEVICE_RULES, *(_rule(device) for device in devices), *rules)
+        if self.version == 2:
+            return _filter_devices(self.fd, permitted)
         fd = self._directories.get("devices")
         if fd is None:
             return False
         _write(fd, "devices.deny", "a")
-        for rule in (*_DEVICE_RULES, *(_rule(device) for device in devices), *rules):
+        for rule in permitted:
             _write(fd, "devices.allow", rule)
         return True
 
@@ -428,6 +431,25 @@ def _inherit_cpuset(parent_fd: int, fd: int) -> None:
     for name in ("cpuset.cpus", "cpuset.mems"):
         if not _read(fd, name).strip():
             _write(fd, name, _read(parent_fd, name).strip())
+
+
+def _filter_devices(fd: int, rules: tuple[str, ...]) -> bool:
+    """In version 2 a program decides; False where none can be loaded."""
+    from kernel.bpf import attach_device_program, load_device_program
+    from kernel.errors import SyscallFailed
+    from sandbox.device_program import compiled
+
+    try:
+        program = load_device_program(compiled(rules))
+    except SyscallFailed:
+        return False
+    try:
+        attach_device_program(fd, program)
+    except SyscallFailed:
+        return False
+    finally:
+        os.close(program)
+    return True
 
 
 def _rule(device: Device) -> str:
