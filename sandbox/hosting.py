@@ -192,7 +192,8 @@ class _Keeper(Birth):
         if spec.cgroup_namespace != "host":
             linux["namespaces"].append({"type": "cgroup", **self._path_of(spec.cgroup_namespace)})
         linux["resources"] = {} if self._machine.rootless or not self._managed else {"devices": [
-            {"allow": spec.privileged, "access": "rwm"}, *(_device(device.source, device.permissions) for device in spec.devices)]}
+            {"allow": spec.privileged, "access": "rwm"}, *(_device(device.source, device.permissions) for device in spec.devices),
+            *map(_ruled, spec.device_rules)]}
         for key in ("maskedPaths", "readonlyPaths"):      # what is below /sys is hidden already
             if key in linux:
                 linux[key] = [path for path in linux[key] if path.startswith("/proc/")]
@@ -320,6 +321,14 @@ def _device(source: str, permissions: str) -> "dict[str, Any]":
     status = os.stat(source)
     return {"allow": True, "type": "b" if status.st_mode & 0o170000 == 0o060000 else "c", "major": os.major(status.st_rdev),
             "minor": os.minor(status.st_rdev), "access": permissions}
+
+
+def _ruled(rule: str) -> "dict[str, Any]":
+    """`c 189:* rwm`, or `a`."""
+    kind, numbers, accesses = rule.split() if " " in rule.strip() else ("a", "*:*", "rwm")
+    major, _, minor = numbers.partition(":")
+    named = {"type": kind, **{key: int(word) for key, word in (("major", major), ("minor", minor)) if word != "*"}}
+    return {"allow": True, "access": accesses, **named}
 
 
 def _last_error(log: str) -> str:

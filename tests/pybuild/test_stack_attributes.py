@@ -2,6 +2,7 @@
 
 import glob
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -394,3 +395,13 @@ def test_a_bad_device_rule_is_one_error(stack: Stacks, rule: str) -> None:
 def test_attributes_without_effect_are_told(stack: Stacks, attributes: str, word: str) -> None:
     it = stack(services(sleeping(attributes)))
     assert word in it("up", "-d").err
+
+
+@needs_root
+@pytest.mark.parametrize("runtime", ["runc", "crun"])
+def test_rules_of_devices_count_with_another_runtime(stack: Stacks, runtime: str) -> None:
+    if not shutil.which(runtime):
+        pytest.skip(f"{runtime} is not installed")
+    it = stack(services(sleeping(f"runtime: {runtime}\ndevices: ['/dev/zero:/srv/z']\nvolumes: ['/dev:/host']\ndevice_cgroup_rules: ['c 1:11 rw']")))
+    it("up", "-d")
+    assert it.sh("a", "head -c 1 /srv/z | wc -c; (: >/host/kmsg) 2>/dev/null && echo open || echo refused") == "1\nopen\n"
