@@ -46,7 +46,7 @@ class Access:
         elif request.peer.certificate:
             request.user = dict(request.peer.certificate).get("commonName", "")
         if self._read_only and not reading:
-            raise RegistryError("UNSUPPORTED", "this registry is only read")
+            raise RegistryError("UNSUPPORTED", "this registry is only read", headers=(("Allow", "GET, HEAD"),))
 
     def give_token(self, request: Request) -> Response:
         """The token protocol: basic authentication, or none, against a token."""

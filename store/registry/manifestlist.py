@@ -11,6 +11,7 @@ from store.errors import InvalidImage
 from store.oci import (
     CONFIG_LIMIT,
     DOCKER_INDEX,
+    DOCKER_MANIFEST,
     MANIFEST_LIMIT,
     OCI_INDEX,
     Descriptor,
@@ -110,6 +111,18 @@ def document(store: "Store", session: "Session", name: str, *, remote: bool = Fa
     return session.repository(reference).manifest(reference.digest or reference.tag).data
 
 
+def details(store: "Store", session: "Session", name: str, *, remote: bool = False) -> bytes:
+    """As document, as JSON of another form, docker's: the manifest, or each one of the index, with what describes it."""
+    is_index = isinstance(parse_manifest(document(store, session, name, remote=remote), f"the manifest of `{name}`"), Index)
+    found = []
+    for each in _entries(store, session, name, remote=remote):
+        data = store.blobs.read(each.digest, MANIFEST_LIMIT)
+        key = "SchemaV2Manifest" if each.media_type == DOCKER_MANIFEST else "OCIManifest"
+        reference = f"{parse_reference(name)}@{each.digest}" if is_index else str(parse_reference(name))
+        found.append({"Ref": reference, "Descriptor": each, "Raw": data, key: msgspec.Raw(data)})
+    return msgspec.json.encode(found if is_index else found[0])
+
+
 def _index(store: "Store", name: str) -> "Index | None":
     target = store.images.target(name)
     if target is None or not store.blobs.has(target):
@@ -121,9 +134,9 @@ def _index(store: "Store", name: str) -> "Index | None":
 
 
 # ---------------------------------------------------------------- members
-def _entries(store: "Store", session: "Session", member: str) -> "list[Descriptor]":
-    """What a member brings: its manifest, or all that its index lists."""
-    record = store.images.resolve(member)
+def _entries(store: "Store", session: "Session", member: str, *, remote: bool = False) -> "list[Descriptor]":
+    """What a member brings: its manifest, or all that its index lists. remote: what the registry has, whatever is here."""
+    record = None if remote else store.images.resolve(member)
     if record is not None:
         target = store.images.target(member) if member in record.names or not member.startswith("sha256:") else None
         if target is None or not store.blobs.has(target):

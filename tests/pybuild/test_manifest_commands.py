@@ -2,6 +2,7 @@
 
 import json
 import tarfile
+from base64 import b64decode
 from collections.abc import Iterator
 
 import pytest
@@ -34,6 +35,19 @@ def test_annotate_says_it_in_the_index(tool: Tool) -> None:
     (entry,) = json.loads(tool.pybuild("manifest", "inspect", "multi").out)["manifests"]
     assert entry["platform"] == {"architecture": "arm64", "os": "linux", "os.features": ["a", "b"]}
     assert entry["annotations"] == {"k": "v"}
+
+
+def test_inspect_verbose_tells_of_every_manifest(tool: Tool) -> None:
+    (listed,) = json.loads(tool.pybuild("manifest", "inspect", "multi").out)["manifests"]
+    (entry,) = json.loads(tool.pybuild("manifest", "inspect", "-v", "multi").out)
+    assert entry["Ref"] == f"docker.io/library/multi:latest@{listed['digest']}" and entry["Descriptor"] == listed
+    assert json.loads(b64decode(entry["Raw"])) == entry["OCIManifest"] and len(b64decode(entry["Raw"])) == listed["size"]
+    with FakeRegistry() as registry:
+        tool.pybuild("tag", "one:1", f"{registry.host}/one:1")
+        tool.pybuild("push", "-q", f"{registry.host}/one:1")
+        single = json.loads(tool.pybuild("manifest", "inspect", "-v", f"{registry.host}/one:1").out)
+        assert single["Ref"] == f"{registry.host}/one:1" and single["Descriptor"]["platform"]["os"] == "linux"
+        assert single == json.loads(tool.pybuild("manifest", "inspect", "-v", "--remote", f"{registry.host}/one:1").out)
 
 
 @pytest.mark.parametrize(("words", "status", "message"), [

@@ -166,4 +166,4 @@ def test_read_only_refuses_every_change(tmp_path: Path) -> None:
         for method, path in (("POST", "/v2/a/b/blobs/uploads/"), ("PUT", "/v2/a/b/manifests/x"), ("DELETE", f"/v2/a/b/manifests/{digest}"),
                              ("DELETE", f"/v2/a/b/blobs/{digest}")):
             found = hub.ask(method, path)
-            assert (found.status, codes(found)) == (405, ["UNSUPPORTED"])
+            assert (found.status, codes(found), found.headers["allow"]) == (405, ["UNSUPPORTED"], "GET, HEAD")
