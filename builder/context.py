@@ -47,6 +47,7 @@ class Context:
         self._fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._keep = keep
         self._hollow = hollow
+        self._held: dict[str, bool] = {}                 # hollow directories: whether they hold something
         name = digest_of(b"context\0" + os.fsencode(os.path.realpath(root)) + b"\0" + patterns).removeprefix("sha256:")[:40]
         self._index = f"{index}/{name}"
         self._known: tuple[Signatures, dict[str, list[Row]]] | None = None
@@ -86,17 +87,34 @@ class Context:
         return node if done else self._root()
 
     def rows(self, directory: str) -> "list[Row]":
-        rows = self._rows.get(directory)
-        if rows is None:
-            rows = self._scan(directory)
+        rows = self._all(directory)
         return rows if self._hollow is None else [row for row in rows if self._shows(directory, row)]
+
+    def _all(self, directory: str) -> "list[Row]":
+        """With directories that nothing is in."""
+        rows = self._rows.get(directory)
+        return self._scan(directory) if rows is None else rows
 
     def _shows(self, directory: str, row: "Row") -> bool:
         """Whether an entry is there: the index has hollow directories too, for what they hold changes without them."""
-        if self._hollow is None or row[1][0] & FORMAT != DIRECTORY:
-            return True
         path = f"{directory}/{row[0]}" if directory else row[0]
-        return not self._hollow(path) or bool(self.rows(path))
+        if not self._is_hollow(path, row):
+            return True
+        todo = [path]                                    # no recursion: directories are nested as deep as somebody likes
+        while path not in self._held:
+            top = todo[-1]
+            rows = self._all(top)
+            hollow = [f"{top}/{row[0]}" for row in rows if self._is_hollow(f"{top}/{row[0]}", row)]
+            if len(hollow) < len(rows) or any(self._held.get(below) for below in hollow):
+                self._held[todo.pop()] = True
+            elif unknown := [below for below in hollow if below not in self._held]:
+                todo += unknown
+            else:
+                self._held[todo.pop()] = False
+        return self._held[path]
+
+    def _is_hollow(self, path: str, row: "Row") -> bool:
+        return self._hollow is not None and row[1][0] & FORMAT == DIRECTORY and self._hollow(path)
 
     def known(self, node: Node) -> Node:
         directory, _, name = node.path.rpartition("/")
@@ -136,9 +154,7 @@ class Context:
     def _names(self, directory: str) -> dict[str, int]:
         names = self._by_name.get(directory)
         if names is None:
-            if directory not in self._rows:
-                self._scan(directory)
-            names = self._by_name[directory] = {row[0]: i for i, row in enumerate(self._rows[directory]) if self._shows(directory, row)}
+            names = self._by_name[directory] = {row[0]: i for i, row in enumerate(self._all(directory)) if self._shows(directory, row)}
         return names
 
     def _scan(self, directory: str) -> "list[Row]":

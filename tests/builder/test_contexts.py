@@ -1,6 +1,7 @@
 """What an ignore file leaves of a context, seen as COPY sees it."""
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -70,3 +71,40 @@ def test_the_dockerfiles_own_ignore_file_comes_first(tmp_path: Path, there: tupl
         (tmp_path / name).write_text(name)
     path, text = read_ignore(str(tmp_path), str(tmp_path / "Dockerfile"))
     assert (path.rpartition("/")[2], text.decode()) == (read, read)
+
+
+def test_hollow_directories_are_nested_as_deep_as_somebody_likes(tmp_path: Path) -> None:
+    top = tmp_path / "context"
+    top.mkdir()
+    fd = os.open(top, os.O_RDONLY)
+    for _ in range(1100):                                # a path of a system call has 4,096 bytes at most
+        os.mkdir("d", dir_fd=fd)
+        below = os.open("d", os.O_RDONLY, dir_fd=fd)
+        os.close(fd)
+        fd = below
+    os.close(os.open("f", os.O_CREAT | os.O_WRONLY, dir_fd=fd))
+    os.close(fd)
+    (tmp_path / "index").mkdir()
+    for text, expected in (("**\n!**/f\n", ["d"]), ("**\n!**/g\n", [])):
+        patterns = parse(text)
+        context = Context(str(top), str(tmp_path / "index"), lambda path, is_directory, p=patterns: not matches(p, path) or (      # type: ignore[misc]
+            is_directory and may_contain(p, path)), patterns=text.encode(), hollow=hollow(patterns))
+        assert [row[0] for row in context.rows("")] == expected
+        context.close()
+    subprocess.run(["rm", "-rf", str(top)], check=True)      # pytest's own removal is by recursion
+
+
+def test_many_hollow_directories_are_looked_at_once_each(tmp_path: Path) -> None:
+    (tmp_path / "index").mkdir()
+    for number in range(400):
+        (tmp_path / f"context/a/{number}").mkdir(parents=True)
+    asked: list[str] = []
+
+    def left_out(path: str) -> bool:
+        asked.append(path)
+        return True
+
+    context = Context(str(tmp_path / "context"), str(tmp_path / "index"), lambda path, is_directory: is_directory, hollow=left_out)
+    assert context.rows("") == []
+    assert len(asked) < 5 * 400
+    context.close()
