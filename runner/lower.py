@@ -85,8 +85,8 @@ def _devices(container: Container, found: Found) -> "tuple[Device, ...]":
 def group_of(container: Container) -> str:
     """Name of its control group; with slashes where `cgroup_parent` says below what it is to be."""
     parts = [part for part in container.spec.cgroup_parent.split("/") if part and part != "."]
-    if ".." in parts:
-        raise InvalidOption("control group parent", container.spec.cgroup_parent, "leads out of the control groups")
+    if ".." in parts or "\0" in container.spec.cgroup_parent:
+        raise InvalidOption("control group parent", container.spec.cgroup_parent.replace("\0", "\\0"), "leads out of the control groups")
     return "/".join((*parts, container.short_id))
 
 

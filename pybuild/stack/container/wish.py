@@ -68,7 +68,7 @@ OPTIONS = (
     Option("--group-add", LIST, "further group", "NAME|GID"),
     Option("--read-only", FLAG, "make its root file system read-only"),
     Option("--device", LIST, "give it a device", "HOST[:CONTAINER][:rwm]"),
-    Option("--device-cgroup-rule", LIST, "has no effect, and says so", "RULE"),
+    Option("--device-cgroup-rule", LIST, "permit nodes that volumes show", "RULE"),
     Option("--ulimit", LIST, "limit of its processes", "NAME=SOFT[:HARD]"),
     Option("--sysctl", LIST, "kernel parameter of its own", "NAME=VALUE"),
     Option("--shm-size", VALUE, "size of /dev/shm", "SIZE"),
@@ -182,7 +182,7 @@ def _warn(options: Options) -> None:
         from runner.desired_limits import NO_LIMIT
 
         print(f"warning: `--oom-kill-disable` {NO_LIMIT}", file=sys.stderr)
-    if options.device_cgroup_rule:
+    if options.device_cgroup_rule and not any("/dev" in word for word in (*options.volume, *options.mount)):
         from runner.desired_limits import RULES
 
         print(f"warning: `--device-cgroup-rule` {RULES.replace('`devices`', '`--device`')}", file=sys.stderr)
