@@ -10,8 +10,8 @@ import os
 import select
 
 from kernel.paths import DIRECTORY, remove_tree
-from kernel.syscalls import PR_SET_CHILD_SUBREAPER, PR_SET_DUMPABLE, PR_SET_PDEATHSIG, prctl
-from sandbox import confinement, marks, wire
+from kernel.syscalls import PR_SET_CHILD_SUBREAPER, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS, PR_SET_PDEATHSIG, prctl, seccomp
+from sandbox import confinement, marks, warding, wire
 from sandbox.confinement import above
 from sandbox.departure import CONTROL
 from sandbox.errors import SandboxError
@@ -171,6 +171,8 @@ class _Warden:
         if self._spec.oom_score_adj:                      # while /proc is in reach
             adjust_oom_score(self._spec.oom_score_adj)
         confinement.confine(self._spec, self._root_fd)
+        prctl(PR_SET_NO_NEW_PRIVS, 1)
+        seccomp(warding.program(os.getpid(), os.getpgid(0)))
         self._first = self._start(self._spec, self._streams, wire.socket_of(os.dup(CONTROL)), self._says)
         os.close(CONTROL)
         if self._first:

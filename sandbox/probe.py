@@ -62,7 +62,7 @@ def isolation() -> Finding:
         return Finding("isolation", YES, "namespace: each step of a build has namespaces and mounts of its own")
     if lacking := lacking_capabilities():
         return Finding("isolation", NO, f"none, so RUN cannot be had: no namespaces, and no {lacking[0]} for chroot", _remedy())
-    return Finding("isolation", LIMITED, "chroot: steps of a build share this machine's network and process numbers", _remedy())
+    return Finding("isolation", LIMITED, "chroot: steps of a build, and containers, share this machine's network and process numbers", _remedy())
 
 
 def mode() -> str:
