@@ -83,10 +83,12 @@ class Contents:
         elsewhere = self._travel.imported.memo(memo) if self._travel.imported is not None else None
         if elsewhere is not None:
             return elsewhere
-        from builder.cache.bring import bring
         from builder.filesteps import as_layers
 
-        chain = bring(self._store, chain, self._travel.imported, lambda text: self._on_event(Note("info", text)))
+        if not all(layer.snapshot for layer in chain):
+            from builder.cache.bring import bring
+
+            chain = bring(self._store, chain, self._travel.imported, lambda text: self._on_event(Note("info", text)))
         layers = LayerFiles(self._store.view(as_layers(chain)), self._where(edge))
         try:
             digest = self._note(manifest(layers, take(layers, edge.selector), edge.selector))

@@ -104,6 +104,7 @@ class _Keeper:
         self._relayed: dict[int, int] = {}               # fd of a FIFO in /dev -> the stream that it stands for
 
     def run(self) -> None:
+        os.setsid()                                      # whoever kills the group of the build must not leave the step without its keeper
         confinement.adopt()
         done = self._guarded(self._live)
         if done is None:

@@ -60,7 +60,7 @@ def start(builds: Builds, dockerfile: str, *words: str) -> "subprocess.Popen[byt
                             group=user.gid, extra_groups=[], cwd=user.home)
 
 
-def running() -> list[str]:
+def running(mark: str = MARK) -> list[str]:
     """Processes of steps: nothing of a build outlives it."""
     found = []
     for pid in filter(str.isdigit, os.listdir("/proc")):
@@ -68,7 +68,7 @@ def running() -> list[str]:
             words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
         except OSError:
             continue
-        if words[:2] == [b"sleep", MARK.encode()]:
+        if words[:2] == [b"sleep", mark.encode()]:
             found.append(pid)
     return found
 
@@ -79,6 +79,20 @@ def test_build_killed_at_any_moment(killed: Builds) -> None:
 
 def test_build_killed_at_any_moment_by_chroot(as_root: Builds) -> None:
     kill_at_moments(with_many(as_root), 6, "--isolation=chroot")
+
+
+def test_nothing_of_a_step_by_chroot_outlives_the_group_that_is_killed(as_root: Builds) -> None:
+    mark = str(1_000_000 + os.getpid())
+    process = start(as_root, f"FROM busybox\nRUN (sleep {mark} &); sleep {mark}\n", "--isolation=chroot")
+    deadline = time.monotonic() + PATIENCE_S
+    while len(running(mark)) < 2:
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait(timeout=PATIENCE_S)
+    while left := running(mark):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.01)
 
 
 def test_build_killed_at_any_moment_with_a_single_id(unprivileged_single: User) -> None:
