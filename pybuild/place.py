@@ -52,7 +52,7 @@ def _is_ours(path: str, uid: int) -> bool:
 
 def open_store(options: "Options") -> "Store":
     """The store of this user, or of --root."""
-    from pybuild.session import fetcher
+    from pybuild.session import fetcher, limits
     from store.root import open_root
     from store.store import Store
 
@@ -60,7 +60,7 @@ def open_store(options: "Options") -> "Store":
     if os.geteuid() and not os.path.exists(f"{root}/format"):
         _make_store(root, run)
     store = Store(open_root(root, run))
-    store.fetch = fetcher(options.config)
+    store.fetch, store.limits = fetcher(options.config), limits(options.config)
     return store
 
 

@@ -1,9 +1,12 @@
 """What commands share that talk to registries: the configuration, the session, base images for builds, layers of lazily pulled images."""
 
 import sys
+from functools import cache
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from builder.images import Pull
     from builder.progress import OnEvent
     from lang.platform import Platform
@@ -33,6 +36,17 @@ def fetcher(config: "str | None") -> "Fetch":
             return lazy.fetcher(lambda: session)(store, layers)
 
     return fetch
+
+
+def limits(config: str | None) -> "Callable[[], tuple[int, int]]":
+    """How large a layer may be that is unpacked; the configuration is read when there is one."""
+    @cache
+    def read() -> "tuple[int, int]":
+        from store.config import load_config
+
+        return load_config(config).limits
+
+    return read
 
 
 def puller(store: "Store", config: "str | None", on_event: "OnEvent") -> "Pull":

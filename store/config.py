@@ -30,6 +30,9 @@ class InvalidConfig(StoreError):
         return f"the configuration `{self.path}`: {f'`{self.where}` ' if self.where else ''}{self.reason}"
 
 
+MOST = (1 << 40, 5_000_000)
+
+
 class RegistryConfig(Value):
     """What is said of one registry. insecure: None where nothing is said, which is True for this machine's own registries."""
 
@@ -58,6 +61,7 @@ class Config(Value):
     budget_percent: "float | None" = _SHARE
     unused_s: int = _UNUSED_S
     platform: str = ""
+    limits: "tuple[int, int]" = MOST                     # bytes (holes too) and entries that one layer may unpack to
 
     def registry(self, domain: str) -> RegistryConfig:
         return self.registries.get(domain) or RegistryConfig()
@@ -134,7 +138,7 @@ class _Reader:
         return InvalidConfig(self._path, where, reason, help)
 
     def config(self, document: "dict[str, Any]", below: Config) -> Config:
-        self._known(document, "", ("registry", "trust", "gc", "platform"))
+        self._known(document, "", ("registry", "trust", "gc", "layers", "platform"))
         registries = dict(below.registries)
         for name, table in self._tables(document, "registry").items():
             registries[name] = self._registry(f"registry.{name}", table, below.registry(name))
@@ -148,7 +152,20 @@ class _Reader:
             config = config._replace(**self._budget(gc["budget"]))
         if "unused" in gc:
             config = config._replace(unused_s=self._seconds("gc.unused", gc["unused"]))
-        return config
+        return config._replace(limits=self._limits(self._table(document.get("layers", {}), "layers"), below.limits))
+
+    def _limits(self, table: "dict[str, Any]", below: "tuple[int, int]") -> "tuple[int, int]":
+        self._known(table, "layers", ("max-bytes", "max-entries"))
+        size, entries = table.get("max-bytes", below[0]), table.get("max-entries", below[1])
+        if isinstance(size, str):
+            try:
+                size = parse_bytes(size)
+            except ValueError:
+                raise self._wrong("layers.max-bytes", f"is `{size}`, which is no size", "`200GB`") from None
+        for name, value in (("max-bytes", size), ("max-entries", entries)):
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise self._wrong(f"layers.{name}", "is no number above 0")
+        return size, entries
 
     def _registry(self, where: str, table: "dict[str, Any]", below: RegistryConfig) -> RegistryConfig:
         self._known(table, where, ("mirrors", "insecure", "blocked", "ca", "certificate", "key"))

@@ -9,6 +9,7 @@ import os
 
 from kernel import whiteout
 from kernel.value import Value
+from store.config import MOST
 from store.crew import HashingThread
 from store.digest import Digest, Hasher, sha256
 from store.dressing import Look, dress, give, look_of
@@ -44,8 +45,8 @@ class Policy(Value):
     hashed: bool = False                 # whether a Tree with the contents' digests is wanted
     xattr_prefix: str = "trusted.overlay."
     owners: str = "real"                 # as in store.root
-    max_entries: int = 5_000_000
-    max_bytes: int = 1 << 40             # of all files together, holes included
+    max_entries: int = MOST[1]
+    max_bytes: int = MOST[0]             # of all files together, holes included
     mtime_ns: "int | None" = None        # time for everything, instead of what the archive says
 
 

@@ -61,7 +61,11 @@ def unpack(store: Store, chunks: "Iterable[bytes]", want: "Digest | None", below
     keep: called with the diff ID when all of them were read; returns the blob's (digest, size). remember: so that `known_layer` finds it.
     Raises as ingest does, and what `keep` raises; then there is no layer.
     """
-    policy = policy or Policy()
+    if policy is None:
+        policy = Policy()
+        if store.limits is not None:
+            most, entries = store.limits()
+            policy = policy._replace(max_bytes=most, max_entries=entries)
     policy = policy._replace(xattr_prefix=store.root.xattr_prefix, owners=store.root.owners)
     draft = store.snapshots.begin()
     try:

@@ -10,7 +10,7 @@ from store.temporary import Temporary
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from store.blobs import Blobs
     from store.cache import Cache
@@ -26,7 +26,7 @@ MOUNTS = 120                             # directories that are mounted on each 
 
 
 class Store:
-    __slots__ = ("_blobs", "_cache", "_events", "_images", "_layerblobs", "_origins", "_snapshots", "fetch", "index", "leases", "root", "temporary")
+    __slots__ = ("_blobs", "_cache", "_events", "_images", "_layerblobs", "_origins", "_snapshots", "fetch", "index", "leases", "limits", "root", "temporary")
 
     def __init__(self, root: Root) -> None:
         self.root = root
@@ -40,6 +40,7 @@ class Store:
         self._layerblobs: "LayerBlobs | None" = None
         self._origins: "Origins | None" = None
         self._snapshots: "Snapshots | None" = None
+        self.limits: "Callable[[], tuple[int, int]] | None" = None       # bytes and entries that a layer may unpack to: given by who has them
         self.fetch: "Fetch | None" = None        # brings layers of an image of which only the config was pulled: given by who may use the network
 
     @property

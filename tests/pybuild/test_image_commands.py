@@ -145,6 +145,14 @@ def test_import_that_cannot_be_is_one_clear_error(tool: Tool, words: tuple[str, 
     assert done.status == 1 and message in done.err and "Traceback" not in done.err and done.err.count("error:") == 1
 
 
+def test_layers_above_the_limits_of_the_configuration_are_refused(tool: Tool, tmp_path: Path) -> None:
+    for name, limits in (("bytes", "max-bytes = 100"), ("entries", "max-entries = 1")):
+        (tmp_path / f"{name}.tar").write_bytes(rootfs(a="x" * 90, b=name * 30))
+        (tmp_path / "config.toml").write_text(f"[layers]\n{limits}\n")
+        done = tool.run("pybuild", "--config", str(tmp_path / "config.toml"), "import", str(tmp_path / f"{name}.tar"), "big:1")
+        assert done.status == 1 and "more than 1" in done.err and name in done.err and done.err.count("error:") == 1
+
+
 def test_quiet_load_prints_the_names_all_the_same(tool: Tool, tmp_path: Path) -> None:
     tool.pybuild("save", "-o", str(tmp_path / "image.tar"), "one:1")
     assert tool.pybuild("load", "-q", "-i", str(tmp_path / "image.tar")).out == "Loaded image: one:1\n"

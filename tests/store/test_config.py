@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from store.config import Config, InvalidConfig, RegistryConfig, Trust, config_paths, load_config, parse_bytes, parse_config, parse_seconds
+from store.config import MOST, Config, InvalidConfig, RegistryConfig, Trust, config_paths, load_config, parse_bytes, parse_config, parse_seconds
 from store.registry.credential import AuthFile, read_auth_file
 from tests.users import User
 
@@ -103,6 +103,18 @@ def test_what_is_no_size_is_refused(text: str) -> None:
 @pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("15m", 900), ("2h", 7200), ("30d", 2592000), ("1.5h", 5400)])
 def test_times(text: str, seconds: int) -> None:
     assert parse_seconds(text) == seconds
+
+
+@pytest.mark.parametrize(("text", "limits"), [
+    ("", MOST), ("[layers]\nmax-bytes = '2GB'", (2 << 30, MOST[1])), ("[layers]\nmax-bytes = 5\nmax-entries = 7", (5, 7))])
+def test_limits_of_layers(text: str, limits: tuple[int, int]) -> None:
+    assert parse_config(text.encode(), "/c").limits == limits
+
+
+@pytest.mark.parametrize("text", ["max-bytes = 0", "max-bytes = 'much'", "max-entries = -1", "max-entries = true", "max-entries = '5'", "other = 1"])
+def test_limits_that_are_none_are_refused(text: str) -> None:
+    with pytest.raises(InvalidConfig, match="layers"):
+        parse_config(f"[layers]\n{text}".encode(), "/c")
 
 
 @pytest.mark.userns
