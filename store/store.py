@@ -26,7 +26,8 @@ MOUNTS = 120                             # directories that are mounted on each 
 
 
 class Store:
-    __slots__ = ("_blobs", "_cache", "_events", "_images", "_layerblobs", "_origins", "_snapshots", "fetch", "index", "leases", "limits", "root", "temporary")
+    __slots__ = ("_blobs", "_cache", "_events", "_images", "_layerblobs", "_origins", "_snapshots", "fetch", "index", "leases", "limits", "root",
+                 "temporary")
 
     def __init__(self, root: Root) -> None:
         self.root = root
