@@ -65,7 +65,7 @@ with connect(str(home / "run")) as client:
 @pytest.mark.parametrize("kernel", guest.KERNELS)
 def test_tests_of_sandboxes_on_debians_kernels(tmp_path: Path, kernel: str) -> None:
     """A few files of them; all with PYBUILD_LONG=1."""
-    chosen = "tests/kernel tests/sandbox" if os.environ.get("PYBUILD_LONG") else "tests/sandbox/test_cgroup.py tests/sandbox/test_overlay.py"
+    chosen = "tests/kernel tests/sandbox" if os.environ.get("PYBUILD_LONG") else "tests/sandbox/test_cgroup.py tests/sandbox/test_device_program.py tests/sandbox/test_overlay.py"
     output = guest.run(tmp_path, f"{PREPARE}\npython3 -m pytest -q -rs -p no:cacheprovider {chosen} -m 'not slow' 2>&1", kernel=kernel)
     assert output.rstrip().splitlines()[-2:] == ["status 0", "Powering off."], output[-8000:]
     assert "failed" not in output
