@@ -174,8 +174,12 @@ def top(engine: "Engine", container: "Container", options: "tuple[str, ...]" = (
 
 # ---------------------------------------------------------------- space
 def sizes(engine: "Engine", container: "Container") -> "tuple[int, int]":
-    """(bytes of the files it has written, those and its image's together)."""
-    own = tree_size(engine.place(container.id).fs)
+    """(bytes of the files it has written, those and its image's together). One without namespaces has a copy of its image."""
+    place = engine.place(container.id)
+    if os.path.exists(place.tree):
+        own = tree_size(f"{place.tree}/root")
+        return own, own
+    own = tree_size(place.fs)
     record = engine.store.images.record(container.image_id)
     return own, own + (record.size if record else 0)
 

@@ -180,6 +180,12 @@ def test_what_it_has_changed_is_not_known_and_that_is_said(tool: Unable, words: 
     assert done.status and "has run without namespaces" in done.err and done.err.count("error:") == 1
 
 
+def test_its_size_is_that_of_its_copy(tool: Unable) -> None:
+    id = start(tool, "busybox", "sleep", "1000")
+    row = tool.pyup("container", "ls", "-s", "--filter", f"id={id}", "--format", "{{.Size}}").out
+    assert row.split()[0] == row.split()[-1].rstrip(")") and not row.startswith("0B")
+
+
 def test_its_files_are_exported_when_it_has_ended(tool: Unable, tmp_path: Path) -> None:
     id = tool.pyup("container", "create", "-v", "exported:/v", "busybox", "sh", "-c", "echo x > /new; echo x > /v/x").out.strip()
     tool.pyup("container", "start", "-a", id)
