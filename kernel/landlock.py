@@ -8,6 +8,7 @@ import os
 from ctypes import byref, c_int, c_size_t, c_uint, c_uint64
 
 from kernel.errors import failed
+from kernel.release import PRETENDED, RELEASE
 
 _NR_CREATE_RULESET = 444
 _NR_ADD_RULE = 445
@@ -22,6 +23,7 @@ ACCESS_FS_READ_DIR = 1 << 3
 ACCESS_FS_REFER = 1 << 13                                # from ABI 2 on; before it, no file can be renamed into another directory
 SCOPE_ABSTRACT_UNIX_SOCKET = 1 << 0
 SCOPE_SIGNAL = 1 << 1
+_RELEASES = ((5, 13), (5, 19), (6, 2), (6, 7), (6, 10), (6, 12), (6, 15))                # of Linux with ABI 1, 2, ..
 SCOPES_ABI = 6                                           # the first that scopes
 _ACCESSES = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}          # ABI -> how many kinds of access to files it handles
 
@@ -47,7 +49,8 @@ def _check(result: int, syscall: str) -> int:
 
 def version() -> int:
     """The kernel's ABI of Landlock; 0 where there is none, or it is switched off, or a filter refuses to tell."""
-    return max(0, int(_syscall(_NR_CREATE_RULESET, None, c_size_t(0), c_uint(_CREATE_RULESET_VERSION))))
+    found = max(0, int(_syscall(_NR_CREATE_RULESET, None, c_size_t(0), c_uint(_CREATE_RULESET_VERSION))))
+    return min(found, sum(release <= RELEASE for release in _RELEASES)) if PRETENDED else found
 
 
 def every_access(abi: int) -> int:

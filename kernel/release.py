@@ -11,4 +11,5 @@ def parse(text: str) -> tuple[int, int]:
 
 
 # an older one can be pretended, to try on a new kernel what would be done on an old one
+PRETENDED = bool(os.environ.get("PYBUILD_KERNEL"))
 RELEASE = parse(os.environ.get("PYBUILD_KERNEL") or os.uname().release)

@@ -136,7 +136,8 @@ class _Keeper:
             self._tell("warning", "limits are not enforced: they take control groups, and there are none without namespaces")
         if self._spec.terminal:
             self._open_terminal()
-        pid, words = confinement.start(self._spec, self._root_fd, self._streams, machine.look(""))
+        watched = confinement.sentry_for(self._spec)
+        pid, words = confinement.start(self._spec, self._root_fd, self._streams, machine.look(""), watched=watched)
         message, _ = wire.receive(words)
         if message is not None:
             os.waitpid(pid, 0)

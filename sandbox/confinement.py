@@ -10,9 +10,9 @@ import time
 
 from kernel import landlock
 from kernel.paths import make_directories
-from kernel.syscalls import PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS, prctl
-from sandbox import account, departure, privileges, wire
-from sandbox.capabilities import bit
+from kernel.syscalls import PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS, capget, prctl
+from sandbox import account, departure, privileges, sentry, wire
+from sandbox.capabilities import ALL, bit
 from sandbox.errors import SandboxError
 from sandbox.inside import tell_failure
 from sandbox.limits import adjust_oom_score
@@ -29,15 +29,15 @@ if TYPE_CHECKING:
 
 _NEVER = bit("SYS_CHROOT") | bit("MKNOD")                # a way out of the root, and to every disk
 _LOW = 0xFFFFFFFF
-_EVERYBODY = 0xFFFFFFFF                                  # kill(-1, ..)
 _PEEPING = "ptrace process_vm_readv process_vm_writev"
 _PATIENCE_S = 20.0
 _SIGKILL = 9
 
 
 def start(spec: SandboxSpec | ExecSpec, root_fd: int, streams: list[int], machine: Machine, *,
-          confined: bool = False) -> "tuple[int, _socket.socket]":
+          confined: bool = False, watched: "_socket.socket | None" = None) -> "tuple[int, _socket.socket]":
     """(pid of a child that becomes the command, socket on which it says what goes wrong; closed when it executes). confined: we are, by `confine`.
+    watched: by the sentry of `sentry_for`.
 
     Raises SandboxError, OSError."""
     who = account.find(root_fd, spec.user, spec.groups)
@@ -55,6 +55,7 @@ def start(spec: SandboxSpec | ExecSpec, root_fd: int, streams: list[int], machin
                 control = os.dup(control)
             streams = [above(fd) for fd in streams]
             root = above(root_fd)
+            watcher = above(watched.fileno()) if watched else -1
             if spec.oom_score_adj:                       # while /proc is one
                 adjust_oom_score(spec.oom_score_adj)
                 spec = spec._replace(oom_score_adj=0)
@@ -67,9 +68,12 @@ def start(spec: SandboxSpec | ExecSpec, root_fd: int, streams: list[int], machin
             step = "drop privileges"
             if not confined:
                 confine(spec, root)
+            if watcher >= 0 and not spec.privileged:
+                sentry.watch(wire.socket_of(watcher))
             privileges.default_signals()
             held = held_by(spec) if spec.privileged else held_by(spec) & ~_NEVER
-            departure.become(spec._replace(no_new_privileges=not spec.privileged), who, streams, program, machine, held, held)
+            departure.become(spec._replace(no_new_privileges=not spec.privileged), who, streams, program, machine, held,
+                             ALL if capget()[0] & bit("SETPCAP") else held)
             step = "execute"
             departure.execute(spec, departure.environment_of(spec, who))
         except BaseException as error:
@@ -94,6 +98,11 @@ def confine(spec: SandboxSpec | ExecSpec, root_fd: int) -> None:
     landlock.confine(((root_fd, landlock.every_access(abi)),), abi)
 
 
+def sentry_for(spec: SandboxSpec) -> "_socket.socket | None":
+    """To be asked for before anything is confined: what watches the signals that Landlock of this kernel does not; None if it does, or need not."""
+    return None if spec.privileged or landlock.version() >= landlock.SCOPES_ABI else sentry.begin()
+
+
 def program_for(spec: SandboxSpec | ExecSpec) -> bytes:
     """The seccomp filter, which also forbids what Landlock of this kernel does not."""
     if isinstance(spec.seccomp, bytes):
@@ -107,8 +116,6 @@ def program_for(spec: SandboxSpec | ExecSpec) -> bytes:
     rules["prlimit64"] = (Rule(ALLOW, (Condition(2, "eq", 0),)), Rule(ERRNO | EPERM, (Condition(1, "masked", RLIMIT_RTTIME, _LOW),)),
                           Rule(ALLOW, (Condition(0, "masked", 0, _LOW),)), refuse)
     rules["setrlimit"] = (Rule(ERRNO | EPERM, (Condition(0, "masked", RLIMIT_RTTIME, _LOW),)), Rule(ALLOW))
-    if abi < landlock.SCOPES_ABI:
-        rules["kill"] = (Rule(ERRNO | EPERM, (Condition(0, "masked", _EVERYBODY, _LOW),)), Rule(ALLOW))
     if abi < 2:
         rules |= dict.fromkeys(_PEEPING.split(), (refuse,))
     return compile(numbered(rules, name), UNKNOWN, name)

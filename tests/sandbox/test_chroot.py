@@ -6,18 +6,21 @@ import signal
 import socket
 import stat
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
-from kernel import landlock, whiteout
+from kernel import whiteout
+from kernel.release import parse
 from kernel.syscalls import capget
 from sandbox.capabilities import SYS_ADMIN
 from sandbox.chroot import ChrootClient
 from sandbox.errors import CommandMissing, SandboxError
 from sandbox.spec import Bind, Overlay, SandboxSpec, Tmpfs, WriteFile
+from tests.users import ROOT
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="changing the root needs root")
 
@@ -167,16 +170,32 @@ def test_the_step_cannot(step: Chrooted, attack: str) -> None:
     assert step.run(attack).code != 0
 
 
-@pytest.mark.skipif(landlock.version() < landlock.SCOPES_ABI, reason="this kernel's Landlock knows nothing of signals")
 def test_the_step_cannot_signal_others(step: Chrooted) -> None:
     told = []
     before = signal.signal(signal.SIGUSR1, lambda number, frame: told.append(number))
     try:
         assert step.run(f"kill -USR1 {os.getpid()}").code != 0
         step.run("kill -USR1 -1")
+        assert step.run(f"kill -USR1 -{os.getpgrp()}").code != 0
     finally:
         signal.signal(signal.SIGUSR1, before)
     assert told == []
+
+
+@pytest.mark.parametrize("script", ["sleep 1000 & kill $!; wait $!", "kill -TERM $$", "kill -TERM 0"])
+def test_the_step_can_signal_its_own(step: Chrooted, script: str) -> None:
+    assert step.run(script).code == 128 + signal.SIGTERM
+
+
+@pytest.mark.parametrize("release", ["6.1", "5.10"])
+def test_as_much_holds_with_an_older_landlock(release: str) -> None:
+    """6.1: it knows nothing of signals. 5.10: there is none."""
+    if parse(os.uname().release) < parse(release):
+        pytest.skip("this kernel is older still")
+    names = "signal or cannot or left or mount or shell"
+    done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__, "-k", f"({names}) and not older"], cwd=ROOT,
+                          capture_output=True, text=True, timeout=300, env={**os.environ, "PYBUILD_KERNEL": release})
+    assert done.returncode == 0, done.stdout[-3000:]
 
 
 def test_no_descriptor_of_ours_is_open_in_it(step: Chrooted, tmp_path: Path) -> None:
