@@ -24,6 +24,7 @@ ACCESS_FS_REFER = 1 << 13                                # from ABI 2 on; before
 SCOPE_ABSTRACT_UNIX_SOCKET = 1 << 0
 SCOPE_SIGNAL = 1 << 1
 _RELEASES = ((5, 13), (5, 19), (6, 2), (6, 7), (6, 10), (6, 12), (6, 15))                # of Linux with ABI 1, 2, ..
+FILES_ABI = 2                                            # the first that allows renames between directories
 SCOPES_ABI = 6                                           # the first that scopes
 _ACCESSES = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}          # ABI -> how many kinds of access to files it handles
 

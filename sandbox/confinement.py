@@ -92,7 +92,7 @@ def above(fd: int) -> int:
 def confine(spec: SandboxSpec | ExecSpec, root_fd: int) -> None:
     """The files below the root are all that the caller can reach from here on."""
     abi = landlock.version()
-    if spec.privileged or abi < 2:                       # the first one forbids every rename between directories
+    if spec.privileged or abi < landlock.FILES_ABI:
         return
     prctl(PR_SET_NO_NEW_PRIVS, 1)
     landlock.confine(((root_fd, landlock.every_access(abi)),), abi)
@@ -116,7 +116,7 @@ def program_for(spec: SandboxSpec | ExecSpec) -> bytes:
     rules["prlimit64"] = (Rule(ALLOW, (Condition(2, "eq", 0),)), Rule(ERRNO | EPERM, (Condition(1, "masked", RLIMIT_RTTIME, _LOW),)),
                           Rule(ALLOW, (Condition(0, "masked", 0, _LOW),)), refuse)
     rules["setrlimit"] = (Rule(ERRNO | EPERM, (Condition(0, "masked", RLIMIT_RTTIME, _LOW),)), Rule(ALLOW))
-    if abi < 2:
+    if abi < landlock.FILES_ABI:
         rules |= dict.fromkeys(_PEEPING.split(), (refuse,))
     return compile(numbered(rules, name), UNKNOWN, name)
 

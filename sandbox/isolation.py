@@ -118,5 +118,8 @@ class Cautious:
 
 def notice(why: str) -> str:
     """What the user is told, once, of steps that run isolated by chroot; why: "" if that was wished for."""
+    from kernel import landlock
+
     because = f" ({why}; see `pybuild doctor`)" if why else ""
-    return f"RUN is isolated by chroot, Landlock and seccomp: no network or process numbers of its own, no limits{because}"
+    how = "chroot, Landlock and seccomp" if landlock.version() >= landlock.FILES_ABI else "chroot and seccomp alone, without Landlock"
+    return f"RUN is isolated by {how}: no network or process numbers of its own, no limits{because}"

@@ -154,7 +154,7 @@ def _landlock() -> Finding:
     if not abi:
         return Finding("landlock", NO, "this kernel has none, or it is not among its `lsm=`")
     if abi < landlock.SCOPES_ABI:
-        return Finding("landlock", LIMITED, f"version {abi}: files are guarded, signals are not")
+        return Finding("landlock", LIMITED, f"version {abi}: guards files, not signals: those are looked at one by one")
     return Finding("landlock", YES, f"version {abi}: guards files, signals and abstract sockets where there are no namespaces")
 
 

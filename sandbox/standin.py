@@ -143,8 +143,7 @@ class StandIns:
             self._put(bind.target, lambda fd, here: _link_or_copy(parent_fd, name, fd, here, bind.target))
             os.close(parent_fd)
             return
-        if self._journal:
-            _refuse_devices(path, bind.target)
+        _refuse_devices(path, bind.target)
         try:
             self._put(bind.target, lambda fd, here: os.rename(name, here, src_dir_fd=parent_fd, dst_dir_fd=fd),
                       home=(parent_fd, name, status.st_ino))
@@ -328,7 +327,7 @@ def _find(root_fd: int, inode: int) -> "tuple[int, str] | None":
 
 
 def _refuse_devices(path: str, target: str) -> None:
-    """A container in namespaces may have left some in a volume, where they cannot be opened: here they could."""
+    """A container or step in namespaces may have left some in a volume or a cache, where they cannot be opened: here they could."""
     fd = os.open(path, DIRECTORY)
     try:
         for where, rows in look(fd).items():

@@ -198,6 +198,15 @@ def test_as_much_holds_with_an_older_landlock(release: str) -> None:
     assert done.returncode == 0, done.stdout[-3000:]
 
 
+def test_a_directory_with_a_device_is_not_moved_in(step: Chrooted, tmp_path: Path) -> None:
+    """A step in namespaces may have made it in a cache, where it cannot open it."""
+    (tmp_path / "cache/deep").mkdir(parents=True)
+    os.mknod(tmp_path / "cache/deep/memory", stat.S_IFCHR | 0o666, os.makedev(1, 1))
+    with pytest.raises(SandboxError, match="it has the device `deep/memory`"):
+        step.run("true", Bind(str(tmp_path / "cache"), "/cache"))
+    assert (tmp_path / "cache/deep/memory").is_char_device()
+
+
 def test_no_descriptor_of_ours_is_open_in_it(step: Chrooted, tmp_path: Path) -> None:
     leak = os.open(tmp_path, os.O_RDONLY)
     os.set_inheritable(leak, True)
