@@ -82,3 +82,20 @@ def test_an_archive_of_the_same_build_is_whole(machines: Machines, base: str, do
         assert set(manifest[0]["Layers"]) <= set(names)
     else:
         assert sum(n.startswith("blobs/sha256/") for n in names) >= len(layers(docker_registry, name)) + 2
+
+
+def test_the_same_build_is_pushed_elsewhere_without_its_layers(machines: Machines, base: str, docker_registry: str) -> None:
+    machine, before = fresh(machines)
+    file = f"FROM {base}\nCOPY --link f /f\n"
+    for name in ("one", "two"):
+        done = machine.ok(file, "-o", f"type=registry,name={docker_registry}/lazy/{name}:1")
+    assert "(1 of 1 steps cached)" in done.err
+    assert machine.snapshots() == before + 1
+    assert layers(docker_registry, f"{docker_registry}/lazy/two:1") == layers(docker_registry, f"{docker_registry}/lazy/one:1")
+
+
+def test_a_squashed_image_is_made_of_all_its_files(machines: Machines, base: str, docker_registry: str) -> None:
+    machine, _ = fresh(machines)
+    name = f"{docker_registry}/lazy/squashed:1"
+    machine.ok(f"FROM {base}\nCOPY --link f /f\nCOPY --link g /g\n", "-o", f"type=registry,name={name},squash=true")
+    assert layers(docker_registry, name)[:-1] == layers(docker_registry, base)

@@ -128,3 +128,9 @@ def test_difference_of_kinds() -> None:
     assert {rel: [r[0] for r in rows] for rel, rows in found.items()} == {"": ["a", "b", "c"], "b/": ["z"], "c/": ["y"]}
     assert is_whiteout(found["c/"][0][1])
     assert difference(before, before) == {}      # type: ignore[arg-type]
+
+
+def test_a_squashed_image_is_verified_as_one(as_root: Builds) -> None:
+    as_root.write(f="x")
+    as_root.ok("FROM busybox\nCOPY f /\nRUN --network=none rm /f; echo 1 > /g\n", "--reproducible", "-o", "type=image,squash=true,name=small", "-t", "small")
+    assert as_root.tool.pybuild("verify", "small").status == 0
