@@ -73,6 +73,8 @@ def _split(text: str) -> "tuple[str, str, str]":
     """(name, tag, digest), tag and digest checked."""
     if not text:
         raise InvalidReference(text, 0, "it is empty")
+    if "://" in text:
+        raise InvalidReference(text, text.index("://"), "it is written without a scheme, and begins with the registry")
     name, at, digest = text.partition("@")
     if at:
         _check_digest(text, digest, len(name) + 1)
