@@ -32,7 +32,8 @@ def test_reference_in_full(text: str, full: str) -> None:
 
 
 @pytest.mark.parametrize(("text", "position"), [
-    ("", 0), ("https://a/b", 5), ("Busybox", 0), ("a/B", 2), ("a//b", 2), ("/a", 0), ("a/", 2), ("a:", 2), ("a:-x", 2), ("a:x y", 3), ("a_", 1), ("a/b-", 3), ("a..b", 2),
+    ("", 0), ("https://a/b", 5),
+    ("Busybox", 0), ("a/B", 2), ("a//b", 2), ("/a", 0), ("a/", 2), ("a:", 2), ("a:-x", 2), ("a:x y", 3), ("a_", 1), ("a/b-", 3), ("a..b", 2),
     ("a___b", 3), ("-a", 0), ("a@b", 2), ("a@sha512:" + "0" * 128, 2), ("a@sha256:zz", 9), ("x/../y", 2), ("a b", 1), ("ä", 0), ("f" * 64, 0),
     ("host:port/a", 5), ("ho..st/a", 3), ("a:" + "t" * 129, 130), ("a/" + "b" * 260, 255), ("a:b:c", 1)])
 def test_reference_that_is_none_says_where(text: str, position: int) -> None:
