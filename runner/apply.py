@@ -385,14 +385,15 @@ class Work:
 
 
 def first_containers(engine: "Engine", project: str, want: "Wanted") -> "dict[str, str]":
-    """Names of the first containers of the services that this one refers to. Raises Missing."""
-    others = [other for _, other in want.shares] + [word.partition(":")[0] for word in want.service.links]
+    """Names of the first containers of the services that this one refers to; a link may lead to none yet. Raises Missing."""
+    shared = [other for _, other in want.shares]
     found = {}
-    for other in dict.fromkeys(others):
+    for other in dict.fromkeys(shared + [word.partition(":")[0] for word in want.service.links]):
         there = [(labels.number_of(dict(one.spec.labels)), one.name) for one in engine.records.containers() if _is_of(one, project, other)]
-        if not there:
+        if there:
+            found[other] = min(there)[1]
+        elif other in shared:
             raise Missing("container", f"{project}-{other}-1", f"service `{want.name}` needs it: start `{other}` first")
-        found[other] = min(there)[1]
     return found
 
 

@@ -320,5 +320,7 @@ def _volumes_from(word: str, others: "dict[str, str]") -> str:
 def _link(word: str, project: str, others: "dict[str, str]") -> "Pairs":
     """A service answers to its alias, its own name, and that of its first container, with and without the project's."""
     name, _, alias = word.partition(":")
+    if name not in others:
+        return ()
     container = others[name]
     return tuple((one, container) for one in dict.fromkeys((alias or name, name, container.removeprefix(f"{project}-"), container)))

@@ -42,7 +42,7 @@ USAGE = Usage(
 def main(options: Options) -> int:
     from runner.load.selection import select
 
-    with stack(options, options.services, files=True) as it:
+    with stack(options, options.services, files=True, making=False) as it:
         project = it.project
         if it.services and not options.with_dependencies:
             project = select(project, it.services, dependencies=False)

@@ -69,27 +69,28 @@ def warn(warnings: "tuple[Any, ...]") -> None:
 
 class stack:                                              # a context manager, used as a function
     """services: names the command is about, each checked to be one of the project's. files: whether a name alone is not enough.
+    making: whether containers may be made, see LoadOptions; as `files` if it is not said.
 
     owner: see `opened`. locked: no other command changes the project at the same time.
     """
 
     def __init__(self, options: "Options", services: "tuple[str, ...] | list[str]" = (), *, files: bool = False, owner: bool = True,
-                 locked: bool = False) -> None:
+                 locked: bool = False, making: "bool | None" = None) -> None:
         self.options = options
         self.services = tuple(services)
         self.said = options.project
         self.loaded: "Loaded | None" = None
         self.environment: "Mapping[str, str]" = os.environ
         self._locked = locked
-        self._load(files)
+        self._load(files, files if making is None else making)
         self._opened = opened(options, owner=owner)
         self._lock: "Lock | None" = None
 
-    def _load(self, files: bool) -> None:
+    def _load(self, files: bool, making: bool) -> None:
         from runner.errors import NoComposeFile
 
         try:
-            self.loaded = load(self.options, self.services)
+            self.loaded = load(self.options, self.services, making=making)
         except NoComposeFile:
             self.name = self.said.project_name or os.environ.get("COMPOSE_PROJECT_NAME", "")
             if files or not self.name or self.said.file:
@@ -161,10 +162,13 @@ class stack:                                              # a context manager, u
         return [one for one in found if one.service in self.services]
 
     def one(self, service: str, index: int = 0, *, running: bool = True) -> "Container":
-        """A container of a service: that with the number `index`, else the first. Raises ServiceMissing, NoContainer."""
+        """A container of a service: that with the number `index`, else the first, else one that `run` made. Raises ServiceMissing, NoContainer."""
         if self.loaded is None or self.loaded.project.service(service) is None:
             self._known(service)
-        found = [one for one in self.present().of(service) if (not index or one.number == index) and (one.is_running or not running)]
+        present = self.present()
+        found = [one for one in present.of(service) if (not index or one.number == index) and (one.is_running or not running)]
+        if not found and not index:
+            found = [one for one in present.containers if one.service == service and one.one_off and (one.is_running or not running)]
         if not found:
             from runner.errors import NoContainer
 

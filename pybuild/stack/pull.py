@@ -25,7 +25,7 @@ def main(options: Options) -> int:
     from runner.present import image_id
     from runner.reactor import Reactor
 
-    with stack(options, options.services, files=True) as it:
+    with stack(options, options.services, files=True, making=False) as it:
         project = it.project
         if it.services and not options.include_deps:
             project = select(project, it.services, dependencies=False)

@@ -20,7 +20,7 @@ USAGE = Usage("Push the images of services that are built.", "pyup push web", (O
 def main(options: Options) -> int:
     from runner.load.selection import select
 
-    with stack(options, options.services, files=True) as it:
+    with stack(options, options.services, files=True, making=False) as it:
         project = it.project
         if it.services and not options.include_deps:
             project = select(project, it.services, dependencies=False)

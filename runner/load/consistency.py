@@ -19,10 +19,14 @@ def check(project: "Project", root: Map, report: "Report") -> None:
     work = _Check(project, root, report)
     for service in project.services:
         work.service(service)
-    work.names()
     work.secrets()
     if not report.faults:
         work.circles()
+
+
+def check_names(project: "Project", root: Map, report: "Report") -> None:
+    """Note enabled services with the same container name: those that a command leaves alone may share it."""
+    _Check(project, root, report).names()
 
 
 def agreed(project: "Project") -> "Project":

@@ -30,6 +30,7 @@ class LoadOptions(Value):
     files: compose files in the order of their weight, `-` for standard input; none: COMPOSE_FILE, or what is found.
     services: the services the command is about, none: all.
     fetch: gets remote files, None: they are refused; remote_paths: whether those may name paths of this machine.
+    making: whether containers are made of it: if not, two services may have one container name, and files of variables be missing.
     keep_env_files: services go on naming the files that made their environment and their labels.
     drives: one letter before a colon is a drive of Windows, as for compose; else a volume, where one of that name is declared.
     """
@@ -53,6 +54,7 @@ class LoadOptions(Value):
     stdin: "Callable[[], bytes] | None" = None
     fetch: "Callable[[str], str] | None" = None
     remote_paths: bool = False
+    making: bool = True
 
 
 class Tree(Value):
@@ -103,7 +105,10 @@ def load(options: LoadOptions) -> Loaded:
         project = consistency.agreed(project)
     project = project._replace(working_dir=tree.directory, files=tree.files, env_files=tree.env_files)
     project = selection.select(project, options.services)
-    project = variables.resolved(project, tree.environment, context, tree.root, options.resolve_environment, options.keep_env_files)
+    if options.consistency and options.making:
+        consistency.check_names(project, tree.root, report)
+    project = variables.resolved(project, tree.environment, context, tree.root, options.resolve_environment and options.making,
+                                 options.keep_env_files)
     if not options.all_resources:
         project = selection.used(project)
     return Loaded(project, tuple(report.warnings), tree)

@@ -149,3 +149,39 @@ def test_a_wait_that_fails_names_the_container(stack: Stacks) -> None:
     it = stack(services("  bad: {image: busybox, command: 'false'}\n", sleeping("depends_on: {bad: {condition: service_completed_successfully}}")))
     said = it.fails("up", "-d").err
     assert f" Container {it.name}-bad-1 Error\n" in said and f"container {it.name}-bad-1 didn't complete successfully: exit 1" in said
+
+
+# ---------------------------------------------------------------- services that a command leaves alone
+def test_a_file_of_variables_may_be_missing_where_no_container_is_made(stack: Stacks) -> None:
+    it = stack(services(sleeping(), sleeping("env_file: /nowhere/.env", name="b")))
+    it("up", "-d", "a")
+    for words in (("ps",), ("logs",), ("exec", "-T", "a", "true"), ("stop", "-t", "0"), ("start", "a"), ("images",), ("pull", "--policy", "missing")):
+        it(*words)
+    assert "/nowhere/.env" in it.fails("up", "-d").err
+    it("down", "-t", "0")
+    assert it.rows() == []
+
+
+def test_services_share_a_container_name_as_long_as_only_one_is_wanted(stack: Stacks) -> None:
+    it = stack(services(sleeping("container_name: shared-name"), sleeping("container_name: shared-name", name="b")))
+    assert "as has service `a`" in it.fails("up", "-d").err
+    it("up", "-d", "b")
+    assert it.rows("b")[0]["Name"] == "shared-name"
+
+
+def test_exec_takes_a_container_that_run_made_where_there_is_no_other(stack: Stacks) -> None:
+    it = stack(services(sleeping()))
+    it("run", "-d", "--name", "one-off", "a", "sleep", "3000")
+    assert it("exec", "-T", "a", "cat", "/proc/1/cmdline").out.split("\0")[1:2] == ["3000"]
+    assert "container #1 of service `a` is not running" in it.fails("exec", "--index", "1", "a", "true").err
+    it("up", "-d")
+    assert it("exec", "-T", "a", "cat", "/proc/1/cmdline").out.split("\0")[1:2] == ["1000"]
+    it.tool.run("pyup", "container", "rm", "-f", "one-off")
+
+
+def test_a_link_does_not_ask_for_a_service_that_is_left_alone(stack: Stacks) -> None:
+    it = stack(services(sleeping("links: [b]"), sleeping(name="b")))
+    it("up", "-d", "--no-deps", "a")
+    assert [row["Service"] for row in it.rows()] == ["a"]
+    it("up", "-d")
+    assert it.sh("a", "ping -c 1 -W 2 b | grep -c '1 packets received'") == "1\n"
