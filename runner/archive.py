@@ -193,7 +193,7 @@ def unpack(engine: "Engine", files: "Files", path: str, chunks: "Iterable[bytes]
     from store.extract import Policy, apply
 
     spot = files.writable(path)
-    policy = Policy(whiteouts=False, owner=owner, prefix=spot.path, owners=engine.store.root.owners)
+    policy = Policy(whiteouts=False, owner=owner, prefix=spot.path, owners=engine.store.root.owners, devices=not files.plain)
     if files.user_namespace >= 0:
         from runner.crossing import consumed
 

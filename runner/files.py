@@ -43,6 +43,7 @@ class Files:
         self._fds: list[int] = []
         self._lock = -1
         self._stopped = False
+        self.plain = False                                # no mount: nothing would keep a device from being opened
         self.user_namespace = -1                          # fd of the one in which the owners of the files are what the container says; -1: ours
 
     def __enter__(self) -> "Files":
@@ -68,6 +69,7 @@ class Files:
                 return False
             raise Conflict("container", self._container.name, "has no files yet", "start it first") from None
         self._stopped = not self._engine.state(self._container).pid
+        self.plain = True
         return True
 
     def _open_running(self) -> bool:

@@ -91,6 +91,8 @@ class Enclosed(Visitor):
 
     def visit(self, spec: "ExecSpec", streams: "Sequence[int]") -> Visitor:
         """The unit in which it is being started. Raises SandboxError, OSError."""
+        if spec.privileged:                               # it would have those of this machine, and no filter
+            raise SandboxError("execute with more privileges", reason="a container without namespaces cannot have any")
         spec = spec.check()._replace(rlimits=marks.limits_with(self._mark, spec.rlimits))
         control, theirs = wire.pair()
         verdict, its_verdict = wire.pair()

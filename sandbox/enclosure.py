@@ -160,6 +160,7 @@ class _Warden:
         self._spec, self._root_fd, self._streams, self._machine, self._says, self._channel = spec, root_fd, streams, machine, says, channel
         self._verdicts: dict[int, _socket.socket] = {}    # pid -> who is to be told of its end
         self._first = 0
+        self._sentry: _socket.socket | None = None
 
     def run(self) -> None:
         prctl(PR_SET_PDEATHSIG, _SIGKILL)
@@ -170,6 +171,7 @@ class _Warden:
         _signal.set_wakeup_fd(rope, warn_on_full_buffer=False)
         if self._spec.oom_score_adj:                      # while /proc is in reach
             adjust_oom_score(self._spec.oom_score_adj)
+        self._sentry = confinement.sentry_for(self._spec)
         confinement.confine(self._spec, self._root_fd)
         prctl(PR_SET_NO_NEW_PRIVS, 1)
         seccomp(warding.program(os.getpid(), os.getpgid(0)))
@@ -181,7 +183,8 @@ class _Warden:
     def _start(self, spec: "SandboxSpec | ExecSpec", streams: list[int], control: "_socket.socket", verdict: "_socket.socket") -> int:
         """Its pid; 0 if there is none, which has been said."""
         try:
-            pid, words = confinement.start(spec._replace(oom_score_adj=0), self._root_fd, streams, self._machine, confined=True)
+            pid, words = confinement.start(spec._replace(oom_score_adj=0), self._root_fd, streams, self._machine, confined=True,
+                                           watched=self._sentry)
             message, _ = wire.receive(words)
             words.close()
             if message is None:

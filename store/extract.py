@@ -48,6 +48,7 @@ class Policy(Value):
     max_entries: int = MOST[1]
     max_bytes: int = MOST[0]             # of all files together, holes included
     mtime_ns: "int | None" = None        # time for everything, instead of what the archive says
+    devices: bool = True                 # False: left out
 
 
 LAYER = Policy()
@@ -348,6 +349,9 @@ class _Extraction:
             if not 0 <= member.major < 1 << 12 or not 0 <= member.minor < 1 << 20:
                 raise InvalidLayer("is a device with a number that no kernel has", f"{here}/{name}")
             device = os.makedev(member.major, member.minor)
+            if not self._policy.devices:
+                self.skipped.append(f"{here}/{name}")
+                return
             if member.kind == b"3" and not device:
                 # to overlay such a device says that the name is deleted; of a plain archive it would delete what is below
                 if self._policy.whiteouts:

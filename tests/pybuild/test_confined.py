@@ -1,5 +1,6 @@
 """Containers and stacks where no namespace can be made: without SYS_ADMIN, as a CI runner's job is. Whatever is killed, nothing of one is left."""
 
+import io
 import json
 import os
 import random
@@ -134,6 +135,14 @@ def test_what_floods_a_stream_by_its_name_holds_up_nobody(tool: Unable) -> None:
         assert tool.run("pyup", "container", "exec", id, "sh", "-c", "exit 3").status == 3
 
 
+def test_signals_end_at_the_container_where_landlock_knows_nothing_of_them(tool: Unable) -> None:
+    before = {"PYBUILD_KERNEL": "6.1"}
+    id = tool.pyup("container", "run", "-d", "busybox", "sleep", "1000", env=before).out.strip()
+    attack = f"kill -0 {os.getpid()} || echo held; sleep 100 & kill $! && echo own; wait; kill -0 {first_of(tool, id)} && echo first"
+    done = tool.run("pyup", "container", "exec", id, "sh", "-c", attack, env=before)
+    assert done.out == "held\nown\nfirst\n", done
+
+
 def test_nobody_in_it_gets_rid_of_its_mark(tool: Unable) -> None:
     id = start(tool, "busybox", "sh", "-c", "setsid sh -c 'ulimit -a >/dev/null; (sleep 1000 &)' & sleep 1000")
     wait_for(lambda: len(marks.marked(marks.mark_of(id))) >= 2)
@@ -173,6 +182,18 @@ def test_files_are_copied_in_and_out(tool: Unable, tmp_path: Path) -> None:
     assert (tmp_path / "g").read_text() == (tmp_path / "h").read_text() == "text"
 
 
+def test_no_device_is_copied_in(tool: Unable) -> None:
+    """Nothing like `nodev` is there."""
+    id, data = start(tool, "busybox", "sleep", "1000"), io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w") as archive:
+        for name, kind in (("zero", tarfile.CHRTYPE), ("file", tarfile.REGTYPE)):
+            member = tarfile.TarInfo(name)
+            member.type, member.devmajor, member.devminor = kind, 1, 5
+            archive.addfile(member)
+    subprocess.run([*tool.argv("pyup", "container", "cp", "-", f"{id}:/tmp")], input=data.getvalue(), env=tool.env, check=True)
+    assert tool.pyup("container", "exec", id, "ls", "/tmp").out == "file\n"
+
+
 @pytest.mark.parametrize("words", [("container", "diff"), ("container", "commit")])
 def test_what_it_has_changed_is_not_known_and_that_is_said(tool: Unable, words: tuple[str, ...]) -> None:
     id = start(tool, "busybox", "sleep", "1000")
@@ -202,6 +223,12 @@ def test_its_files_are_exported_when_it_has_ended(tool: Unable, tmp_path: Path) 
 def test_what_cannot_be_had_is_one_error(tool: Unable, words: tuple[str, ...]) -> None:
     done = tool.run("pyup", "container", "run", "--rm", *words, "busybox", "true")
     assert done.status and done.err.count("error:") == 1 and "Traceback" not in done.err, done
+
+
+def test_what_is_executed_in_it_cannot_have_more_privileges(tool: Unable) -> None:
+    id = start(tool, "busybox", "sleep", "1000")
+    done = tool.run("pyup", "container", "exec", "--privileged", id, "true")
+    assert done.status and done.err.count("error:") == 1 and "cannot have any" in done.err
 
 
 def test_the_machine_s_files_are_out_of_reach(tool: Unable, tmp_path: Path) -> None:
