@@ -93,7 +93,7 @@ class _Keeper(Birth):
         packed, self._cgroup = marshal.loads(data)
         self._spec = spec = wire.unpack(packed, self._fds)
         _check(spec)
-        self._id = spec.cgroup or f"pybuild-{os.urandom(8).hex()}"
+        self._id = spec.cgroup.rpartition("/")[2] or f"pybuild-{os.urandom(8).hex()}"
         setns(self._fds[3], CLONE_NEWNS)                  # here the runtime is a program like any other
         unshare(CLONE_NEWNS)
         mount(None, b"/", None, MS_REC | MS_PRIVATE)

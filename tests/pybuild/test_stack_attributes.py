@@ -353,9 +353,12 @@ def test_what_is_executed_later_may_open_no_other_devices_either(stack: Stacks) 
     assert it.sh("a", open_tun % ("tun", 200, "tun")) == "refused\n"
 
 
-def test_a_control_group_is_below_its_parent_or_it_is_said(stack: Stacks) -> None:
+@pytest.mark.parametrize("runtime", ["", "runc", "crun"])
+def test_a_control_group_is_below_its_parent_or_it_is_said(stack: Stacks, runtime: str) -> None:
+    if runtime and not shutil.which(runtime):
+        pytest.skip(f"{runtime} is not installed")
     parent = f"pybuild-test-{os.getpid()}"
-    it = stack(services(sleeping(f"cgroup_parent: /{parent}/inner\nmem_limit: 64m")))
+    it = stack(services(sleeping(f"cgroup_parent: /{parent}/inner\nmem_limit: 64m\nruntime: '{runtime}'")))
     said = it("up", "-d").err
     found = glob.glob(f"/sys/fs/cgroup/**/{parent}/inner/*/cgroup.procs", recursive=True)
     try:
