@@ -4,6 +4,7 @@ What can be tried is tried, in a child, and undone with it.
 """
 
 import os
+from errno import EPERM
 
 from kernel.syscalls import capget
 from runner.agent import namespace, uplink
@@ -68,6 +69,8 @@ def _masquerade() -> None:
 
     _become_able()
     unshare(CLONE_NEWNET)
+    if not capget()[0] & NET_ADMIN:
+        raise PermissionError(EPERM, "CAP_NET_ADMIN is missing")
     Nft().rules().run(_TABLE)
 
 
