@@ -4,7 +4,6 @@ What can be tried is tried, in a child, and undone with it.
 """
 
 import os
-from errno import EPERM
 
 from kernel.syscalls import capget
 from runner.agent import namespace, uplink
@@ -70,7 +69,7 @@ def _masquerade() -> None:
     _become_able()
     unshare(CLONE_NEWNET)
     if not capget()[0] & NET_ADMIN:
-        raise PermissionError(EPERM, "CAP_NET_ADMIN is missing")
+        raise PermissionError("CAP_NET_ADMIN is missing")
     Nft().rules().run(_TABLE)
 
 
