@@ -19,6 +19,7 @@ from kernel.syscalls import (
     CLONE_NEWNS,
     CLONE_NEWPID,
     MNT_DETACH,
+    MOUNT_ATTR_NODEV,
     MOUNT_ATTR_NOSUID,
     MOUNT_ATTR_RDONLY,
     MS_PRIVATE,
@@ -263,7 +264,8 @@ class Birth:
         spec = self._spec
         root_fd, upper_fd, sources = self.open_sources()
         self.step = "mount the root"
-        put(root_fd, self._stage, b"root", attributes(spec.rootfs), propagation=MS_PRIVATE, recursive=True)
+        free = self._nodes_open()
+        put(root_fd, self._stage, b"root", attributes(spec.rootfs) & ~free, without=free, propagation=MS_PRIVATE, recursive=True)
         upper = spec.rootfs.upper if isinstance(spec.rootfs, Overlay) else "" if spec.rootfs.readonly else spec.rootfs.path
         targets = self._targets = Targets(root_fd, upper_fd, upper)
         dev_fd = self._mount_system(targets)
@@ -324,6 +326,11 @@ class Birth:
         setns(self._home, CLONE_NEWNS)
         return root_fd, upper_fd, sources
 
+    def _nodes_open(self) -> int:
+        """What /dev and the root shall not have: privileged root may open the nodes that it makes."""
+        spec = self._spec
+        return MOUNT_ATTR_NODEV if spec.privileged and not self._machine.rootless and not isinstance(spec.user_namespace, int) else 0
+
     def _mount_system(self, targets: Targets) -> int:
         """Bring /proc, /sys and /dev into the root; returns an fd of /dev."""
         dev_fd = -1
@@ -331,7 +338,7 @@ class Birth:
             self.step = f"mount /{name}"
             at = targets.plain_directory(name)
             tree = os.open(name, os.O_PATH | os.O_DIRECTORY, dir_fd=self._stage)
-            move_mount(tree, at)
+            put(tree, at, without=self._nodes_open() if name == "dev" else 0)
             os.close(at)
             if name == "dev":
                 dev_fd = tree

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from sandbox.capabilities import DEFAULT
 from sandbox.client import connect
 from sandbox.spec import Device, ExecSpec, Overlay, SandboxSpec, Tmpfs
 from tests.sandbox.harness import PATH, Box
@@ -123,3 +124,11 @@ def test_null_that_comes_as_a_stream_where_there_is_none(root_box: Box) -> None:
     with open(read) as file:
         assert file.read() == "end\n"
     os.close(null)
+
+
+@pytest.mark.parametrize(("privileged", "said"), [(True, "opened\nopened\n"), (False, "")], ids=["privileged", "plain"])
+def test_only_privileged_root_opens_the_nodes_that_it_makes(root_box: Box, privileged: bool, said: str) -> None:
+    script = "for where in /dev /bin; do mknod $where/made c 1 3 && echo x >$where/made && echo opened; done; true"
+    outcome = root_box.shell(script, privileged=privileged, capabilities=DEFAULT)
+    assert outcome.out == said
+    assert (outcome.err == "") == privileged
