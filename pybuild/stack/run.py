@@ -164,7 +164,7 @@ def _spec(it: stack, want: "Wanted", options: Options) -> "ContainerSpec":
     changed = {word.partition("=")[0] for word in added}
     spec = spec._replace(
         labels=labels.merged(spec.labels, own), config="", env=(*(word for word in spec.env if word.partition("=")[0] not in changed), *added),
-        restart=type(spec)(spec.image).restart, auto_remove=options.rm, tty=terminal, open_stdin=options.interactive and not options.detach,
+        restart=type(spec)(spec.image).restart, auto_remove=options.rm, tty=terminal, open_stdin=options.interactive,
         stdin_once=options.interactive and not options.detach, ports=_ports(want, options),
         mounts=(*(one for one in spec.mounts if one.target not in targets), *mounts), cap_add=(*spec.cap_add, *options.cap_add),
         cap_drop=(*spec.cap_drop, *options.cap_drop), user=options.user or spec.user, working_dir=options.workdir or spec.working_dir)
