@@ -9,6 +9,8 @@ import signal
 import socket
 import struct
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -23,19 +25,25 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 @pytest.fixture
 def watcher() -> "Iterator[_socket.socket]":
     """The sentry of this process's descendants."""
+    with suppress(ChildProcessError):                     # of earlier tests in this process
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
     prctl(PR_SET_CHILD_SUBREAPER, 1)
+    before = _children()
     sock = sentry.begin()
+    (pid,) = PIDS[sock.fileno()] = tuple(_children() - before)
     yield sock
     prctl(PR_SET_CHILD_SUBREAPER, 0)
-    (pid,) = {int(pid) for pid in os.listdir("/proc") if pid.isdigit() and sentry.is_inside(int(pid), os.getpid()) and _is_child(int(pid))}
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
     sock.close()
 
 
-def _is_child(pid: int) -> bool:
-    with open(f"/proc/{pid}/stat") as file:
-        return int(file.read().rpartition(")")[2].split()[1]) == os.getpid()
+PIDS: "dict[int, tuple[int, ...]]" = {}                   # fd of a watcher -> the sentry behind it
+
+
+def _children() -> "set[int]":
+    return {int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()}
 
 
 def watched(watcher: "_socket.socket", act: "Callable[[], object]") -> int:
@@ -84,7 +92,7 @@ def test_others_cannot_be_told(watcher: "_socket.socket", how: str) -> None:
 
 
 def test_the_sentry_itself_cannot_be_told(watcher: "_socket.socket") -> None:
-    pid = next(int(pid) for pid in os.listdir("/proc") if pid.isdigit() and _is_child(int(pid)))
+    (pid,) = PIDS[watcher.fileno()]
     assert watched(watcher, lambda: os.kill(pid, signal.SIGKILL)) == errno.EPERM
 
 
