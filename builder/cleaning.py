@@ -8,7 +8,7 @@ import time
 
 from builder.cachemount import CacheDirectories
 from kernel.value import Value
-from store.budget import budget_bytes, is_due, note_collected
+from store.budget import budget_bytes, is_due, note_collected, note_mounted
 from store.config import Config
 from store.gc import Budget, Collected, cached, collect, usage
 from store.store import Store
@@ -47,6 +47,9 @@ def clean(store: Store, budget: Budget, unused_s: "int | None" = None) -> Cleane
             if directories.remove(name):
                 gone.append(mounts[name][0])
                 freed += mounts[name][2]
+            else:
+                left += mounts[name][2]                # in use, and so it stays
+        note_mounted(store, left)
         if budget.max_bytes is not None:
             budget = budget._replace(max_bytes=max(budget.max_bytes - left, 0))
     collected = collect(store, budget)

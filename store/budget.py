@@ -30,13 +30,13 @@ def is_due(store: Store, config: Config) -> bool:
     limit = budget_bytes(store, config)
     if limit is None:
         return False
-    total = recorded(store)
+    total = recorded(store) + mounted(store)
     return total > limit and total > left + limit // _SLACK
 
 
 def note_collected(store: Store) -> None:
     """Remember that a collection has just been, and what it left."""
-    store.index.run("INSERT OR REPLACE INTO meta VALUES ('collected', ?)", f"{int(time.time())} {recorded(store)}")
+    store.index.run("INSERT OR REPLACE INTO meta VALUES ('collected', ?)", f"{int(time.time())} {recorded(store) + mounted(store)}")
 
 
 def note_unfinished(store: Store) -> None:
@@ -54,3 +54,14 @@ def recorded(store: Store) -> int:
     """Bytes of all layers that records lead to; of those that images have too, which a collection would tell apart."""
     row = store.index.one("SELECT SUM(size) FROM (SELECT MAX(size) AS size FROM record WHERE snapshot != '' GROUP BY snapshot)")
     return int(row[0] or 0)
+
+
+def mounted(store: Store) -> int:
+    """Bytes of all cache mounts, as far as is known: nobody walks them but a collection."""
+    row = store.index.one("SELECT value FROM meta WHERE key = 'mounted'")
+    return int(row[0]) if row and row[0].isdecimal() else 0
+
+
+def note_mounted(store: Store, size: int) -> None:
+    """Remember how large all cache mounts are."""
+    store.index.run("INSERT OR REPLACE INTO meta VALUES ('mounted', ?)", str(size))

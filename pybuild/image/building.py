@@ -35,7 +35,11 @@ def run(request: "Request", store: "Store", on_event: "OnEvent", config: "str | 
 
     attend = terminal.attend if request.rescue.on_error == "shell" and terminal.is_here() else None
     settings = load_config(config)
+    keeper = Keeper(store, settings, on_event)
     with Isolated(request, store, on_event, lambda: zygote(directory), Steps(store.root.path, directory)) as how:
         tools = Tools(how.connect, how.network, puller(store, config, on_event), attend, lambda: open_session(config),
-                      Keeper(store, settings, on_event).grown, how.ahead)
-        return build(request, store, tools, on_event)
+                      keeper.grown, how.ahead)
+        try:
+            return build(request, store, tools, on_event)
+        finally:
+            keeper.done()

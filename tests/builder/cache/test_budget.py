@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 
 from builder.cache.budget import Keeper
+from builder.cleaning import clean
 from builder.progress import Note
+from store.budget import is_due, mounted, note_collected, note_mounted
 from store.cache import CacheRecord
 from store.config import Config
 from store.digest import digest_of
-from store.gc import cached
+from store.gc import Budget, cached
 from store.root import open_root
 from store.store import Store
 from store.tree import digest, scan
@@ -107,3 +109,29 @@ def test_what_a_build_held_beyond_the_budget_is_gone_with_it(machines: Machines,
     machine.ok(f"FROM busybox\n{steps}", "--config", str(config), "--no-cache")
     assert sum(p.stat().st_size for p in (machine.root / "snapshots").rglob("f")) == 80_000_000, "an image keeps its layers"
     assert machine.says("stat -c %s /f") == "20000000"
+
+
+@pytest.mark.userns
+def test_what_steps_put_into_cache_mounts_counts_at_once(machines: Machines, tmp_path: Path) -> None:
+    (config := tmp_path / "config.toml").write_text('[gc]\nbudget = "100MB"\n')
+    machine = machines.new()
+    machine.ok("FROM busybox\nRUN head -c 50000000 /dev/zero > /old\n", "--config", str(config), "--output=type=cacheonly")
+    assert [p.stat().st_size for p in (machine.root / "snapshots").rglob("old")] == [50_000_000]
+    mount = "RUN --mount=type=cache,target=/c head -c 80000000 /dev/zero > /c/f\n"
+    machine.ok(f"FROM busybox\n{mount}", "--config", str(config), "--output=type=cacheonly")
+    assert not list((machine.root / "snapshots").rglob("old"))       # the mount was used last
+    assert sum(p.stat().st_size for p in (machine.root / "cachemounts").rglob("f")) == 80_000_000
+
+
+@pytest.mark.userns
+def test_what_cache_mounts_were_seen_to_hold_is_known_to_later_commands(tmp_path: Path) -> None:
+    with Store(open_root(str(tmp_path / "root"), str(tmp_path / "run"))) as store:
+        assert mounted(store) == 0
+        note_mounted(store, 900)
+        note_collected(store)
+        config = Config(budget_bytes=1000, budget_percent=None)
+        assert not is_due(store, config)
+        note_mounted(store, 1100)
+        assert is_due(store, config)
+        clean(store, Budget(max_bytes=1000))             # which looks, and finds none
+        assert mounted(store) == 0 and not is_due(store, config)
