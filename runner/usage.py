@@ -77,9 +77,24 @@ def _used(engine: "Engine", container: "Container", state: "State") -> "tuple[cg
     if group is None:
         raise ShimLost(container.name, "its cgroup is gone")
     try:
-        return group.usage(), _inactive(name, groups)
+        used, inactive = group.usage(), _inactive(name, groups)
+        if not container.spec.limits.memory:              # such a group may be made late: then it knows nothing of what its processes had before
+            used = used._replace(memory=max(used.memory, _held(group.processes()) + inactive))
+        return used, inactive
     finally:
         group.close()
+
+
+def _held(pids: "tuple[int, ...]") -> int:
+    """Bytes of memory of these processes, what they share with others divided among all."""
+    total = 0
+    for pid in pids:
+        try:
+            with open(f"/proc/{pid}/smaps_rollup") as file:
+                total += next((int(line.split()[1]) << 10 for line in file if line.startswith("Pss:")), 0)
+        except OSError:
+            continue                                      # it has just ended, or is not ours to look at
+    return total
 
 
 def _counted(first: int) -> "cgroup.Usage":

@@ -185,3 +185,10 @@ def test_a_link_does_not_ask_for_a_service_that_is_left_alone(stack: Stacks) -> 
     assert [row["Service"] for row in it.rows()] == ["a"]
     it("up", "-d")
     assert it.sh("a", "ping -c 1 -W 2 b | grep -c '1 packets received'") == "1\n"
+
+
+def test_statistics_count_the_memory_from_before_anybody_asked(stack: Stacks) -> None:
+    it = stack(services(sleeping()))
+    it("up", "-d")
+    used = it("stats", "--no-stream", "--format", "{{.MemUsage}}").out.partition(" / ")[0]
+    assert used != "0B" and used.endswith("B")
