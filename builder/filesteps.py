@@ -87,7 +87,7 @@ class FileSteps:
                     target.remove(path)
 
     def copy(self, op: CopyOp, step: "Step", inputs: "tuple[Chain, ...]", draft: Draft, earlier: Earlier | None = None,
-              parent: "Chain" = ()) -> "tuple[dict[str, bytes], tuple[tuple[str, tuple[int, int]], ...]]":
+             parent: "Chain" = ()) -> "tuple[dict[str, bytes], tuple[tuple[str, tuple[int, int]], ...]]":
         below = self._view(inputs[0])
         target = Target(below, draft.directory, marked=self._marked)
         digests: dict[str, bytes] = {}

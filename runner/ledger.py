@@ -3,9 +3,6 @@
 Who follows it says `_statements`, and what rows there are from the beginning.
 """
 
-import os
-
-from kernel.locks import Lock
 from runner.errors import RecordsTooNew
 from store.index import Index
 
@@ -17,10 +14,8 @@ VERSION = 1
 
 
 class Ledger(Index):
+    _version = VERSION
     _statements: "tuple[str, ...]" = ()
-
-    def _begin(self, db: "Any") -> None:
-        """Write the rows that are always there, in the transaction that makes the file."""
 
     def _open(self) -> "Any":
         db = self._connect()
@@ -31,14 +26,6 @@ class Ledger(Index):
             raise RecordsTooNew(self.path, version, VERSION)
         return db
 
-    def _create(self, db: "Any") -> None:
-        with Lock(f"{os.path.dirname(self.path)}/lock"):  # a change of the journal mode does not wait for others, it fails
-            os.chmod(self.path, 0o600)
-            db.execute("PRAGMA journal_mode=WAL")
-            db.execute("BEGIN IMMEDIATE")
-            if not db.execute("PRAGMA user_version").fetchone()[0]:
-                for statement in self._statements:
-                    db.execute(statement)
-                self._begin(db)
-                db.execute(f"PRAGMA user_version={VERSION}")
-            db.execute("COMMIT")
+    def _begin(self, db: "Any") -> None:
+        for statement in self._statements:
+            db.execute(statement)

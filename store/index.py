@@ -67,6 +67,8 @@ _abandoned: "list[Any]" = []             # connections of a parent process: neve
 class Index:
     """`query`, `one` and `run` are single statements; `with index:` makes a transaction of several. Safe from several threads."""
 
+    _version = VERSION
+
     def __init__(self, path: str) -> None:
         self.path = path
         self._db: "Any" = None
@@ -263,9 +265,13 @@ class Index:
             db.execute("PRAGMA journal_mode=WAL")
             db.execute("BEGIN IMMEDIATE")
             if not db.execute("PRAGMA user_version").fetchone()[0]:  # else another process was first
-                _execute(db, _SCHEMA)
-                db.execute(f"PRAGMA user_version={VERSION}")
+                self._begin(db)
+                db.execute(f"PRAGMA user_version={self._version}")
             db.execute("COMMIT")
+
+    def _begin(self, db: "Any") -> None:
+        """Write what is always there, in the transaction that makes the file."""
+        _execute(db, _SCHEMA)
 
     def _migrate(self, db: "Any") -> None:
         db.execute("BEGIN IMMEDIATE")

@@ -46,7 +46,7 @@ class Keeper:
             self._collect(self._limit)
 
     def done(self) -> None:
-        """The build has ended: what its steps have put into cache mounts is known from now on, about."""
+        """The build has ended well: what its steps have put into cache mounts is known from now on, about."""
         if self._limit is not None and self._own and self._elsewhere() > self._limit // _SLACK:
             note_mounted(self._store, mounted(self._store) + self._elsewhere())
 

@@ -39,7 +39,6 @@ def run(request: "Request", store: "Store", on_event: "OnEvent", config: "str | 
     with Isolated(request, store, on_event, lambda: zygote(directory), Steps(store.root.path, directory)) as how:
         tools = Tools(how.connect, how.network, puller(store, config, on_event), attend, lambda: open_session(config),
                       keeper.grown, how.ahead)
-        try:
-            return build(request, store, tools, on_event)
-        finally:
-            keeper.done()
+        result = build(request, store, tools, on_event)
+        keeper.done()
+        return result

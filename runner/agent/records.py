@@ -115,6 +115,7 @@ class Networks(Ledger):
 
     # ------------------------------------------------------------ the file
     def _begin(self, db: "Any") -> None:
+        super()._begin(db)
         for name in PREDEFINED:
             record = NetworkRecord(new_id(), time.time_ns(), "", True, NetworkSpec(name, "null" if name == NONE else name))
             db.execute("INSERT INTO network VALUES (?, ?, ?, ?)", (record.id, name, record.created, to_bytes(record)))
